@@ -1,0 +1,23 @@
+// Code points of UTF-8 text: just what the scan and the diagnostics need.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace netc {
+
+struct CodePoint {
+  char32_t value = 0;
+  std::size_t length = 0;  // in bytes; 0: the bytes are not UTF-8
+};
+
+/// The code point with which `text` begins. Overlong forms, surrogates and values past U+10FFFF are not UTF-8.
+CodePoint decode(std::string_view text);
+
+/// Control characters of ASCII and Latin-1, tab and line ends among them.
+bool is_control(char32_t value);
+
+/// Characters that reorder the text around them, so that a reader sees another program than the parser does.
+bool is_bidi_control(char32_t value);
+
+}  // namespace netc
