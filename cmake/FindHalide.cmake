@@ -1,0 +1,36 @@
+# Finds Halide as the Python wheel `halide` installs it, for CMake versions that its own package does not support.
+#   HALIDE_ROOT       a virtual environment, or the wheel's folder; default: the environment `halide` of the build folder
+#   Halide::Halide    the compiler, libHalide.so
+#   Halide::Runtime   the headers that compiled kernels need
+set(HALIDE_ROOT "${PROJECT_BINARY_DIR}/halide" CACHE PATH "A virtual environment with the wheel `halide`, or its folder")
+
+file(GLOB Halide_candidates ${HALIDE_ROOT}/lib/python3*/site-packages/halide)
+find_path(Halide_INCLUDE_DIR Halide.h PATHS ${Halide_candidates} ${HALIDE_ROOT} PATH_SUFFIXES include NO_DEFAULT_PATH)
+find_library(Halide_LIBRARY Halide PATHS ${Halide_candidates} ${HALIDE_ROOT} PATH_SUFFIXES lib64 lib NO_DEFAULT_PATH)
+mark_as_advanced(Halide_INCLUDE_DIR Halide_LIBRARY)
+
+if(Halide_INCLUDE_DIR)
+  file(STRINGS ${Halide_INCLUDE_DIR}/HalideRuntime.h Halide_defines REGEX "^#define HALIDE_VERSION_(MAJOR|MINOR|PATCH) ")
+  string(REGEX REPLACE "[^;]* ([0-9]+)" "\\1" Halide_numbers "${Halide_defines}")
+  list(JOIN Halide_numbers "." Halide_VERSION)
+endif()
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(
+  Halide
+  REQUIRED_VARS Halide_LIBRARY Halide_INCLUDE_DIR
+  VERSION_VAR Halide_VERSION
+  REASON_FAILURE_MESSAGE "scripts/build installs it; or: python3 -m venv ${HALIDE_ROOT}, then \
+${HALIDE_ROOT}/bin/pip install --no-deps halide==21.0.0; or set HALIDE_ROOT")
+
+if(Halide_FOUND AND NOT TARGET Halide::Halide)
+  find_package(Threads REQUIRED)
+  add_library(Halide::Runtime INTERFACE IMPORTED)
+  set_target_properties(
+    Halide::Runtime PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${Halide_INCLUDE_DIR}
+                               INTERFACE_LINK_LIBRARIES "Threads::Threads;${CMAKE_DL_LIBS}")
+  add_library(Halide::Halide SHARED IMPORTED)
+  set_target_properties(
+    Halide::Halide PROPERTIES IMPORTED_LOCATION ${Halide_LIBRARY} IMPORTED_SONAME libHalide.so
+                              INTERFACE_LINK_LIBRARIES Halide::Runtime)
+endif()

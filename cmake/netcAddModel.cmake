@@ -1,0 +1,53 @@
+# netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [PROGRAM])
+#
+# Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
+# a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
+#   NAME     the generated files' name; default: that of the file NET
+#   OUTPUT   the folder of the generated files; default: generated/NAME in the current binary folder
+#   SET      settings for `netc --set`
+#   PROGRAM  adds the model's own program (train, eval, bench, run) too, as the target TARGET_main
+function(netc_add_model)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "PROGRAM" "TARGET;NET;NAME;OUTPUT" "SET")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "netc_add_model: unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT arg_TARGET OR NOT arg_NET)
+    message(FATAL_ERROR "netc_add_model: TARGET and NET are needed")
+  endif()
+  cmake_path(ABSOLUTE_PATH arg_NET BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  if(NOT arg_NAME)
+    cmake_path(GET arg_NET STEM LAST_ONLY arg_NAME)
+  endif()
+  if(NOT arg_OUTPUT)
+    set(arg_OUTPUT generated/${arg_NAME})
+  endif()
+  cmake_path(ABSOLUTE_PATH arg_OUTPUT BASE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR} NORMALIZE)
+  list(TRANSFORM arg_SET PREPEND "--set=")
+
+  # What netc writes.
+  set(prefix ${arg_OUTPUT}/${arg_NAME})
+  set(headers ${prefix}.hpp ${prefix}.h)
+  set(sources ${prefix}.cpp ${prefix}_c.cpp ${prefix}_kernels.cpp)
+  set(kernels ${arg_OUTPUT}/lib${arg_NAME}_kernels.a)
+  set(main ${arg_OUTPUT}/main.cpp)
+
+  add_custom_command(
+    OUTPUT ${headers} ${sources} ${kernels} ${main}
+    COMMAND netc::netc ${arg_NET} -o ${arg_OUTPUT} ${arg_SET} --depfile ${prefix}.d
+    DEPENDS ${arg_NET} netc::netc
+    DEPFILE ${prefix}.d
+    COMMENT "Compiling the model ${arg_NAME}"
+    VERBATIM)
+
+  add_library(${arg_TARGET}_kernels STATIC IMPORTED GLOBAL)
+  set_target_properties(${arg_TARGET}_kernels PROPERTIES IMPORTED_LOCATION ${kernels}
+                                                         INTERFACE_LINK_LIBRARIES netc::runtime)
+  add_library(${arg_TARGET} STATIC ${headers} ${sources})
+  target_include_directories(${arg_TARGET} PUBLIC ${arg_OUTPUT})
+  target_link_libraries(${arg_TARGET} PUBLIC ${arg_TARGET}_kernels netc::runtime)
+  if(arg_PROGRAM)
+    add_executable(${arg_TARGET}_main ${main})
+    set_target_properties(${arg_TARGET}_main PROPERTIES OUTPUT_NAME ${arg_NAME})
+    target_link_libraries(${arg_TARGET}_main PRIVATE ${arg_TARGET})
+  endif()
+endfunction()

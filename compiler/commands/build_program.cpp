@@ -1,0 +1,206 @@
+// From generated C++ to programs and libraries: finds the compiler and netc's own files, compiles, links, caches.
+#include "compiler/commands/build_program.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <sstream>
+#include <system_error>
+
+#include "compiler/commands/process.h"
+
+namespace netc {
+
+namespace fs = std::filesystem;
+
+Installation installation() {
+  fs::path prefix = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
+  return {prefix / "include", prefix / "lib" / "libnetc_runtime.a", prefix / "share" / "netc" / "std"};
+}
+
+namespace {
+
+int failure(const std::string& message) {
+  fmt::print(stderr, "error: {}\n", message);
+  return 1;
+}
+
+/// The C++ compiler with its leading arguments (CXX may be "ccache g++"), or nothing, with a message.
+std::vector<std::string> find_compiler() {
+  if (const char* chosen = std::getenv("CXX"); chosen != nullptr && *chosen != '\0') {
+    std::istringstream words(chosen);
+    std::vector<std::string> command{std::istream_iterator<std::string>(words), {}};
+    if (!command.empty() && !find_in_path(command[0]).empty()) return command;
+    fmt::print(stderr, "error: the C++ compiler that CXX names is not there: {}\n", chosen);
+    return {};
+  }
+  for (const char* name : {"c++", "g++", "clang++"}) {
+    if (std::string path = find_in_path(name); !path.empty()) return {path};
+  }
+  fmt::print(stderr,
+             "error: no C++ compiler: none of c++, g++, clang++ is in PATH\n"
+             "help: install one (Debian: apt-get install g++), or name it in the environment variable CXX\n");
+  return {};
+}
+
+/// What a program or shared library is made from and to.
+struct Link {
+  std::vector<fs::path> inputs;  // sources and archives, in the order of the command line
+  std::vector<std::string> options;
+  fs::path output;
+};
+
+Link link_of(const GeneratedModel& model, const std::string& output, bool shared) {
+  std::vector<std::string> sources{model.name + ".cpp", model.name + "_c.cpp", model.name + "_kernels.cpp"};
+  if (!shared) sources.insert(sources.begin(), "main.cpp");
+  Link link{{}, {}, model.folder / output};
+  for (const std::string& source : sources) link.inputs.push_back(model.folder / source);
+  link.inputs.push_back(model.folder / fmt::format("lib{}_kernels.a", model.name));
+  link.inputs.push_back(installation().library);
+  if (shared) link.options = {"-shared", "-fPIC"};
+  return link;
+}
+
+/// Whether the output is newer than the inputs, the model's headers and the runtime's.
+bool up_to_date(const Link& link, const GeneratedModel& model) {
+  std::error_code error;
+  fs::file_time_type built = fs::last_write_time(link.output, error);
+  if (error) return false;
+  std::vector<fs::path> inputs = link.inputs;
+  inputs.push_back(model.folder / (model.name + ".hpp"));
+  inputs.push_back(model.folder / (model.name + ".h"));
+  for (const fs::directory_entry& header : fs::directory_iterator(installation().include / "netc", error)) {
+    inputs.push_back(header.path());
+  }
+  return std::all_of(inputs.begin(), inputs.end(),
+                     [&](const fs::path& input) { return fs::last_write_time(input, error) < built && !error; });
+}
+
+/// Compiles to a temporary name first: an interrupted build leaves the old output or none.
+int compile(const Link& link, const GeneratedModel& model) {
+  if (up_to_date(link, model)) return 0;
+  if (!fs::exists(installation().library)) {
+    return failure(fmt::format("netc's runtime library is missing: {}", installation().library.string()));
+  }
+  std::vector<std::string> command = find_compiler();
+  if (command.empty()) return 1;
+  std::string temporary = fmt::format("{}.{}.tmp", link.output.string(), getpid());
+  for (const char* option : {"-std=c++20", "-O2", "-I"}) command.emplace_back(option);
+  command.push_back(installation().include.string());
+  command.insert(command.end(), link.options.begin(), link.options.end());
+  for (const fs::path& input : link.inputs) command.push_back(fs::absolute(input).string());
+  for (const char* option : {"-lz", "-lpthread", "-ldl", "-o"}) command.emplace_back(option);
+  command.push_back(temporary);
+
+  std::optional<int> status = run_process(command);
+  std::error_code error;
+  if (status == 0) fs::rename(temporary, link.output, error);
+  if (status == 0 && !error) return 0;
+  fs::remove(temporary, error);
+  if (!status) return failure(fmt::format("cannot run {}: {}", command[0], std::strerror(errno)));
+  return failure(fmt::format("the C++ compiler failed; the command was:\n{}", quoted(command)));
+}
+
+/// $XDG_CACHE_HOME/netc, ~/.cache/netc, or a folder in the place for temporary files when there is no home.
+fs::path cache_folder() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') return fs::path(cache) / "netc";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return fs::path(home) / ".cache" / "netc";
+  return fs::temp_directory_path() / fmt::format("netc-{}", getuid());
+}
+
+/// FNV-1a, 64 bits.
+class Hash {
+ public:
+  void add(const std::string& bytes) {
+    for (char c : bytes) value_ = (value_ ^ static_cast<std::uint8_t>(c)) * 0x100000001b3U;
+    value_ = (value_ ^ bytes.size()) * 0x100000001b3U;
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 0xcbf29ce484222325U;
+};
+
+std::string read_file(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+/// One number for all generated files and the runtime that they are linked with.
+std::uint64_t content_key(const fs::path& folder) {
+  std::vector<fs::path> files{installation().library};
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
+  std::sort(files.begin() + 1, files.end());
+  Hash hash;
+  for (const fs::path& file : files) {
+    hash.add(file.filename().string());
+    hash.add(read_file(file));
+  }
+  return hash.value();
+}
+
+/// A new folder of a name that nobody else has.
+fs::path make_scratch_folder(const fs::path& parent) {
+  fs::create_directories(parent);
+  std::string pattern = (parent / "new-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) {
+    throw fs::filesystem_error("cannot create a folder", parent, std::error_code(errno, std::generic_category()));
+  }
+  return pattern;
+}
+
+/// The program for the files in `scratch`, which becomes its folder in the cache or is removed. "" after a message.
+fs::path cached_program(const fs::path& scratch, const std::string& name) {
+  fs::path folder = scratch.parent_path() / fmt::format("{}-{:016x}", name, content_key(scratch));
+  if (!fs::exists(folder / name)) {
+    if (build_program({scratch, name}) != 0) return {};
+    std::error_code another_was_faster;
+    fs::rename(scratch, folder, another_was_faster);
+  }
+  return folder / name;
+}
+
+int become(const fs::path& program, const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{program.string(), "run"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  execv(program.c_str(), argument_pointers(command).data());
+  return failure(fmt::format("cannot run {}: {}", program.string(), std::strerror(errno)));
+}
+
+}  // namespace
+
+int build_program(const GeneratedModel& model) { return compile(link_of(model, model.name, false), model); }
+
+int build_shared_library(const GeneratedModel& model) {
+  return compile(link_of(model, fmt::format("lib{}.so", model.name), true), model);
+}
+
+int run_program(const std::string& name, const std::function<int(const fs::path& folder)>& generate,
+                const std::vector<std::string>& arguments) {
+  fs::path scratch;
+  fs::path program;
+  int status = 1;
+  try {
+    scratch = make_scratch_folder(cache_folder() / "run");
+    status = generate(scratch);
+    if (status == 0) program = cached_program(scratch, name);
+  } catch (const fs::filesystem_error& error) {
+    status = failure(fmt::format("the cache of programs: {}", error.what()));
+  }
+  std::error_code ignored;
+  fs::remove_all(scratch, ignored);
+  if (program.empty()) return status == 0 ? 1 : status;
+  return become(program, arguments);
+}
+
+}  // namespace netc

@@ -1,0 +1,39 @@
+// From generated C++ to programs and libraries, with the system's C++ compiler.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace netc {
+
+/// What belongs to this netc. An installation and a build folder have the same layout around `bin/netc`.
+struct Installation {
+  std::filesystem::path include;  // the runtime's headers, as "netc/network.h"
+  std::filesystem::path library;  // libnetc_runtime.a
+  std::filesystem::path std;      // std/*.net
+};
+
+/// Found from the place of the running executable.
+Installation installation();
+
+/// A folder that netc has generated: NAME.cpp, NAME_kernels.cpp, libNAME_kernels.a, main.cpp, ….
+struct GeneratedModel {
+  std::filesystem::path folder;
+  std::string name;
+};
+
+/// Compiles the model's program FOLDER/NAME. Does nothing when it is newer than all that it is made from. Returns the
+/// exit status; says on standard error what went wrong.
+int build_program(const GeneratedModel& model);
+
+/// The same for the shared library FOLDER/libNAME.so.
+int build_shared_library(const GeneratedModel& model);
+
+/// Runs the program of a model that `generate` writes into the folder it is given (it returns an exit status): from the
+/// user's cache when these same files were built before. Becomes that program, so returns only when that fails.
+int run_program(const std::string& name, const std::function<int(const std::filesystem::path& folder)>& generate,
+                const std::vector<std::string>& arguments);
+
+}  // namespace netc

@@ -1,0 +1,178 @@
+// The command line of netc: each command reads its options, then one function of the compiler does the work.
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compiler/commands/crash_report.h"
+#include "compiler/compile.h"
+#include "dsl/diagnostic.h"
+
+namespace netc {
+namespace {
+
+constexpr int wrong_input = 1;
+constexpr int wrong_usage = 2;
+constexpr const char* version = "netc " NETC_VERSION " (Halide " NETC_HALIDE_VERSION ")";
+
+/// What the arguments say, and what to do with it.
+struct CommandLine {
+  Options options;
+  std::vector<std::string> settings;  // PATH=VALUE, not yet divided
+  std::string stage;
+  std::string code;
+  std::vector<std::string> program_arguments;
+  std::function<int()> action;
+};
+
+std::string check_setting(const std::string& text) {
+  std::size_t equals = text.find('=');
+  if (equals != std::string::npos && equals > 0) return "";
+  return fmt::format("'{}' is not of the form PATH=VALUE, such as train.epochs=3", text);
+}
+
+std::string check_target(const std::string& target) {
+  if (target == "cpu") return "";
+  return fmt::format("'{}' is not a target of this netc; targets: cpu", target);
+}
+
+void add_file(CLI::App& command, CommandLine& line) {
+  command.add_option("model", line.options.file, "The model, a .net file")->required()->type_name("FILE");
+}
+
+void add_settings(CLI::App& command, CommandLine& line) {
+  command.add_option("--set", line.settings, "Set a `let` of the model, or a setting of `train` as train.NAME")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false)
+      ->check(CLI::Validator(check_setting, ""));
+}
+
+void add_output(CLI::App& command, CommandLine& line) {
+  command.add_option("-o,--output", line.options.output, "Folder of the generated files (default: generated/MODEL)")
+      ->type_name("DIR");
+}
+
+/// A command that reads a model; `act` runs after the options are read.
+CLI::App* add_model_command(CLI::App& app, CommandLine& line, const std::string& name, const std::string& help,
+                            std::function<int()> act) {
+  CLI::App* command = app.add_subcommand(name, help);
+  add_file(*command, line);
+  add_settings(*command, line);
+  command->callback([&line, act = std::move(act)] { line.action = act; });
+  return command;
+}
+
+int explain(const std::string& code) {
+  std::string_view text = explanation(code);
+  if (!text.empty()) {
+    fmt::print("{}\n", text);
+    return 0;
+  }
+  fmt::print(stderr, "error: netc has no diagnostic '{}'; codes look like N201 or W401\n", code);
+  return wrong_input;
+}
+
+/// `netc MODEL`: the app itself.
+void add_generate(CLI::App& app, CommandLine& line) {
+  app.add_option("model", line.options.file, "The model to generate code for, a .net file")->type_name("FILE");
+  add_output(app, line);
+  add_settings(app, line);
+  static std::string target;
+  app.add_option("--target", target, "What the kernels run on: cpu")
+      ->default_str("cpu")
+      ->check(CLI::Validator(check_target, ""));
+  app.add_option("--depfile", line.options.depfile, "Write a rule for make or ninja: what the generated files depend on")
+      ->type_name("FILE");
+  app.add_flag("-q,--quiet", line.options.quiet, "Say nothing but warnings and errors");
+}
+
+void add_inspection(CLI::App& app, CommandLine& line) {
+  Options& options = line.options;
+  CLI::App* check_command =
+      add_model_command(app, line, "check", "Check a model, generate nothing", [&] { return check(options); });
+  check_command->add_flag("--json", options.json, "Print the diagnostics as JSON");
+
+  CLI::App* summary_command = add_model_command(app, line, "summary", "Show a model's layers, parameters and memory",
+                                                [&] { return summary(options); });
+  summary_command->add_flag("--json", options.json, "Print JSON");
+  summary_command->add_option("--batch", options.batch, "Examples a batch, for the memory (default: that of `train`)")
+      ->check(CLI::Range(1, 1 << 20));
+
+  CLI::App* dump_command = add_model_command(app, line, "dump", "Print a model as it is after a stage of the compiler",
+                                             [&] { return dump(options, line.stage); });
+  dump_command->add_option("--after", line.stage, "The stage")->required()->type_name("STAGE");
+
+  CLI::App* explain_command = app.add_subcommand("explain", "Say what a diagnostic means and how to mend its cause");
+  explain_command->add_option("code", line.code, "The code, such as N201")->required();
+  explain_command->callback([&line] { line.action = [&line] { return explain(line.code); }; });
+}
+
+void add_programs(CLI::App& app, CommandLine& line) {
+  Options& options = line.options;
+  CLI::App* build_command = add_model_command(
+      app, line, "build", "Generate code and compile the model's program DIR/MODEL", [&] { return build(options); });
+  add_output(*build_command, line);
+  build_command->add_flag("--shared", options.shared, "Compile a shared library DIR/libMODEL.so too");
+
+  CLI::App* run_command = add_model_command(app, line, "run", "Run a model once, or train it for some steps",
+                                            [&] { return run(options, line.program_arguments); });
+  run_command->prefix_command();
+  run_command->footer(
+      "Everything after MODEL that is not listed above goes to the model's program:\n"
+      "  --weights FILE      parameters and buffers, a safetensors file\n"
+      "  --input NAME=FILE   an input, an NPY file\n"
+      "  --label FILE        labels, an NPY file\n"
+      "  --mode eval|train   how batchnorm and dropout work\n"
+      "  --steps K           train on this batch for K steps of the model's optimizer\n"
+      "  --output FILE       the output, as an NPY file\n"
+      "  --gradients FILE    the gradients of all parameters and inputs, as a safetensors file\n"
+      "  --save FILE         parameters and buffers afterwards, as a safetensors file");
+  run_command->parse_complete_callback([&line, run_command] { line.program_arguments = run_command->remaining(); });
+}
+
+/// Divides PATH=VALUE at the first equals sign.
+void divide_settings(CommandLine& line) {
+  for (const std::string& setting : line.settings) {
+    std::size_t equals = setting.find('=');
+    line.options.set.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
+  }
+}
+
+std::unique_ptr<CLI::App> make_app(CommandLine& line) {
+  auto app = std::make_unique<CLI::App>("netc compiles neural networks, written as .net files, to C++.", "netc");
+  app->set_version_flag("--version", version, "Print the version and exit");
+  app->get_formatter()->column_width(36);
+  app->footer("Exit status: 0 done, 1 the input is wrong, 2 wrong usage, 3 a bug of netc's.");
+  app->require_subcommand(0, 1);
+  add_generate(*app, line);
+  add_inspection(*app, line);
+  add_programs(*app, line);
+  return app;
+}
+
+int main(int argc, char** argv) {
+  CommandLine line;
+  std::unique_ptr<CLI::App> app = make_app(line);
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app->exit(error) == 0 ? 0 : wrong_usage;
+  }
+  if (!line.action && line.options.file.empty()) {
+    fmt::print(stderr, "{}", app->help());
+    return wrong_usage;
+  }
+  if (!line.action) line.action = [&line] { return generate(line.options); };
+  divide_settings(line);
+  return with_crash_report({{argv, argv + argc}, line.options.file, version}, line.action);
+}
+
+}  // namespace
+}  // namespace netc
+
+int main(int argc, char** argv) { return netc::main(argc, argv); }
