@@ -1,0 +1,24 @@
+// Training graph -> Groups: nodes that become one kernel.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "compiler/graph.h"
+
+namespace netc {
+
+/// One anchor with the pointwise nodes that follow it, or pointwise nodes alone. Only `outputs` reach memory.
+struct Group {
+  std::string name;           // "conv_sigmoid"
+  std::vector<int> nodes;     // indices into Graph::nodes, in order
+  std::vector<ValueId> inputs;   // read from memory, in the order of their first use
+  std::vector<ValueId> outputs;  // written to memory: the chain's last value first
+};
+
+/// The nodes of `graph` in groups, in an order in which they can run. Views are in no group.
+std::vector<Group> fuse(const Graph& graph);
+
+std::string print(const Graph& graph, const std::vector<Group>& groups);
+
+}  // namespace netc

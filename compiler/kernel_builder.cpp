@@ -1,0 +1,158 @@
+#include "compiler/kernel_builder.h"
+
+#include <algorithm>
+
+#include "compiler/schedules.h"
+
+namespace netc {
+
+using Halide::Expr;
+using Halide::Func;
+using Halide::Var;
+
+namespace {
+
+Halide::Type halide_type(DType type, const Machine& machine) {
+  switch (type) {
+    case DType::f32: return machine.real;
+    case DType::i32: return Halide::Int(32);
+    case DType::u8: return Halide::UInt(8);
+  }
+  return {};
+}
+
+int first_axis(const Shape& shape) { return shape.has_batch() ? 1 : 0; }
+
+}  // namespace
+
+KernelBuilder::KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts, const Machine& machine)
+    : graph_(graph), group_(group), layouts_(layouts), machine_(machine), prefix_(group.name) {
+  for (const char* axis : {"a", "c", "y", "x", "w", "v"}) axes_.emplace_back(axis);
+  for (int index : group.nodes) {
+    const Node& node = graph.nodes[static_cast<std::size_t>(index)];
+    for (ValueId value : node.outputs) producers_[value] = &node;
+  }
+  // The outputs decide how images are laid out in vectors; a gradient of a parameter leaves it to the inputs.
+  const bool batch_out = shape(group.outputs[0]).has_batch();
+  for (ValueId value : batch_out ? group.outputs : group.inputs) lanes_ = std::max(lanes_, layout(value).lanes);
+}
+
+std::string KernelBuilder::name(const std::string& stem) {
+  const int uses = names_[stem]++;
+  return prefix_ + "_" + stem + (uses > 0 ? std::to_string(uses + 1) : "");
+}
+
+Point KernelBuilder::point(const Shape& shape) const {
+  Point point;
+  if (shape.has_batch()) {
+    point.lane = lane_;
+    point.block = block_;
+  }
+  for (int i = first_axis(shape); i < shape.rank(); ++i) point.axes.emplace_back(axis(i));
+  return point;
+}
+
+std::vector<Var> KernelBuilder::variables(const Shape& shape) const {
+  std::vector<Var> variables;
+  if (shape.has_batch()) variables.push_back(lane_);
+  for (int i = shape.rank() - 1; i >= first_axis(shape); --i) variables.push_back(axis(i));
+  if (shape.has_batch()) variables.push_back(block_);
+  return variables;
+}
+
+std::vector<Expr> KernelBuilder::arguments(const Point& point) const {
+  std::vector<Expr> arguments;
+  if (point.has_batch()) arguments.push_back(point.lane);
+  arguments.insert(arguments.end(), point.axes.rbegin(), point.axes.rend());
+  if (point.has_batch()) arguments.push_back(point.block);
+  return arguments;
+}
+
+Expr KernelBuilder::valid(const Point& point) const {
+  return lanes_ == 1 ? Halide::Internal::const_true() : example(point) < batch_;
+}
+
+void KernelBuilder::define(ValueId value, Func func) { definitions_.emplace(value, func); }
+
+Expr KernelBuilder::read(ValueId value, const Point& point) {
+  if (const auto definition = definitions_.find(value); definition != definitions_.end()) {
+    return definition->second(arguments(point));
+  }
+  const auto producer = producers_.find(value);
+  if (producer == producers_.end()) return load(value, point);
+  return producer->second->op->value_at(*this, *producer->second, point);
+}
+
+/// Where the value has other lanes than this kernel, its own lane and block follow from the example's number.
+Expr KernelBuilder::load(ValueId value, const Point& point) {
+  Halide::ImageParam memory = parameter_for(value);
+  const int stored = layout(value).lanes;
+  if (!point.has_batch() || stored == lanes_) return memory(arguments(point));
+  const Expr number = clamp(example(point), 0, batch_ - 1);
+  const Point there{number % stored, number / stored, point.axes};
+  const Expr element = memory(arguments(there));
+  return select(valid(point), element, cast(element.type(), 0));
+}
+
+Halide::ImageParam KernelBuilder::parameter_for(ValueId value) {
+  if (const auto known = inputs_.find(value); known != inputs_.end()) return known->second;
+  const int dimensions = shape(value).rank() + (shape(value).has_batch() ? 1 : 0);
+  Halide::ImageParam param(halide_type(graph_[value].type, machine_), dimensions, "v" + std::to_string(inputs_.size()));
+  inputs_.emplace(value, param);
+  constrain(param, value, true);
+  return param;
+}
+
+/// Extents and strides are known when the kernel is compiled; only the number of blocks is not.
+void KernelBuilder::constrain(Halide::OutputImageParam param, ValueId value, bool extents) const {
+  const Shape& logical = shape(value);
+  const Layout& stored = layout(value);
+  const auto dimension = [&](int i, const Expr& extent, std::int64_t stride) {
+    if (extents) param.dim(i).set_bounds(0, extent);
+    param.dim(i).set_stride(static_cast<int>(stride));
+  };
+  int i = 0;
+  if (logical.has_batch()) dimension(i++, stored.lanes, 1);
+  for (std::size_t axis = stored.strides.size(); axis-- > 0;) {
+    dimension(i++, static_cast<int>(logical[static_cast<int>(axis) + first_axis(logical)]), stored.strides[axis]);
+  }
+  if (logical.has_batch()) dimension(i, (batch_ + (stored.lanes - 1)) / stored.lanes, stored.block_stride);
+}
+
+/// One Func a shape: values of one shape are written in one pass.
+Func KernelBuilder::write(const std::vector<ValueId>& values) {
+  const Shape& logical = shape(values[0]);
+  std::vector<Expr> elements;
+  elements.reserve(values.size());
+  for (ValueId value : values) elements.push_back(read(value, point(logical)));
+  Func out(name("out"));
+  out(variables(logical)) = Halide::Tuple(elements);
+  for (std::size_t i = 0; i < values.size(); ++i) constrain(out.output_buffers()[i], values[i], i == 0);
+  return out;
+}
+
+Halide::Pipeline KernelBuilder::build() {
+  for (ValueId value : group_.inputs) parameter_for(value);
+  const Node& first = graph_.nodes[static_cast<std::size_t>(group_.nodes[0])];
+  const bool anchored = first.op->fusion == Fusion::anchor;
+  if (anchored) first.op->algorithm(*this, first);
+  for (std::size_t begin = 0, end = 0; begin < group_.outputs.size(); begin = end) {
+    const auto same = [&](ValueId value) { return shape(value) == shape(group_.outputs[begin]); };
+    while (end < group_.outputs.size() && same(group_.outputs[end])) ++end;
+    outs_.push_back(write({group_.outputs.begin() + static_cast<std::ptrdiff_t>(begin), group_.outputs.begin() + static_cast<std::ptrdiff_t>(end)}));
+  }
+  if (anchored && first.op->schedule) {
+    first.op->schedule(*this, first);
+  } else {
+    schedule_elements(*this, out(), group_.outputs[0]);
+  }
+  return Halide::Pipeline(outs_);
+}
+
+std::vector<Halide::Argument> KernelBuilder::pipeline_arguments() const {
+  std::vector<Halide::Argument> arguments{batch_, seed_, step_};
+  for (ValueId value : group_.inputs) arguments.push_back(inputs_.at(value));
+  return arguments;
+}
+
+}  // namespace netc

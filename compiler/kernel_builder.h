@@ -1,0 +1,133 @@
+// What an operator sees while its group becomes a Halide pipeline: points of values, reads, definitions, and the machine.
+//
+// Halide's arguments are, for every value: the lane, the axes from the last to the second, the block of examples
+// (see layout.h); for values without a batch the axes from the last to the first. Storage order is a matter of strides.
+#pragma once
+
+#include <Halide.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/fuse.h"
+#include "compiler/graph.h"
+#include "compiler/layout.h"
+#include "compiler/operator.h"
+
+namespace netc {
+
+/// A place in a value. `axes` are the logical axes behind the batch (c, y, x of an image), or all axes of a parameter.
+struct Point {
+  Halide::Expr lane;   // undefined for values without a batch
+  Halide::Expr block;
+  std::vector<Halide::Expr> axes;
+
+  bool has_batch() const { return lane.defined(); }
+  /// The same place with other axes.
+  Point with(std::vector<Halide::Expr> other) const { return {lane, block, std::move(other)}; }
+};
+
+/// What the target can do.
+struct Machine {
+  std::string name;       // "avx512"
+  Halide::Target target;
+  int vector;             // floats in a vector register
+  int accumulators;       // vector registers that a tile of sums may take
+  Halide::Type real = Halide::Float(32);  // what f32 values are computed and stored in; tests ask for doubles
+};
+
+class KernelBuilder {
+ public:
+  using Expr = Halide::Expr;
+  using Func = Halide::Func;
+  using Var = Halide::Var;
+
+  /// `layouts` holds a layout for every value of the graph.
+  KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts, const Machine& machine);
+
+  const Graph& graph() const { return graph_; }
+  const Shape& shape(ValueId value) const { return graph_[value].shape; }
+  const Layout& layout(ValueId value) const { return layouts_[static_cast<std::size_t>(value)]; }
+  const Machine& machine() const { return machine_; }
+
+  /// A constant of the type that f32 values are computed in.
+  Expr constant(double value) const { return Halide::Internal::make_const(machine_.real, value); }
+  Halide::Type real() const { return machine_.real; }
+
+  /// Images that this kernel computes side by side in a vector; 1: it vectorises over an axis.
+  int lanes() const { return lanes_; }
+  /// Number of examples, and of blocks of them.
+  Expr batch() const { return batch_; }
+  Expr blocks() const { return lanes_ == 1 ? Expr(batch_) : (batch_ + (lanes_ - 1)) / lanes_; }
+  /// Key and counter of the random numbers.
+  Expr seed() const { return seed_; }
+  Expr step() const { return step_; }
+
+  /// The variables: of a batch `lane`, `block`, and an axis each; `axis(i)` counts as the shape does, so that of an image
+  /// axis(1) is the channel.
+  Var lane() const { return lane_; }
+  Var block() const { return block_; }
+  Var axis(int i) const { return axes_[static_cast<std::size_t>(i)]; }
+  /// The place that these variables name in a value of this shape, and the variables in Halide's order.
+  Point point(const Shape& shape) const;
+  std::vector<Var> variables(const Shape& shape) const;
+  std::vector<Expr> arguments(const Point& point) const;
+
+  /// The example that a point belongs to, and whether there is such an example (the last block may be padded).
+  Expr example(const Point& point) const { return point.block * lanes_ + point.lane; }
+  Expr valid(const Point& point) const;
+
+  /// The element of `value` at `point`: from memory, or from the node of this group that computes it.
+  Expr read(ValueId value, const Point& point);
+  /// The element of a value without a batch.
+  Expr parameter(ValueId value, std::vector<Expr> axes) { return read(value, Point{{}, {}, std::move(axes)}); }
+
+  /// anchor: this Func (arguments as `variables`) computes `value`.
+  void define(ValueId value, Func func);
+  /// The Func that an anchor defined for `value`.
+  Func defined(ValueId value) const { return definitions_.at(value); }
+  /// The Func that is written to memory: of the anchor's first output, with everything that the group does to it.
+  Func out(std::size_t i = 0) const { return outs_[i]; }
+  /// Funcs between the inputs and the definitions, by name: an algorithm leaves them for its schedule.
+  void stage(const std::string& name, Func func) { stages_.emplace(name, func); }
+  Func stage(const std::string& name) const { return stages_.at(name); }
+  /// A number that goes with them.
+  void stage_extent(const std::string& name, int extent) { extents_[name] = extent; }
+  int stage_extent(const std::string& name) const { return extents_.at(name); }
+  /// An unused name, unique to this kernel: names of Halide's may not depend on what was compiled before.
+  std::string name(const std::string& stem);
+
+  /// Runs the algorithms, then the schedules, and returns the pipeline and its arguments: batch, seed, step, the group's
+  /// inputs, in order.
+  Halide::Pipeline build();
+  std::vector<Halide::Argument> pipeline_arguments() const;
+
+ private:
+  Expr load(ValueId value, const Point& point);
+  Halide::ImageParam parameter_for(ValueId value);
+  void constrain(Halide::OutputImageParam param, ValueId value, bool extents) const;
+  Func write(const std::vector<ValueId>& values);
+
+  const Graph& graph_;
+  const Group& group_;
+  const std::vector<Layout>& layouts_;
+  const Machine& machine_;
+  std::string prefix_;
+  int lanes_ = 1;
+  Halide::Param<int> batch_{"batch"};
+  Halide::Param<std::uint32_t> seed_{"seed"};
+  Halide::Param<std::uint32_t> step_{"step"};
+  Var lane_{"l"};
+  Var block_{"n"};
+  std::vector<Var> axes_;
+  std::map<std::string, int> names_;
+  std::map<ValueId, Halide::ImageParam> inputs_;
+  std::map<ValueId, Func> definitions_;
+  std::map<std::string, Func> stages_;
+  std::map<std::string, int> extents_;
+  std::map<ValueId, const Node*> producers_;
+  std::vector<Func> outs_;
+};
+
+}  // namespace netc

@@ -1,0 +1,22 @@
+// Sums over a batch and its pixels, a number a channel, in an order that does not depend on the number of threads.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "compiler/kernel_builder.h"
+
+namespace netc::ops {
+
+/// Blocks of images are summed in this many slices, whatever the number of threads.
+constexpr int slices = 16;
+
+/// total[c] = the sum of `element` over all examples and pixels of a value of this shape: rows first, then images, then
+/// slices of blocks, then the whole, which also keeps the rounding error of single precision small.
+Halide::Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape,
+                          const std::function<Halide::Expr(const Point&)>& element);
+
+/// The schedule of what `channel_sums` defined under this name: slices in parallel.
+void schedule_channel_sums(KernelBuilder& kernel, const std::string& name);
+
+}  // namespace netc::ops

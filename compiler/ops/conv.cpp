@@ -1,0 +1,307 @@
+// conv: 2-d convolution with stride, padding, dilation, groups and bias, and its gradients.
+#include "compiler/graph_builder.h"
+#include "compiler/kernel_builder.h"
+#include "compiler/ops/channel_sums.h"
+#include "compiler/ops/ops.h"
+#include "compiler/ops/window.h"
+#include "compiler/schedules.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace netc::ops {
+
+using Halide::Expr;
+using Halide::Func;
+using Halide::RDom;
+using Halide::RVar;
+using Halide::Var;
+
+namespace {
+
+Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) {
+  const Shape& x = inputs[0];
+  const WindowShape slid = slide("conv", x, windows(attributes));
+  if (slid.error) return {.error = slid.error};
+  const std::int64_t channels = attributes.integer("channels");
+  const std::int64_t groups = attributes.integer("groups");
+  if (x[1] % groups != 0 || channels % groups != 0) {
+    return {.error = ShapeError{"N206", fmt::format("conv: groups = {} does not divide {} input and {} output channels", groups, x[1], channels),
+                                "input " + to_string(x), "choose a number of groups that divides both"}};
+  }
+  const auto [height, width] = attributes.pair("kernel");
+  const std::int64_t fan_in = x[1] / groups * height * width;
+  const std::int64_t fan_out = channels * height * width;
+  Inference result{.outputs = {{x[0], channels, slid.height, slid.width}}, .warnings = slid.warnings};
+  const Initializer weight{.rule = Initializer::Rule::kaiming_uniform, .a = std::sqrt(5.0)};
+  result.owned.push_back({"weight", Role::parameter, {channels, x[1] / groups, height, width}, {2, 3, 1, 0}, weight, fan_in, fan_out});
+  if (attributes.boolean("bias")) {
+    result.owned.push_back({"bias", Role::parameter, {channels}, {}, {.rule = Initializer::Rule::fan_in_uniform}, fan_in, fan_out});
+  }
+  return result;
+}
+
+/// Multiply-adds of a convolution with these weights and outputs; the gradients have as many.
+std::int64_t macs(const Shape& weight, const Shape& y) { return weight.elements() * y[2] * y[3]; }
+
+std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
+  const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
+  const ValueId x = node.inputs[0];
+  const ValueId weight = node.inputs[1];
+  const ValueId dx = builder.add(conv_backward_data, node.attributes, {gradients[0], weight}, builder.value(x).shape);
+  std::vector<Shape> shapes{builder.value(weight).shape};
+  if (node.inputs.size() > 2) shapes.push_back(builder.value(node.inputs[2]).shape);
+  std::vector<ValueId> result{dx};
+  for (ValueId id : builder.add(conv_backward_weights, node.attributes, {gradients[0], x}, shapes)) result.push_back(id);
+  return result;
+}
+
+Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, const Attributes& other) {
+  Attributes attributes{{"channels", out}, {"kernel", std::int64_t{3}}, {"stride", std::int64_t{1}}, {"pad", std::int64_t{0}},
+                        {"dilation", std::int64_t{1}}, {"groups", std::int64_t{1}}, {"bias", true}};
+  for (const auto& [key, value] : other.all()) attributes.set(key, value);
+  return {name, {{Shape::batch, in, 9, 8}}, attributes};
+}
+
+// ---- Algorithms ----------------------------------------------------------------------------------------------------
+
+int extent(std::int64_t value) { return static_cast<int>(value); }
+
+/// `value` with zeros around its images, arguments as `variables`.
+Func zero_padded(KernelBuilder& kernel, ValueId value) {
+  const Shape& shape = kernel.shape(value);
+  Point at = kernel.point(shape);
+  const Expr c = at.axes[0];
+  const Expr y = at.axes[1];
+  const Expr x = at.axes[2];
+  const int height = extent(shape[2]);
+  const int width = extent(shape[3]);
+  const Expr inside = y >= 0 && y < height && x >= 0 && x < width;
+  const Expr element = kernel.read(value, at.with({c, clamp(y, 0, height - 1), clamp(x, 0, width - 1)}));
+  Func padded(kernel.name("padded"));
+  padded(kernel.variables(shape)) = select(inside, element, kernel.constant(0));
+  kernel.stage("padded", padded);
+  return padded;
+}
+
+/// y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, …]
+void forward(KernelBuilder& kernel, const Node& node) {
+  const Windows w = windows(node.attributes);
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Shape& weight = kernel.shape(node.inputs[1]);
+  const Point at = kernel.point(shape);
+  const int group = extent(shape[1] / node.attributes.integer("groups"));
+  const Func padded = zero_padded(kernel, node.inputs[0]);
+  const RDom r(0, extent(weight[1]), 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
+  const Expr i = node.attributes.integer("groups") == 1 ? Expr(r.x) : at.axes[0] / group * extent(weight[1]) + r.x;
+  const Expr y = at.axes[1] * extent(w.y.stride) + r.z * extent(w.y.dilation) - extent(w.y.pad);
+  const Expr x = at.axes[2] * extent(w.x.stride) + r.y * extent(w.x.dilation) - extent(w.x.pad);
+  Func sum(kernel.name("sum"));
+  const bool bias = node.inputs.size() > 2;
+  sum(kernel.variables(shape)) = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
+  sum(kernel.variables(shape)) += kernel.parameter(node.inputs[1], {at.axes[0], r.x, r.z, r.y}) * padded(kernel.arguments(at.with({i, y, x})));
+  kernel.define(node.outputs[0], sum);
+}
+
+/// The output that reads input `at` through tap `k`, in units of 1 / stride: only whole ones exist.
+Expr reading(const Expr& at, const Expr& k, const Window& w) { return at + extent(w.pad) - k * extent(w.dilation); }
+
+/// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
+void backward_data(KernelBuilder& kernel, const Node& node) {
+  const Windows w = windows(node.attributes);
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Shape& weight = kernel.shape(node.inputs[1]);
+  const int groups = extent(node.attributes.integer("groups"));
+  const int group_in = extent(weight[1]);
+  const int group_out = extent(weight[0]) / groups;
+  const Point at = kernel.point(shape);
+  const Func padded = zero_padded(kernel, node.inputs[0]);
+  RDom r(0, group_out, 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
+  const Expr y = reading(at.axes[1], r.z, w.y);
+  const Expr x = reading(at.axes[2], r.y, w.x);
+  if (w.y.stride > 1) r.where(y % extent(w.y.stride) == 0);
+  if (w.x.stride > 1) r.where(x % extent(w.x.stride) == 0);
+  const Expr o = groups == 1 ? Expr(r.x) : at.axes[0] / group_in * group_out + r.x;
+  const Expr i = groups == 1 ? at.axes[0] : at.axes[0] % group_in;
+  Func transposed(kernel.name("transposed"));
+  const Var in = kernel.axis(1);
+  const Var out = kernel.axis(0);
+  transposed(in, out, kernel.axis(3), kernel.axis(2)) = kernel.parameter(node.inputs[1], {out, in, kernel.axis(2), kernel.axis(3)});
+  kernel.stage("transposed", transposed);
+  Func sum(kernel.name("sum"));
+  sum(kernel.variables(shape)) = kernel.constant(0);
+  sum(kernel.variables(shape)) += transposed(i, o, r.y, r.z) * padded(kernel.arguments(at.with({o, y / extent(w.y.stride), x / extent(w.x.stride)})));
+  kernel.define(node.outputs[0], sum);
+}
+
+/// dweight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] * x[n, i, y * stride + ky * dilation - pad, …], and
+/// dbias[o] = sum over n, y, x of dy[n, o, y, x]; first by lane and block, then by slice of blocks, then whole.
+void backward_weights(KernelBuilder& kernel, const Node& node) {
+  const Windows w = windows(node.attributes);
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Shape& gradient = kernel.shape(node.inputs[0]);
+  const int group_out = extent(shape[0] / node.attributes.integer("groups"));
+  const Func padded = zero_padded(kernel, node.inputs[1]);
+  const Var l = kernel.lane();
+  const Var n = kernel.block();
+  const Var s("s");
+  const Var o = kernel.axis(0);
+  const Var i = kernel.axis(1);
+  const Var ky = kernel.axis(2);
+  const Var kx = kernel.axis(3);
+  const RDom r(0, extent(gradient[3]), 0, extent(gradient[2]), kernel.name("r"));
+  const Expr y = r.y * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
+  const Expr x = r.x * extent(w.x.stride) + kx * extent(w.x.dilation) - extent(w.x.pad);
+  const Expr channel = node.attributes.integer("groups") == 1 ? Expr(i) : o / group_out * extent(shape[1]) + i;
+  const Expr per_slice = (kernel.blocks() + (slices - 1)) / slices;
+
+  Func block(kernel.name("block"));
+  block(l, kx, ky, i, o, n) = kernel.constant(0);
+  block(l, kx, ky, i, o, n) += kernel.read(node.inputs[0], Point{l, n, {o, r.y, r.x}}) * padded(l, x, y, channel, n);
+  RDom b(0, per_slice, kernel.name("b"));
+  b.where(s * per_slice + b < kernel.blocks());
+  Func slice(kernel.name("slice"));
+  slice(l, kx, ky, i, o, s) = kernel.constant(0);
+  slice(l, kx, ky, i, o, s) += block(l, kx, ky, i, o, Halide::min(s * per_slice + b, kernel.blocks() - 1));
+  const RDom all(0, kernel.lanes(), 0, slices, kernel.name("all"));
+  Func weight(kernel.name("weight"));
+  weight(kx, ky, i, o) = kernel.constant(0);
+  weight(kx, ky, i, o) += slice(all.x, kx, ky, i, o, all.y);
+  kernel.stage("block", block);
+  kernel.stage("slice", slice);
+  kernel.define(node.outputs[0], weight);
+  if (node.outputs.size() > 1) kernel.define(node.outputs[1], channel_sums(kernel, "bias", gradient, [&](const Point& at) { return kernel.read(node.inputs[0], at); }));
+}
+
+// ---- Schedules -----------------------------------------------------------------------------------------------------
+
+/// All channels of the padded images, in vectors of channels or of images.
+void schedule_padded(KernelBuilder& kernel, std::int64_t channels) {
+  const Var c = kernel.axis(1);
+  Func padded = kernel.stage("padded");
+  padded.bound(c, 0, extent(channels));
+  if (kernel.lanes() > 1) {
+    padded.vectorize(kernel.lane(), kernel.machine().vector);
+  } else {
+    padded.reorder(c, kernel.axis(3), kernel.axis(2)).reorder_storage(c, kernel.axis(3), kernel.axis(2));
+    padded.vectorize(c, vector_extent(kernel.machine(), channels));
+  }
+}
+
+/// Tiles of channels and columns in registers; what the images are padded with is written once an image.
+void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t stride) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Machine& machine = kernel.machine();
+  Func sum = kernel.defined(node.outputs[0]);
+  Func out = kernel.out();
+  const std::vector<RVar> r = sum.rvars(0);
+  const Var c = kernel.axis(1);
+  const Var y = kernel.axis(2);
+  const Var x = kernel.axis(3);
+  Func padded = kernel.stage("padded");
+  if (kernel.lanes() > 1) {
+    const int rows = machine.accumulators * machine.vector / kernel.lanes();
+    const int channels = tile_extent(shape[1], std::min(rows, 6));
+    const int columns = tile_extent(shape[3], rows / channels);
+    schedule_tiles(sum, out, {{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}}, machine.vector, r, {x, c, y, kernel.block()}, 1);
+    padded.compute_at(out, kernel.block());
+    schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
+    return;
+  }
+  const int vector = vector_extent(machine, shape[1]);
+  const int channels = vector * static_cast<int>(std::min<std::int64_t>(2, shape[1] / vector));
+  const int columns = stride > 1 ? 1 : tile_extent(shape[3], machine.accumulators / (channels / vector));
+  schedule_tiles(sum, out, {{c, channels}, {x, columns}}, vector, r, {kernel.lane(), x, y, c, kernel.block()}, 1);
+  padded.compute_at(out, kernel.block());
+  schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
+}
+
+void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
+  const Windows w = windows(node.attributes);
+  schedule_images(kernel, node, std::max(w.x.stride, w.y.stride));
+  if (kernel.lanes() > 1) return;  // weights are read one by one there
+  const int vector = vector_extent(kernel.machine(), kernel.shape(node.inputs[1])[1]);
+  kernel.stage("transposed").compute_root().vectorize(kernel.axis(1), vector).parallel(kernel.axis(0), 8, Halide::TailStrategy::GuardWithIf);
+}
+
+/// With lanes a tile is columns of the kernel by output channels, otherwise vectors of output channels by input channels.
+void schedule_weights(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Machine& machine = kernel.machine();
+  Func block = kernel.stage("block");
+  Func slice = kernel.stage("slice");
+  Func padded = kernel.stage("padded");
+  Func weight = kernel.defined(node.outputs[0]);
+  const Var s("s");
+  const RVar b = slice.rvars(0)[0];
+  const bool lanes = kernel.lanes() > 1;
+  const int rows = machine.accumulators * machine.vector / kernel.lanes();
+  const int vector = vector_extent(machine, shape[0]);
+  Tile tile{{kernel.axis(0), vector}, {kernel.axis(1), divisor(shape[1], 8)}};
+  if (lanes) {
+    const int columns = divisor(shape[3], std::min(rows, 5));
+    tile = {{kernel.lane(), kernel.lanes()}, {kernel.axis(3), columns}, {kernel.axis(0), divisor(shape[0], rows / columns)}};
+  }
+  const int wide = lanes ? machine.vector : vector;
+  std::vector<Var> storage = slice.args();
+  std::stable_partition(storage.begin(), storage.end(), [&](const Var& v) { return v.same_as(tile[0].variable); });
+  slice.compute_root().reorder_storage(storage).reorder(as_loops(storage)).vectorize(tile[0].variable, wide).parallel(s);
+  schedule_tiled_update(block, slice, tile, wide, b, s);
+  padded.compute_at(slice, b);
+  schedule_padded(kernel, kernel.shape(node.inputs[1])[1]);
+  kernel.out().compute_root().parallel(kernel.axis(0));
+  weight.compute_at(kernel.out(), kernel.axis(0));
+  if (node.outputs.size() == 1) return;
+  kernel.out(1).compute_root();
+  schedule_channel_sums(kernel, "bias");
+}
+
+}  // namespace
+
+const Operator conv{
+    .name = "conv",
+    .doc = "2-d convolution: y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, "
+           "x * stride + kx * dilation - pad], where pixels outside are 0.",
+    .attributes = {{"channels", AttributeType::integer, {}, "", 1, 2147483647, "output channels"},
+                   {"kernel", AttributeType::pair, {}, "", 1, 2147483647, "height and width of the window"},
+                   {"stride", AttributeType::pair, std::int64_t{1}, "", 1, 2147483647, "pixels from one window to the next"},
+                   {"pad", AttributeType::pair, std::int64_t{0}, "", 0, 2147483647, "zeros around the image"},
+                   {"dilation", AttributeType::pair, std::int64_t{1}, "", 1, 2147483647, "pixels from one tap of the window to the next"},
+                   {"groups", AttributeType::integer, std::int64_t{1}, "", 1, 2147483647, "channels are convolved in this many separate groups"},
+                   {"bias", AttributeType::boolean, true, "", 0, 1, "whether a bias is added to each channel"}},
+    .infer = infer,
+    .macs = [](const Graph& graph, const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.outputs[0]].shape); },
+    .gradient = gradient,
+    .algorithm = forward,
+    .schedule = [](KernelBuilder& kernel, const Node& node) { schedule_images(kernel, node, 1); },
+    .samples = {conv_sample("plain", 3, 8, {}),
+                conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
+                conv_sample("without_bias", 4, 6, {{"bias", false}}),
+                conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),
+                conv_sample("grouped", 4, 8, {{"groups", 2}, {"pad", 1}}),
+                conv_sample("depthwise", 6, 6, {{"groups", 6}, {"stride", IntPair{1, 2}}, {"pad", 1}}),
+                conv_sample("oblong", 3, 10, {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}})},
+};
+
+const Operator conv_backward_data{
+    .name = "conv_backward_data",
+    .doc = "The gradient of conv with respect to its input: a gather over the outputs that read each pixel.",
+    .in_language = false,
+    .inputs = 2,
+    .macs = [](const Graph& graph, const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.inputs[0]].shape); },
+    .algorithm = backward_data,
+    .schedule = schedule_backward_data,
+};
+
+const Operator conv_backward_weights{
+    .name = "conv_backward_weights",
+    .doc = "The gradients of conv with respect to its weight and, where there is one, its bias.",
+    .in_language = false,
+    .inputs = 2,
+    .macs = [](const Graph& graph, const Node& node) { return macs(graph[node.outputs[0]].shape, graph[node.inputs[0]].shape); },
+    .algorithm = backward_weights,
+    .schedule = schedule_weights,
+};
+
+}  // namespace netc::ops

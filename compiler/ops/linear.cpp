@@ -1,0 +1,168 @@
+// linear: y[n, o] = sum_i x[n, i] w[o, i] + b[o], and its gradients.
+#include "compiler/graph_builder.h"
+#include "compiler/kernel_builder.h"
+#include "compiler/ops/ops.h"
+#include "compiler/schedules.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace netc::ops {
+
+using Halide::Expr;
+using Halide::Func;
+using Halide::RDom;
+
+namespace {
+
+Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) {
+  const Shape& x = inputs[0];
+  if (x.rank() != 2) {
+    return {.error = ShapeError{"N203", "linear wants [N,features], found " + to_string(x), "input " + to_string(x),
+                                "put `flatten` before it"}};
+  }
+  const std::int64_t in = x[1];
+  const std::int64_t out = attributes.integer("features");
+  Inference result{.outputs = {{x[0], out}}};
+  const Initializer weight{.rule = Initializer::Rule::kaiming_uniform, .a = std::sqrt(5.0)};
+  result.owned.push_back({"weight", Role::parameter, {out, in}, {1, 0}, weight, in, out});
+  if (attributes.boolean("bias")) {
+    result.owned.push_back({"bias", Role::parameter, {out}, {}, {.rule = Initializer::Rule::fan_in_uniform}, in, out});
+  }
+  return result;
+}
+
+std::int64_t macs(const Graph& graph, const Node& node) { return graph[node.inputs[1]].shape.elements(); }
+
+std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
+  const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
+  const ValueId x = node.inputs[0];
+  const ValueId weight = node.inputs[1];
+  const ValueId dx = builder.add(linear_backward_data, {}, {gradients[0], weight}, builder.value(x).shape);
+  std::vector<Shape> shapes{builder.value(weight).shape};
+  if (node.inputs.size() > 2) shapes.push_back(builder.value(node.inputs[2]).shape);
+  std::vector<ValueId> result{dx};
+  for (ValueId id : builder.add(linear_backward_weights, {}, {gradients[0], x}, shapes)) result.push_back(id);
+  return result;
+}
+
+// ---- Algorithms ----------------------------------------------------------------------------------------------------
+
+void forward(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Point point = kernel.point(shape);
+  const RDom i(0, static_cast<int>(kernel.shape(node.inputs[0])[1]), kernel.name("i"));
+  Func sum(kernel.name("sum"));
+  const bool bias = node.inputs.size() > 2;
+  sum(kernel.variables(shape)) = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
+  sum(kernel.variables(shape)) += kernel.parameter(node.inputs[1], {point.axes[0], i}) * kernel.read(node.inputs[0], point.with({i}));
+  kernel.define(node.outputs[0], sum);
+}
+
+/// dx[n, i] = sum_o dy[n, o] w[o, i]
+void backward_data(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Point point = kernel.point(shape);
+  const RDom o(0, static_cast<int>(kernel.shape(node.inputs[0])[1]), kernel.name("o"));
+  Func sum(kernel.name("sum"));
+  sum(kernel.variables(shape)) = kernel.constant(0);
+  sum(kernel.variables(shape)) += kernel.parameter(node.inputs[1], {o, point.axes[0]}) * kernel.read(node.inputs[0], point.with({o}));
+  kernel.define(node.outputs[0], sum);
+}
+
+/// dw[o, i] = sum_n dy[n, o] x[n, i] and db[o] = sum_n dy[n, o]
+void backward_weights(KernelBuilder& kernel, const Node& node) {
+  const Halide::Var o = kernel.axis(0);
+  const Halide::Var i = kernel.axis(1);
+  const RDom n(0, kernel.lanes(), 0, kernel.blocks(), kernel.name("n"));
+  const Point example{n.x, n.y, {}};
+  Func gradient(kernel.name("gradient"));
+  gradient(o, kernel.lane(), kernel.block()) = kernel.read(node.inputs[0], Point{kernel.lane(), kernel.block(), {o}});
+  Func weight(kernel.name("weight"));
+  weight(i, o) = kernel.constant(0);
+  weight(i, o) += gradient(o, n.x, n.y) * kernel.read(node.inputs[1], example.with({i}));
+  kernel.define(node.outputs[0], weight);
+  kernel.stage("gradient", gradient);
+  if (node.outputs.size() == 1) return;
+  Func bias(kernel.name("bias"));
+  bias(o) = kernel.constant(0);
+  bias(o) += gradient(o, n.x, n.y);
+  kernel.define(node.outputs[1], bias);
+}
+
+// ---- Schedules -----------------------------------------------------------------------------------------------------
+
+/// Tiles of features, 16 images side by side where the layout has lanes, otherwise vectors of features.
+void schedule_rows(KernelBuilder& kernel, const Node& node) {
+  const ValueId value = node.outputs[0];
+  const std::int64_t features = kernel.shape(value)[1];
+  const Machine& machine = kernel.machine();
+  Func sum = kernel.defined(value);
+  const Halide::RVar r = sum.rvars(0)[0];
+  if (kernel.lanes() > 1) {
+    const int side = tile_extent(features, machine.accumulators * machine.vector / kernel.lanes());
+    schedule_tiles(sum, kernel.out(), {{kernel.lane(), kernel.lanes()}, {kernel.axis(1), side}}, machine.vector, {r},
+                   {kernel.axis(1), kernel.block()}, 1);
+    return;
+  }
+  const int vector = vector_extent(machine, features);
+  const int wide = vector * static_cast<int>(std::min<std::int64_t>(4, features / vector));
+  schedule_tiles(sum, kernel.out(), {{kernel.axis(1), wide}}, vector, {r}, {kernel.lane(), kernel.axis(1), kernel.block()}, 1);
+}
+
+void schedule_weights(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Machine& machine = kernel.machine();
+  Func sum = kernel.defined(node.outputs[0]);
+  const std::vector<Halide::RVar> n = sum.rvars(0);
+  const int vector = vector_extent(machine, shape[0]);
+  const int wide = vector * static_cast<int>(std::min<std::int64_t>(2, shape[0] / vector));
+  const int high = tile_extent(shape[1], machine.accumulators / (wide / vector) / 2);
+  schedule_tiles(sum, kernel.out(), {{kernel.axis(0), wide}, {kernel.axis(1), high}}, vector, n, {kernel.axis(0), kernel.axis(1)}, 1);
+  Func gradient = kernel.stage("gradient");
+  if (kernel.lanes() > 1) gradient.compute_root().vectorize(kernel.lane(), machine.vector).parallel(kernel.block());
+  if (node.outputs.size() == 1) return;
+  Func bias = kernel.defined(node.outputs[1]);
+  kernel.out(1).compute_root().vectorize(kernel.axis(0), vector);
+  bias.compute_at(kernel.out(1), kernel.axis(0)).vectorize(kernel.axis(0), vector);
+  bias.update().reorder(kernel.axis(0), bias.rvars(0)[0], bias.rvars(0)[1]).vectorize(kernel.axis(0), vector);
+}
+
+}  // namespace
+
+const Operator linear{
+    .name = "linear",
+    .doc = "y[n, o] = sum over i of x[n, i] * weight[o, i], plus bias[o].",
+    .attributes = {{"features", AttributeType::integer, {}, "", 1, 2147483647, "outputs"},
+                   {"bias", AttributeType::boolean, true, "", 0, 1, "whether a bias is added"}},
+    .infer = infer,
+    .macs = macs,
+    .gradient = gradient,
+    .algorithm = forward,
+    .schedule = schedule_rows,
+    .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
+                {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}}},
+};
+
+const Operator linear_backward_data{
+    .name = "linear_backward_data",
+    .doc = "dx[n, i] = sum over o of dy[n, o] * weight[o, i].",
+    .in_language = false,
+    .inputs = 2,
+    .macs = macs,
+    .algorithm = backward_data,
+    .schedule = schedule_rows,
+};
+
+const Operator linear_backward_weights{
+    .name = "linear_backward_weights",
+    .doc = "dweight[o, i] = sum over n of dy[n, o] * x[n, i]; dbias[o] = sum over n of dy[n, o].",
+    .in_language = false,
+    .inputs = 2,
+    .macs = [](const Graph& graph, const Node& node) { return graph[node.outputs[0]].shape.elements(); },
+    .algorithm = backward_weights,
+    .schedule = schedule_weights,
+};
+
+}  // namespace netc::ops

@@ -1,0 +1,36 @@
+// The operators, one file each; operators.cpp lists them.
+#pragma once
+
+#include "compiler/operator.h"
+
+namespace netc::ops {
+
+// activation.cpp
+extern const Operator relu, relu_backward, sigmoid, sigmoid_backward, tanh, tanh_backward;
+// add.cpp
+extern const Operator add;
+// batchnorm.cpp
+extern const Operator batchnorm, batchnorm_statistics, batchnorm_normalize, batchnorm_inference, batchnorm_backward_sums,
+    batchnorm_backward;
+// concat.cpp
+extern const Operator concat, slice;
+// conv.cpp
+extern const Operator conv, conv_backward_data, conv_backward_weights;
+// copy.cpp
+extern const Operator copy;
+// cross_entropy.cpp
+extern const Operator cross_entropy, cross_entropy_backward;
+// dropout.cpp
+extern const Operator dropout, dropout_mask;
+// linear.cpp
+extern const Operator linear, linear_backward_data, linear_backward_weights;
+// mse.cpp
+extern const Operator mse, mse_backward;
+// pool.cpp
+extern const Operator maxpool, maxpool_backward, avgpool, avgpool_backward, globalavgpool, adaptiveavgpool, adaptiveavgpool_backward;
+// softmax.cpp
+extern const Operator softmax, softmax_backward;
+// view.cpp
+extern const Operator flatten, identity, reshape;
+
+}  // namespace netc::ops

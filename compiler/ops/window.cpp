@@ -1,0 +1,53 @@
+#include "compiler/ops/window.h"
+
+#include <fmt/format.h>
+
+namespace netc::ops {
+
+Windows windows(const Attributes& attributes) {
+  const IntPair kernel = attributes.pair("kernel");
+  const IntPair stride = attributes.pair("stride");
+  const IntPair pad = attributes.pair("pad");
+  const IntPair dilation = attributes.has("dilation") ? attributes.pair("dilation") : IntPair{1, 1};
+  return {{kernel.first, stride.first, pad.first, dilation.first}, {kernel.second, stride.second, pad.second, dilation.second}};
+}
+
+std::optional<ShapeError> not_an_image(const std::string& op, const Shape& input) {
+  if (input.rank() == 4) return {};
+  return ShapeError{"N203", fmt::format("{} wants [N,C,H,W], found {}", op, to_string(input)), "input " + to_string(input), ""};
+}
+
+namespace {
+
+std::optional<ShapeError> exceeds(const std::string& op, const Shape& input, const Window& window, int axis) {
+  const std::int64_t padded = input[axis] + 2 * window.pad;
+  if (window.span() <= padded) return {};
+  return ShapeError{"N202",
+                    fmt::format("{}: the window of {} exceeds the padded {} of {}", op, window.span(), axis == 2 ? "height" : "width", padded),
+                    "input " + to_string(input), fmt::format("make the kernel smaller, or pad by at least {}", (window.span() - input[axis] + 1) / 2)};
+}
+
+void warn_dropped(const std::string& op, const Shape& input, const Window& window, int axis, std::vector<ShapeWarning>& warnings) {
+  const std::int64_t dropped = (input[axis] + 2 * window.pad - window.span()) % window.stride;
+  if (dropped <= window.pad) return;
+  warnings.push_back({"W401",
+                      fmt::format("{}: a stride of {} over {} leaves the last {} {} unread", op, window.stride, input[axis], dropped - window.pad,
+                                  axis == 2 ? "rows" : "columns"),
+                      "input " + to_string(input)});
+}
+
+}  // namespace
+
+WindowShape slide(const std::string& op, const Shape& input, const Windows& windows) {
+  WindowShape result;
+  if ((result.error = not_an_image(op, input))) return result;
+  if ((result.error = exceeds(op, input, windows.y, 2))) return result;
+  if ((result.error = exceeds(op, input, windows.x, 3))) return result;
+  warn_dropped(op, input, windows.y, 2, result.warnings);
+  warn_dropped(op, input, windows.x, 3, result.warnings);
+  result.height = windows.y.outputs(input[2]);
+  result.width = windows.x.outputs(input[3]);
+  return result;
+}
+
+}  // namespace netc::ops

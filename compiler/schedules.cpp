@@ -1,0 +1,133 @@
+#include "compiler/schedules.h"
+
+#include <algorithm>
+
+namespace netc {
+
+using Halide::Func;
+using Halide::RVar;
+using Halide::TailStrategy;
+using Halide::Var;
+using Halide::VarOrRVar;
+
+std::vector<VarOrRVar> as_loops(const std::vector<Var>& variables) { return {variables.begin(), variables.end()}; }
+
+int divisor(std::int64_t extent, std::int64_t most) {
+  std::int64_t divisor = std::max<std::int64_t>(1, std::min(most, extent));
+  while (extent % divisor != 0) --divisor;
+  return static_cast<int>(divisor);
+}
+
+int tile_extent(std::int64_t extent, std::int64_t most) {
+  most = std::max<std::int64_t>(1, std::min(most, extent));
+  for (std::int64_t divisor = most; divisor * 2 > most; --divisor) {
+    if (extent % divisor == 0) return static_cast<int>(divisor);
+  }
+  return static_cast<int>(most);
+}
+
+int vector_extent(const Machine& machine, std::int64_t extent) {
+  return static_cast<int>(std::min<std::int64_t>(machine.vector, extent));
+}
+
+namespace {
+
+/// The axes of `value` from the densest in memory to the sparsest.
+std::vector<int> axes_by_stride(const KernelBuilder& kernel, ValueId value) {
+  const Layout& layout = kernel.layout(value);
+  const int first = kernel.shape(value).has_batch() ? 1 : 0;
+  std::vector<int> axes;
+  for (std::size_t i = 0; i < layout.strides.size(); ++i) axes.push_back(static_cast<int>(i) + first);
+  const auto stride = [&](int axis) { return layout.strides[static_cast<std::size_t>(axis - first)]; };
+  std::stable_sort(axes.begin(), axes.end(), [&](int a, int b) { return stride(a) < stride(b); });
+  return axes;
+}
+
+}  // namespace
+
+void schedule_elements(KernelBuilder& kernel, Func out, ValueId value) {
+  const Shape& shape = kernel.shape(value);
+  std::vector<VarOrRVar> order;
+  for (int axis : axes_by_stride(kernel, value)) order.emplace_back(kernel.axis(axis));
+  if (shape.has_batch()) {
+    order.insert(order.begin(), kernel.lane());
+    order.emplace_back(kernel.block());
+  }
+  out.compute_root().reorder(order);
+  if (kernel.lanes() > 1 && shape.has_batch()) {
+    out.vectorize(kernel.lane(), kernel.machine().vector);
+  } else if (!kernel.layout(value).strides.empty()) {
+    const int axis = axes_by_stride(kernel, value)[0];
+    const int vector = vector_extent(kernel.machine(), shape[axis]);
+    if (vector > 1) out.vectorize(kernel.axis(axis), vector, TailStrategy::GuardWithIf);
+  } else {
+    out.vectorize(kernel.block(), kernel.machine().vector, TailStrategy::GuardWithIf);
+    return;
+  }
+  if (shape.has_batch()) out.parallel(kernel.block());
+}
+
+Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::vector<RVar>& order, const std::vector<Var>& loops,
+                   int parallel) {
+  std::vector<VarOrRVar> inside;
+  std::vector<Var> outer = loops;
+  out.compute_root();
+  for (std::size_t i = 0; i < tile.size(); ++i) {
+    const Var around(tile[i].variable.name() + "o");
+    const Var within(tile[i].variable.name() + "i");
+    out.split(tile[i].variable, around, within, tile[i].extent, TailStrategy::ShiftInwards);
+    std::replace_if(outer.begin(), outer.end(), [&](const Var& loop) { return loop.same_as(tile[i].variable); }, around);
+    inside.emplace_back(within);
+  }
+  std::vector<VarOrRVar> nest = inside;
+  for (const Var& loop : outer) nest.emplace_back(loop);
+  out.reorder(nest);
+  out.vectorize(inside[0], vector);
+  for (const VarOrRVar& within : inside) out.unroll(within);
+  for (int i = 0; i < parallel; ++i) out.parallel(outer[outer.size() - 1 - static_cast<std::size_t>(i)]);
+
+  std::vector<VarOrRVar> sums;
+  for (const TileSide& side : tile) sums.emplace_back(side.variable);
+  sum.compute_at(out, outer[0]).vectorize(tile[0].variable, vector);
+  for (const TileSide& side : tile) sum.unroll(side.variable);
+  std::vector<VarOrRVar> inner = sums;
+  for (const RVar& r : order) inner.emplace_back(r);
+  sum.update().reorder(inner).vectorize(tile[0].variable, vector);
+  for (const TileSide& side : tile) sum.update().unroll(side.variable);
+  return outer[0];
+}
+
+void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, const RVar& slice, const Var& task) {
+  Halide::Stage update = total.update();
+  std::vector<VarOrRVar> inside;
+  std::vector<VarOrRVar> around;
+  for (const Var& variable : total.args()) {
+    const auto side = std::find_if(tile.begin(), tile.end(), [&](const TileSide& s) { return s.variable.same_as(variable); });
+    if (side == tile.end()) {
+      if (!variable.same_as(task)) around.emplace_back(variable);
+      continue;
+    }
+    const Var outer(variable.name() + "o");
+    update.split(variable, outer, Var(variable.name() + "i"), side->extent, TailStrategy::GuardWithIf);
+    around.emplace_back(outer);
+  }
+  for (const TileSide& side : tile) inside.emplace_back(Var(side.variable.name() + "i"));
+  std::vector<VarOrRVar> nest = inside;
+  nest.insert(nest.end(), around.begin(), around.end());
+  nest.emplace_back(slice);
+  nest.emplace_back(task);
+  update.reorder(nest).vectorize(inside[0], vector).parallel(task);
+  for (const VarOrRVar& within : inside) update.unroll(within);
+
+  sum.compute_at(total, around[0].var).vectorize(tile[0].variable, vector);
+  std::vector<VarOrRVar> sums;
+  for (const TileSide& side : tile) {
+    sum.unroll(side.variable);
+    sums.emplace_back(side.variable);
+  }
+  for (const RVar& r : sum.rvars(0)) sums.emplace_back(r);
+  sum.update().reorder(sums).vectorize(tile[0].variable, vector);
+  for (const TileSide& side : tile) sum.update().unroll(side.variable);
+}
+
+}  // namespace netc
