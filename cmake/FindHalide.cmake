@@ -20,8 +20,7 @@ find_package_handle_standard_args(
   Halide
   REQUIRED_VARS Halide_LIBRARY Halide_INCLUDE_DIR
   VERSION_VAR Halide_VERSION
-  REASON_FAILURE_MESSAGE "scripts/build installs it; or: python3 -m venv ${HALIDE_ROOT}, then \
-${HALIDE_ROOT}/bin/pip install --no-deps halide==21.0.0; or set HALIDE_ROOT")
+  REASON_FAILURE_MESSAGE "Run scripts/build, which installs it, or name its virtual environment with -DHALIDE_ROOT")
 
 if(Halide_FOUND AND NOT TARGET Halide::Halide)
   find_package(Threads REQUIRED)

@@ -1,8 +1,8 @@
 // The command line of netc: each command reads its options, then one function of the compiler does the work.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
-#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -42,7 +42,7 @@ std::string check_target(const std::string& target) {
 }
 
 void add_file(CLI::App& command, CommandLine& line) {
-  command.add_option("model", line.options.file, "The model, a .net file")->required()->type_name("FILE");
+  command.add_option("MODEL", line.options.file, "The model, a .net file")->required()->type_name("FILE");
 }
 
 void add_settings(CLI::App& command, CommandLine& line) {
@@ -79,14 +79,16 @@ int explain(const std::string& code) {
 
 /// `netc MODEL`: the app itself.
 void add_generate(CLI::App& app, CommandLine& line) {
-  app.add_option("model", line.options.file, "The model to generate code for, a .net file")->type_name("FILE");
+  app.add_option("MODEL", line.options.file, "The model to generate code for, a .net file")->type_name("FILE");
   add_output(app, line);
   add_settings(app, line);
   static std::string target;
   app.add_option("--target", target, "What the kernels run on: cpu")
+      ->type_name("TARGET")
       ->default_str("cpu")
       ->check(CLI::Validator(check_target, ""));
-  app.add_option("--depfile", line.options.depfile, "Write a rule for make or ninja: what the generated files depend on")
+  app.add_option("--depfile", line.options.depfile,
+                 "Write a rule for make or ninja: what the generated files depend on")
       ->type_name("FILE");
   app.add_flag("-q,--quiet", line.options.quiet, "Say nothing but warnings and errors");
 }
@@ -101,16 +103,35 @@ void add_inspection(CLI::App& app, CommandLine& line) {
                                                 [&] { return summary(options); });
   summary_command->add_flag("--json", options.json, "Print JSON");
   summary_command->add_option("--batch", options.batch, "Examples a batch, for the memory (default: that of `train`)")
-      ->check(CLI::Range(1, 1 << 20));
+      ->type_name("B")
+      ->check(CLI::Range(1, 1 << 20).description(""));
 
   CLI::App* dump_command = add_model_command(app, line, "dump", "Print a model as it is after a stage of the compiler",
                                              [&] { return dump(options, line.stage); });
   dump_command->add_option("--after", line.stage, "The stage")->required()->type_name("STAGE");
 
   CLI::App* explain_command = app.add_subcommand("explain", "Say what a diagnostic means and how to mend its cause");
-  explain_command->add_option("code", line.code, "The code, such as N201")->required();
+  explain_command->add_option("CODE", line.code, "The code, such as N201")->required();
   explain_command->callback([&line] { line.action = [&line] { return explain(line.code); }; });
 }
+
+/// What `netc run` passes on to the model's program.
+struct ProgramOption {
+  const char* name;
+  const char* value;
+  const char* help;
+};
+
+constexpr std::array<ProgramOption, 8> run_options{{
+    {"--weights", "FILE", "Read parameters and buffers from a safetensors file"},
+    {"--input", "NAME=FILE", "Read an input from an NPY file; once for each input"},
+    {"--label", "FILE", "Read the labels from an NPY file"},
+    {"--mode", "eval|train", "How batchnorm and dropout work"},
+    {"--steps", "K", "Train on this batch for K steps of the model's optimizer"},
+    {"--output", "FILE", "Write the output to an NPY file"},
+    {"--gradients", "FILE", "Write the gradients of parameters and inputs to a safetensors file"},
+    {"--save", "FILE", "Write parameters and buffers, as they are afterwards, to a safetensors file"},
+}};
 
 void add_programs(CLI::App& app, CommandLine& line) {
   Options& options = line.options;
@@ -121,18 +142,15 @@ void add_programs(CLI::App& app, CommandLine& line) {
 
   CLI::App* run_command = add_model_command(app, line, "run", "Run a model once, or train it for some steps",
                                             [&] { return run(options, line.program_arguments); });
-  run_command->prefix_command();
-  run_command->footer(
-      "Everything after MODEL that is not listed above goes to the model's program:\n"
-      "  --weights FILE      parameters and buffers, a safetensors file\n"
-      "  --input NAME=FILE   an input, an NPY file\n"
-      "  --label FILE        labels, an NPY file\n"
-      "  --mode eval|train   how batchnorm and dropout work\n"
-      "  --steps K           train on this batch for K steps of the model's optimizer\n"
-      "  --output FILE       the output, as an NPY file\n"
-      "  --gradients FILE    the gradients of all parameters and inputs, as a safetensors file\n"
-      "  --save FILE         parameters and buffers afterwards, as a safetensors file");
-  run_command->parse_complete_callback([&line, run_command] { line.program_arguments = run_command->remaining(); });
+  for (const ProgramOption& option : run_options) {
+    auto forward = [&line, &option](const std::string& value) {
+      line.program_arguments.insert(line.program_arguments.end(), {option.name, value});
+    };
+    run_command->add_option_function<std::string>(option.name, forward, option.help)
+        ->type_name(option.value)
+        ->allow_extra_args(false)
+        ->trigger_on_parse();
+  }
 }
 
 /// Divides PATH=VALUE at the first equals sign.
@@ -141,6 +159,22 @@ void divide_settings(CommandLine& line) {
     std::size_t equals = setting.find('=');
     line.options.set.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
   }
+}
+
+/// What is wrong with the arguments, in the form of netc's other errors.
+std::string usage_error(const CLI::App* app, const CLI::Error& error, const CommandLine& line) {
+  const std::string& first = line.options.file;
+  std::vector<CLI::App*> command = app->get_subcommands();
+  bool extra = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+  if (!command.empty() || first.empty() || first.ends_with(".net") || !extra) {
+    return fmt::format("error: {}\nhelp: netc {}--help\n", error.what(),
+                       command.empty() ? "" : command[0]->get_name() + " ");
+  }
+  std::vector<std::string> commands;
+  for (const CLI::App* known : app->get_subcommands({})) commands.push_back(known->get_name());
+  std::string suggestion = did_you_mean(first, commands);
+  return fmt::format("error: '{}' is neither a command nor a .net file\nhelp: {}\n", first,
+                     suggestion.empty() ? "netc --help" : suggestion);
 }
 
 std::unique_ptr<CLI::App> make_app(CommandLine& line) {
@@ -161,7 +195,9 @@ int main(int argc, char** argv) {
   try {
     app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app->exit(error) == 0 ? 0 : wrong_usage;
+    if (error.get_exit_code() == 0) return app->exit(error);
+    fmt::print(stderr, "{}", usage_error(app.get(), error, line));
+    return wrong_usage;
   }
   if (!line.action && line.options.file.empty()) {
     fmt::print(stderr, "{}", app->help());
@@ -175,4 +211,6 @@ int main(int argc, char** argv) {
 }  // namespace
 }  // namespace netc
 
-int main(int argc, char** argv) { return netc::main(argc, argv); }
+int main(int argc, char** argv) {
+  return netc::main(argc, argv);
+}

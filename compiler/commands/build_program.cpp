@@ -113,8 +113,10 @@ int compile(const Link& link, const GeneratedModel& model) {
 
 /// $XDG_CACHE_HOME/netc, ~/.cache/netc, or a folder in the place for temporary files when there is no home.
 fs::path cache_folder() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') return fs::path(cache) / "netc";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return fs::path(home) / ".cache" / "netc";
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
+    return fs::path(cache) / "netc";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
+    return fs::path(home) / ".cache" / "netc";
   return fs::temp_directory_path() / fmt::format("netc-{}", getuid());
 }
 
@@ -179,7 +181,9 @@ int become(const fs::path& program, const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-int build_program(const GeneratedModel& model) { return compile(link_of(model, model.name, false), model); }
+int build_program(const GeneratedModel& model) {
+  return compile(link_of(model, model.name, false), model);
+}
 
 int build_shared_library(const GeneratedModel& model) {
   return compile(link_of(model, fmt::format("lib{}.so", model.name), true), model);
