@@ -361,6 +361,15 @@ must agree.
 
 Fix: give the branches the same height and width, here with `pad = 1`.
 )"},
+    {"N209", R"(N209: a pool is padded by more than half of its window
+
+A window of a pool must cover at least one pixel of the image, and the padding of one side may not fill more than half
+of it.
+
+    maxpool(3, pad = 2);
+
+Fix: pad by at most half of the kernel: `maxpool(3, pad = 1)`.
+)"},
     {"N210", R"(N210: a shared layer at two widths
 
 A shared layer has one set of parameters, so all its inputs must have the same number of features or channels.

@@ -26,8 +26,12 @@ extern const Operator dropout, dropout_mask;
 extern const Operator linear, linear_backward_data, linear_backward_weights;
 // mse.cpp
 extern const Operator mse, mse_backward;
-// pool.cpp
-extern const Operator maxpool, maxpool_backward, avgpool, avgpool_backward, globalavgpool, adaptiveavgpool, adaptiveavgpool_backward;
+// maxpool.cpp
+extern const Operator maxpool, maxpool_backward;
+// avgpool.cpp
+extern const Operator avgpool, avgpool_backward, globalavgpool;
+// adaptiveavgpool.cpp
+extern const Operator adaptiveavgpool, adaptiveavgpool_backward;
 // softmax.cpp
 extern const Operator softmax, softmax_backward;
 // view.cpp
