@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "compiler/graph.h"
+#include "compiler/layout.h"
 
 namespace netc {
 
@@ -16,8 +17,9 @@ struct Group {
   std::vector<ValueId> outputs;  // written to memory: the chain's last value first
 };
 
-/// The nodes of `graph` in groups, in an order in which they can run. Views are in no group.
-std::vector<Group> fuse(const Graph& graph);
+/// The nodes of `graph` in groups, in an order in which they can run. Views are in no group. A pointwise node joins the
+/// group that makes its last operand when that value has no other use and lies as the node's output does.
+std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts);
 
 std::string print(const Graph& graph, const std::vector<Group>& groups);
 

@@ -60,6 +60,7 @@ struct Value {
   Initializer initializer{};
   std::int64_t fan_in = 1;
   std::int64_t fan_out = 1;
+  ValueId updates = no_value;  // of an output: the buffer whose memory it takes over
   bool is_parameter() const { return role == Role::parameter; }
 };
 

@@ -1,0 +1,149 @@
+#include "compiler/lower.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "compiler/kernel_builder.h"
+#include "compiler/operator.h"
+
+namespace netc {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Machine machine(const std::string& name, int vector, int accumulators, const std::string& features) {
+  return {name, Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"), vector, accumulators};
+}
+
+/// Registers: 16 of them up to AVX2, 32 with AVX-512; a few are left for operands.
+const std::vector<Machine>& machines() {
+  static const std::vector<Machine> all{
+      machine("sse41", 4, 12, "-sse41"),
+      machine("avx2", 8, 12, "-sse41-avx-f16c-fma-avx2"),
+      machine("avx512", 16, 24, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
+  };
+  return all;
+}
+
+/// The group with its values numbered from 0: groups of one description are computed by one kernel.
+std::string describe(const Plan& plan, const Group& group) {
+  std::map<ValueId, int> numbers;
+  std::string text = "kernel v1\n";
+  const auto number = [&](ValueId value) {
+    if (value == no_value) return std::string("-");
+    const auto [entry, inserted] = numbers.emplace(value, static_cast<int>(numbers.size()));
+    if (inserted) {
+      text += fmt::format("value {}: type {} {} {}\n", entry->second, static_cast<int>(plan.graph[value].type), to_string(plan.graph[value].shape),
+                          to_string(plan.layout(value)));
+    }
+    return std::to_string(entry->second);
+  };
+  const auto list = [&](const std::vector<ValueId>& values) {
+    std::string all;
+    for (ValueId value : values) all += (all.empty() ? "" : " ") + number(value);
+    return all;
+  };
+  std::string nodes;
+  for (int index : group.nodes) {
+    const Node& node = plan.graph.nodes[static_cast<std::size_t>(index)];
+    std::string attributes;
+    for (const auto& [name, value] : node.attributes.all()) attributes += fmt::format(" {}={}", name, to_string(value));
+    const std::string inputs = list(node.inputs);
+    nodes += fmt::format("{}{}: {} -> {}\n", node.op->name, attributes, inputs, list(node.outputs));
+  }
+  const std::string inputs = list(group.inputs);
+  const std::string outputs = list(group.outputs);
+  return text + nodes + fmt::format("reads {} writes {}\n", inputs, outputs);
+}
+
+void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) {
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target);
+  Halide::Pipeline pipeline = builder.build();
+  pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, builder.pipeline_arguments(), entry.symbol + "_" + target.name,
+                      target.target);
+}
+
+}  // namespace
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Machine& machine : machines()) names.push_back(machine.name);
+  return names;
+}
+
+KernelTable list_kernels(const std::vector<const Plan*>& plans) {
+  KernelTable table;
+  std::map<std::string, int> known;
+  std::map<std::string, int> names;
+  for (const Plan* plan : plans) {
+    table.of.emplace_back();
+    for (const Group& group : plan->groups) {
+      const std::string description = describe(*plan, group);
+      const auto [entry, inserted] = known.emplace(description, static_cast<int>(table.entries.size()));
+      if (inserted) {
+        const int uses = ++names[group.name];
+        const std::string name = group.name + (uses > 1 ? std::to_string(uses) : "");
+        const std::string symbol = "netc_" + group.name + "_" + content_hash(description).substr(0, 12);
+        table.entries.push_back({name, symbol, description, plan, &group});
+      }
+      table.of.back().push_back(entry->second);
+    }
+  }
+  return table;
+}
+
+std::string loop_nest(const Plan& plan, const Group& group) {
+  KernelBuilder builder(plan.graph, group, plan.layouts, machines().back());
+  Halide::Pipeline pipeline = builder.build();
+  std::ostringstream captured;
+  std::streambuf* cerr = std::cerr.rdbuf(captured.rdbuf());  // Halide prints loop nests there and nowhere else
+  pipeline.print_loop_nest();
+  std::cerr.rdbuf(cerr);
+  return captured.str();
+}
+
+std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache, const std::function<void(int, int)>& progress) {
+  const std::size_t sets = machines().size();
+  std::vector<fs::path> objects(table.entries.size() * sets);
+  std::atomic<std::size_t> next = 0;
+  std::mutex mutex;
+  int done = 0;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    for (std::size_t job; (job = next++) < objects.size();) {
+      const KernelEntry& entry = table.entries[job / sets];
+      const Machine& target = machines()[job % sets];
+      std::exception_ptr problem;
+      try {
+        objects[job] = cache.object(target.target.to_string() + "\n" + entry.symbol + "\n" + entry.description,
+                                    [&](const fs::path& object) { compile(entry, target, object); });
+      } catch (...) {
+        problem = std::current_exception();
+      }
+      const std::lock_guard lock(mutex);
+      if (problem && !failure) failure = problem;
+      progress(++done, static_cast<int>(objects.size()));
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < std::max(1U, std::thread::hardware_concurrency()); ++i) threads.emplace_back(work);
+  for (std::thread& thread : threads) thread.join();
+  if (failure) std::rethrow_exception(failure);
+  return objects;
+}
+
+void write_library(const std::vector<fs::path>& objects, const fs::path& library) {
+  std::vector<std::string> files;
+  for (const fs::path& object : objects) files.push_back(object.string());
+  Halide::create_static_library(files, machines()[0].target, library.string(), true);
+}
+
+}  // namespace netc

@@ -1,0 +1,44 @@
+// Plan -> Kernels: every group becomes a Halide pipeline and an object file for each instruction set.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "compiler/kernel_cache.h"
+#include "compiler/plan_memory.h"
+
+namespace netc {
+
+/// Instruction sets in the order of netc::Isa.
+std::vector<std::string> instruction_sets();
+
+/// A group as generated code sees it. Equal groups (shapes, layouts, operators) share a kernel.
+struct KernelEntry {
+  std::string name;         // unique in its model: "conv_sigmoid", "conv_sigmoid2"
+  std::string symbol;       // unique everywhere; functions are named symbol + "_avx512" …
+  std::string description;  // what the symbol is a hash of
+  const Plan* plan = nullptr;
+  const Group* group = nullptr;
+};
+
+/// The kernels of a model, the same ones only once; `of[plan][group]` is an index into `entries`.
+struct KernelTable {
+  std::vector<KernelEntry> entries;
+  std::vector<std::vector<int>> of;
+};
+KernelTable list_kernels(const std::vector<const Plan*>& plans);
+
+/// The loop nest that Halide makes of a group, for `netc dump --after=lower`.
+std::string loop_nest(const Plan& plan, const Group& group);
+
+/// Compiles all kernels, several at a time, for all instruction sets; `progress(done, all)` is called from one thread at a
+/// time. Returns the object files in the order of entries and instruction sets.
+std::vector<std::filesystem::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
+                                                   const std::function<void(int done, int all)>& progress);
+
+/// One static library of them.
+void write_library(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);
+
+}  // namespace netc

@@ -1,0 +1,59 @@
+// Groups -> Plan: a place in memory for every value, known before the run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compiler/fuse.h"
+#include "compiler/graph.h"
+#include "compiler/lay_out.h"
+#include "netc/network.h"
+
+namespace netc {
+
+enum class Space : std::uint8_t {
+  input,      // the user's memory
+  label,
+  parameter,  // three arenas of the model: offsets in floats
+  gradient,
+  buffer,
+  arena,      // activations: offsets in bytes for each example
+  fixed,      // the arena's end: offsets in bytes
+};
+
+struct Place {
+  Space space = Space::arena;
+  std::int64_t offset = 0;  // of inputs and labels: which
+  std::int64_t shift = 0;   // elements behind it: the part of a concat
+};
+
+/// Everything that is known about a pass before its kernels exist.
+struct Plan {
+  Graph graph;
+  std::vector<Layout> layouts;
+  std::vector<Alias> aliases;
+  std::vector<Group> groups;
+  std::vector<Place> places;  // of every value
+  MemoryPlan memory;
+  int forward_groups = 0;   // groups[0, forward_groups) are the forward pass and the loss
+  int backward_groups = 0;  // groups[forward_groups, backward_groups) fill the parameters' gradients
+
+  const Layout& layout(ValueId value) const { return layouts[static_cast<std::size_t>(value)]; }
+  const Place& place(ValueId value) const { return places[static_cast<std::size_t>(value)]; }
+};
+
+/// Values that are never alive at once share memory. Outputs, losses and gradients of inputs live to the end of the pass,
+/// which is when users read them; everything else dies with its last reader.
+Plan plan_memory(LaidOutGraph laid_out, std::vector<Group> groups);
+
+/// Parameters (or buffers) in the order of their values, each at a multiple of 64 bytes: offsets and the arena's length.
+struct ArenaLayout {
+  std::vector<std::pair<ValueId, std::int64_t>> offsets;  // in floats
+  std::int64_t floats = 0;
+};
+ArenaLayout arena_layout(const Graph& graph, Role role);
+
+std::string print(const Plan& plan);
+
+}  // namespace netc
