@@ -1,4 +1,5 @@
-// How a model is initialised and trained: plain data, written by the compiler from `init` and `train`, read by the runtime.
+// How a model is initialised and trained: plain data, written by the compiler from `init` and `train`, read by the
+// runtime.
 #pragma once
 
 #include <cstdint>

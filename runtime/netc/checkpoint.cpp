@@ -1,0 +1,157 @@
+// Checkpoints are safetensors files; what is no tensor is JSON in the metadata.
+#include "netc/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "netc/safetensors.h"
+
+namespace netc {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int version = 1;
+
+Json to_json(const RunIdentity& run) {
+  const OptimizerRecipe& optimizer = run.recipe.optimizer;
+  return {{"data", run.recipe.data.name},
+          {"resize", run.recipe.data.resize},
+          {"examples", run.examples},
+          {"batch", run.recipe.batch},
+          {"seed", run.recipe.seed},
+          {"optimizer", optimizer.name},
+          {"lr", optimizer.lr},
+          {"momentum", optimizer.momentum},
+          {"weight_decay", optimizer.weight_decay},
+          {"nesterov", optimizer.nesterov}};
+}
+
+Json to_json(const TrainingState& state) {
+  return {{"next_batch", state.next_batch},
+          {"running_examples", state.running.examples},
+          {"running_loss", state.running.loss_sum},
+          {"running_correct", state.running.correct},
+          {"epoch_compute_seconds", state.epoch_compute_seconds},
+          {"epoch_seconds", state.epoch_seconds},
+          {"compute_seconds", state.compute_seconds},
+          {"examples", state.examples}};
+}
+
+TrainingState state_from_json(const Json& json, const std::string& epochs) {
+  // A loss that diverged is null in JSON.
+  const Json& loss = json.at("running_loss");
+  TrainingState state;
+  state.finished = epochs_from_json(epochs);
+  json.at("next_batch").get_to(state.next_batch);
+  json.at("running_examples").get_to(state.running.examples);
+  state.running.loss_sum = loss.is_null() ? std::numeric_limits<double>::quiet_NaN() : loss.get<double>();
+  json.at("running_correct").get_to(state.running.correct);
+  json.at("epoch_compute_seconds").get_to(state.epoch_compute_seconds);
+  json.at("epoch_seconds").get_to(state.epoch_seconds);
+  json.at("compute_seconds").get_to(state.compute_seconds);
+  json.at("examples").get_to(state.examples);
+  return state;
+}
+
+/// Every tensor of a run under a name of its own. Arrays of the optimizer that follow the parameters are kept by
+/// parameter, so that a checkpoint does not depend on how the parameters are laid out in memory.
+std::vector<std::pair<std::string, View<float>>> tensors_of(Network& network, Optimizer& optimizer) {
+  const Description& description = network.description();
+  std::vector<std::pair<std::string, View<float>>> tensors;
+  for (const ParameterSpec& spec : description.parameters) {
+    tensors.emplace_back("model/" + spec.path, network.parameter(spec.path));
+  }
+  for (const ParameterSpec& spec : description.buffers) {
+    tensors.emplace_back("model/" + spec.path, network.buffer(spec.path));
+  }
+  const std::size_t floats = network.parameters_flat().size();
+  for (const auto& [name, values] : optimizer.state(floats)) {
+    const std::string prefix = fmt::format("optimizer/{}", name);
+    if (values.size() != floats) {
+      tensors.emplace_back(prefix, View<float>(values.data(), {static_cast<std::int64_t>(values.size())}));
+      continue;
+    }
+    for (const ParameterSpec& spec : description.parameters) {
+      const View<float> view(values.data() + spec.offset, Extents(spec.shape), Extents(spec.strides));
+      tensors.emplace_back(fmt::format("{}/{}", prefix, spec.path), view);
+    }
+  }
+  return tensors;
+}
+
+[[noreturn]] void refuse(const std::string& file, const std::string& what, const std::string& expected,
+                         const std::string& found) {
+  throw Error(ErrorKind::mismatch, fmt::format("{}: {}: expected {}, found {}", file, what, expected, found));
+}
+
+void require_same_run(const std::string& file, const Json& expected, const Json& found) {
+  for (const auto& [key, value] : expected.items()) {
+    const auto other = found.find(key);
+    if (other == found.end()) refuse(file, key, value.dump(), "nothing");
+    if (*other != value) refuse(file, key, value.dump(), other->dump());
+  }
+}
+
+const std::string& text_of(const SafetensorsReader& reader, const std::string& key) {
+  const auto found = reader.metadata().find(key);
+  if (found != reader.metadata().end()) return found->second;
+  throw Error(ErrorKind::format, fmt::format("{}: not a checkpoint: no '{}' in its metadata", reader.name(), key));
+}
+
+/// Where a run stands, after checks that it is this run.
+TrainingState read_state(const SafetensorsReader& reader, const Description& description, const RunIdentity& run,
+                         std::uint32_t& step) {
+  const std::string& name = reader.name();
+  if (const std::string& model = text_of(reader, "model"); model != description.name) {
+    refuse(name, "model", description.name, model);
+  }
+  try {
+    const Json json = Json::parse(text_of(reader, "state"));
+    if (json.at("version") != version) refuse(name, "version", std::to_string(version), json.at("version").dump());
+    require_same_run(name, to_json(run), Json::parse(text_of(reader, "run")));
+    json.at("step").get_to(step);
+    return state_from_json(json, text_of(reader, "epochs"));
+  } catch (const Json::exception& error) {
+    throw Error(ErrorKind::format, fmt::format("{}: not a checkpoint: {}", name, error.what()));
+  }
+}
+
+}  // namespace
+
+std::filesystem::path checkpoint_file(const std::filesystem::path& folder) {
+  return folder / "checkpoint.safetensors";
+}
+
+void save_checkpoint(const std::filesystem::path& file, Network& network, Optimizer& optimizer, const RunIdentity& run,
+                     const TrainingState& state) {
+  Json json = to_json(state);
+  json["version"] = version;
+  json["step"] = network.step();
+  std::vector<NamedTensor> tensors;
+  for (const auto& [name, view] : tensors_of(network, optimizer)) tensors.push_back({name, view});
+  write_safetensors(file, tensors,
+                    {{"model", network.description().name},
+                     {"run", to_json(run).dump()},
+                     {"state", json.dump()},
+                     {"epochs", to_json(state.finished)}});
+}
+
+TrainingState load_checkpoint(const std::filesystem::path& file, Network& network, Optimizer& optimizer,
+                              const RunIdentity& run) {
+  const SafetensorsReader reader(file);
+  std::uint32_t step = 0;
+  TrainingState state = read_state(reader, network.description(), run, step);
+  const auto tensors = tensors_of(network, optimizer);
+  for (const auto& [name, view] : tensors) reader.require(name, {view.shape().begin(), view.shape().end()});
+  for (const auto& [name, view] : tensors) reader.copy_to(view, name);
+  network.set_step(step);
+  return state;
+}
+
+}  // namespace netc

@@ -1,0 +1,35 @@
+// The commands of a generated program; one file each.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "netc/network.h"
+
+namespace netc {
+
+/// What a command works on.
+struct Model {
+  const Description& description;
+  const std::function<std::unique_ptr<Network>()>& make;
+};
+
+/// Each adds one command, which runs while the command line is parsed and throws Error.
+void add_train_command(CLI::App& app, const Model& model);
+void add_eval_command(CLI::App& app, const Model& model);
+void add_bench_command(CLI::App& app, const Model& model);
+void add_run_command(CLI::App& app, const Model& model);
+
+/// The option `--threads T`.
+void add_threads_option(CLI::App& command, int& threads);
+
+/// Splits "NAME=FILE"; where there is one name only, FILE alone will do. Throws Error (usage) with "did you mean".
+std::pair<std::size_t, std::string> split_binding(const std::string& option, const std::string& text,
+                                                  const std::vector<TensorSpec>& specs);
+
+}  // namespace netc

@@ -1,0 +1,70 @@
+// Fashion-MNIST from IDX files.
+#include "netc/dataset.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "netc/error.h"
+#include "netc/idx.h"
+
+namespace netc {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int side = 28;
+constexpr int classes = 10;
+
+/// The file as the package ships it, or unpacked.
+fs::path find_file(const fs::path& folder, const std::string& name) {
+  for (const fs::path& candidate : {folder / (name + ".gz"), folder / name}) {
+    std::error_code ignored;
+    if (fs::exists(candidate, ignored)) return candidate;
+  }
+  throw Error(ErrorKind::io, fmt::format("{}: no such file; install it by `apt-get install dataset-fashion-mnist`, or "
+                                         "say where it is by --data DIR",
+                                         (folder / (name + ".gz")).string()));
+}
+
+void check(const fs::path& file, bool right, const std::string& expected, const std::string& found) {
+  if (right) return;
+  throw Error(ErrorKind::format, fmt::format("{}: expected {}, found {}", file.string(), expected, found));
+}
+
+ImageSet load_fashion_mnist(const fs::path& folder, const std::string& prefix) {
+  const fs::path image_file = find_file(folder, prefix + "-images-idx3-ubyte");
+  const fs::path label_file = find_file(folder, prefix + "-labels-idx1-ubyte");
+  IdxArray images = read_idx(image_file, 3);
+  const IdxArray labels = read_idx(label_file, 1);
+  check(image_file, images.shape[0] > 0, "at least one image", "none");
+  check(image_file, images.shape[1] == side && images.shape[2] == side, fmt::format("images of {0}x{0}", side),
+        fmt::format("{}x{}", images.shape[1], images.shape[2]));
+  check(label_file, labels.shape[0] == images.shape[0], fmt::format("{} labels", images.shape[0]),
+        fmt::format("{}", labels.shape[0]));
+  const auto largest = std::max_element(labels.bytes.begin(), labels.bytes.end());
+  check(label_file, *largest < classes, fmt::format("labels below {}", classes), fmt::format("{}", *largest));
+  return {images.shape[0], side, side, std::move(images.bytes), {labels.bytes.begin(), labels.bytes.end()}};
+}
+
+}  // namespace
+
+void ImageSet::truncate(std::int64_t limit) {
+  count = std::min(count, limit);
+  pixels.resize(static_cast<std::size_t>(count * height * width));
+  labels.resize(static_cast<std::size_t>(count));
+}
+
+fs::path default_data_folder() {
+  return "/usr/share/datasets/fashion-mnist";
+}
+
+ImageSet load_data(const DataRecipe& recipe, Split split, const fs::path& folder) {
+  if (recipe.name != "fashion_mnist") {
+    throw Error(ErrorKind::usage, fmt::format("data set '{}': expected fashion_mnist", recipe.name));
+  }
+  return load_fashion_mnist(folder, split == Split::train ? "train" : "t10k");
+}
+
+}  // namespace netc

@@ -1,0 +1,143 @@
+// File input and output on POSIX calls: streams hide the errors that matter here.
+#include "netc/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "netc/error.h"
+
+namespace netc {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+[[noreturn]] void fail(const fs::path& file, const char* action, int error) {
+  throw Error(ErrorKind::io, fmt::format("{}: cannot {}: {}", file.string(), action, std::strerror(error)));
+}
+
+/// Closes when it goes out of scope; for reading, where closing cannot lose anything.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+fs::path behind_links(const fs::path& file) {
+  std::error_code ignored;
+  const fs::path target = fs::weakly_canonical(file, ignored);
+  return ignored ? file : target;
+}
+
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
+void sync_folder(const fs::path& folder) {
+  const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.get() < 0) fail(folder, "open the folder", errno);
+  // Some file systems cannot synchronise folders and say EINVAL: there the rename is all that can be had.
+  if (::fsync(descriptor.get()) != 0 && errno != EINVAL) fail(folder, "synchronise the folder", errno);
+}
+
+}  // namespace
+
+std::vector<std::byte> read_file(const fs::path& file) {
+  const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor.get() < 0) fail(file, "open", errno);
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) fail(file, "read", errno);
+  // One byte more than expected, to see the end; a pipe has no size and grows.
+  std::vector<std::byte> bytes(static_cast<std::size_t>(std::max<off_t>(status.st_size, 0)) + 1);
+  std::size_t length = 0;
+  while (true) {
+    const ssize_t got = ::read(descriptor.get(), bytes.data() + length, bytes.size() - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(file, "read", errno);
+    if (got == 0) break;
+    length += static_cast<std::size_t>(got);
+    if (length == bytes.size()) bytes.resize(bytes.size() * 2);
+  }
+  bytes.resize(length);
+  return bytes;
+}
+
+AtomicFile::AtomicFile(const fs::path& file) : shown_(file), target_(behind_links(file)) {
+  struct stat status {};
+  const bool exists = ::stat(target_.c_str(), &status) == 0;
+  if (exists && S_ISDIR(status.st_mode)) fail(shown_, "write", EISDIR);
+  if (exists && !S_ISREG(status.st_mode)) {
+    descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+    check(descriptor_, "open for writing");
+    return;
+  }
+  temporary_ = folder_of(target_) / fmt::format(".{}.{}.tmp", target_.filename().string(), ::getpid());
+  ::unlink(temporary_.c_str());  // of a process that had the same number and was killed
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  check(descriptor_, "open for writing");
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::check(int result, const char* action) const {
+  if (result < 0) fail(shown_, action, errno);
+}
+
+void AtomicFile::write(const void* data, std::size_t bytes) {
+  const char* from = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(descriptor_, from, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) fail(shown_, "write", written < 0 ? errno : ENOSPC);
+    from += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+}
+
+void AtomicFile::close() {
+  const int descriptor = std::exchange(descriptor_, -1);  // closed even where close reports an error
+  check(::close(descriptor), "close");
+}
+
+void AtomicFile::commit() {
+  if (temporary_.empty()) return close();
+  check(::fsync(descriptor_), "synchronise");
+  close();
+  check(::rename(temporary_.c_str(), target_.c_str()), "rename a temporary file to it");
+  temporary_.clear();
+  sync_folder(folder_of(target_));
+}
+
+void write_file(const fs::path& file, std::string_view text) {
+  AtomicFile out(file);
+  out.write(text);
+  out.commit();
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail(folder, "make the folder", error.value());
+  if (!fs::is_directory(folder)) fail(folder, "make the folder", ENOTDIR);
+}
+
+}  // namespace netc

@@ -1,0 +1,46 @@
+// Whole files in and out of memory.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace netc {
+
+/// The file's bytes. Throws Error (io) naming the file.
+std::vector<std::byte> read_file(const std::filesystem::path& file);
+
+/// Writes a file that appears under its name complete or not at all: the bytes go to a temporary file beside it, which
+/// is synchronised, renamed, and its folder synchronised. What is no regular file (a pipe, a device) is written in
+/// place. Every member throws Error (io) naming the file.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& file);
+  /// Removes the temporary file unless `commit` succeeded.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, std::size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void commit();
+
+ private:
+  void check(int result, const char* action) const;
+  void close();
+
+  std::filesystem::path shown_;   // what the caller named
+  std::filesystem::path target_;  // behind symbolic links
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+/// Replaces the file's content by `text`, atomically. Throws Error (io).
+void write_file(const std::filesystem::path& file, std::string_view text);
+
+/// Makes a folder, and those above it, where there is none. Throws Error (io).
+void make_folder(const std::filesystem::path& folder);
+
+}  // namespace netc

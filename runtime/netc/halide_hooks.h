@@ -1,0 +1,19 @@
+// How Halide's runtime reports errors and gets memory in a netc program.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace netc::halide {
+
+/// Replaces Halide's error handler (which aborts) and allocator (glibc returns scratch memory to the system after every
+/// kernel and faults it in again). Called once, before the first kernel runs.
+void install_hooks();
+
+/// The first message since the last call; empty when there was none.
+std::string take_error();
+
+/// Bytes that kernels hold or held as scratch memory.
+std::int64_t scratch_bytes();
+
+}  // namespace netc::halide

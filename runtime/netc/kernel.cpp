@@ -1,0 +1,143 @@
+// Calls compiled kernels: picks the variant for this processor and describes the operands to it.
+#include "netc/kernel.h"
+
+#include <HalideRuntime.h>
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "netc/halide_hooks.h"
+
+namespace netc {
+
+namespace {
+
+constexpr std::size_t max_operands = 32;
+
+Isa processor_isa() {
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512cd");
+  if (avx2 && avx512) return Isa::avx512;
+  return avx2 ? Isa::avx2 : Isa::sse41;
+}
+
+Isa wanted_isa() {
+  const char* wanted = std::getenv("NETC_ISA");
+  if (wanted == nullptr || std::string_view(wanted) == "avx512") return Isa::avx512;
+  if (std::string_view(wanted) == "avx2") return Isa::avx2;
+  if (std::string_view(wanted) == "sse41") return Isa::sse41;
+  throw Error(ErrorKind::usage, fmt::format("NETC_ISA: expected sse41, avx2 or avx512, found '{}'", wanted));
+}
+
+halide_type_t halide_type(DType type) {
+  switch (type) {
+    case DType::i32:
+      return halide_type_of<std::int32_t>();
+    case DType::u8:
+      return halide_type_of<std::uint8_t>();
+    case DType::f32:
+      break;
+  }
+  return halide_type_of<float>();
+}
+
+std::int32_t extent_for(std::int32_t extent, std::int32_t batch) {
+  if (extent >= 0) return extent;
+  const std::int32_t block = -extent;
+  return batch / block + (batch % block != 0 ? 1 : 0);
+}
+
+/// A Halide buffer on somebody else's memory.
+struct Buffer {
+  halide_buffer_t header;
+  std::array<halide_dimension_t, max_rank> dims;
+};
+
+/// Returns the index of the last element, which kernels compute in 32 bits.
+std::int64_t describe(const Operand& operand, const void* host, std::int32_t batch, Buffer& buffer) {
+  std::int64_t last = 0;
+  for (int i = 0; i < operand.rank; ++i) {
+    const Dim& dim = operand.dims[static_cast<std::size_t>(i)];
+    const std::int32_t extent = extent_for(dim.extent, batch);
+    buffer.dims[static_cast<std::size_t>(i)] = halide_dimension_t(0, extent, dim.stride);
+    last += static_cast<std::int64_t>(extent - 1) * dim.stride;
+  }
+  buffer.header = {};
+  buffer.header.host = const_cast<std::uint8_t*>(static_cast<const std::uint8_t*>(host));
+  buffer.header.type = halide_type(operand.type);
+  buffer.header.dimensions = operand.rank;
+  buffer.header.dim = buffer.dims.data();
+  return last;
+}
+
+Kernel::Entry variant_for(const std::array<Kernel::Entry, isa_count>& variants) {
+  static const Isa isa = best_isa();
+  return variants[static_cast<std::size_t>(isa)];
+}
+
+[[noreturn]] void fail(const char* name, const std::string& why) {
+  throw Error(ErrorKind::internal, fmt::format("kernel {}: {}", name, why));
+}
+
+}  // namespace
+
+Isa best_isa() {
+  return std::min(processor_isa(), wanted_isa());
+}
+
+void Kernel::run(const Launch& launch, std::span<const void* const> pointers) const {
+  if (pointers.size() != operands_.size() || pointers.size() > max_operands) {
+    fail(name_, fmt::format("expected {} operands, found {}", operands_.size(), pointers.size()));
+  }
+  halide::install_hooks();
+  Launch scalars = launch;
+  std::array<Buffer, max_operands> buffers;
+  std::array<void*, 3 + max_operands> arguments{&scalars.batch, &scalars.seed, &scalars.step};
+  for (std::size_t i = 0; i < pointers.size(); ++i) {
+    // Halide takes a buffer without memory for a question about sizes, answers it, and computes nothing.
+    if (pointers[i] == nullptr) fail(name_, fmt::format("operand {} has no memory", i));
+    const std::int64_t last = describe(operands_[i], pointers[i], launch.batch, buffers[i]);
+    if (last > std::numeric_limits<std::int32_t>::max()) {
+      throw Error(ErrorKind::memory,
+                  fmt::format("a batch of {} is too large: kernel {} would need a tensor of {} elements", launch.batch,
+                              name_, last + 1));
+    }
+    arguments[3 + i] = &buffers[i].header;
+  }
+  if (const int status = variant_for(variants_)(arguments.data()); status != 0) {
+    fail(name_, fmt::format("status {}: {}", status, halide::take_error()));
+  }
+}
+
+namespace {
+
+int processors() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(CPU_COUNT(&set), 1);
+}
+
+int threads_in_use = 0;
+
+}  // namespace
+
+void set_threads(int threads) {
+  if (threads < 0) throw Error(ErrorKind::usage, fmt::format("expected 0 or more threads, found {}", threads));
+  threads_in_use = threads == 0 ? processors() : threads;
+  halide_set_num_threads(threads_in_use);
+}
+
+int threads() {
+  if (threads_in_use == 0) set_threads(0);
+  return threads_in_use;
+}
+
+}  // namespace netc

@@ -1,0 +1,48 @@
+// What is measured while a model trains.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "netc/tensor.h"
+
+namespace netc {
+
+/// Running means over examples.
+struct RunningMetrics {
+  std::int64_t examples = 0;
+  double loss_sum = 0;
+  std::int64_t correct = 0;
+
+  /// Adds a batch: its mean loss, its outputs [batch, classes] and its classes [batch].
+  void add(float mean_loss, View<const float> output, std::span<const std::int32_t> labels);
+  double loss() const { return loss_sum / static_cast<double>(examples); }
+  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(examples); }
+};
+
+/// How many rows of [batch, classes] have their largest value (the first, if there are several) at the label.
+std::int64_t count_correct(View<const float> output, std::span<const std::int32_t> labels);
+
+/// One finished epoch. Loss and training accuracy are means over the epoch in training mode, the test figures are taken
+/// in evaluation mode after it.
+struct EpochMetrics {
+  int epoch = 0;  // from 1
+  double loss = 0;
+  double train_accuracy = 0;
+  double test_loss = 0;
+  double test_accuracy = 0;
+  double examples_per_second = 0;  // copy, forward, backward and step; not loading
+  double seconds = 0;              // of the whole epoch, test included
+};
+
+/// One object a line.
+std::string to_json_lines(std::span<const EpochMetrics> epochs);
+/// A header and one line an epoch.
+std::string to_csv(std::span<const EpochMetrics> epochs);
+/// A JSON array with all digits, and back; throws Error (format).
+std::string to_json(std::span<const EpochMetrics> epochs);
+std::vector<EpochMetrics> epochs_from_json(const std::string& text);
+
+}  // namespace netc

@@ -1,0 +1,370 @@
+// What all generated models share: memory, names, checks of what callers pass in, files.
+#include "netc/network.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "netc/halide_hooks.h"
+#include "netc/initializer.h"
+#include "netc/safetensors.h"
+#include "netc/suggest.h"
+
+namespace netc {
+
+namespace {
+
+constexpr std::size_t cache_line = 64;
+constexpr std::size_t huge_page = std::size_t{1} << 21;
+
+std::size_t index(int i) {
+  return static_cast<std::size_t>(i);
+}
+
+std::string to_string(DType type) {
+  switch (type) {
+    case DType::i32:
+      return "i32";
+    case DType::u8:
+      return "u8";
+    case DType::f32:
+      break;
+  }
+  return "f32";
+}
+
+/// "f32 [N,1,28,28]"
+std::string to_string(const TensorSpec& spec) {
+  std::vector<std::string> extents;
+  for (std::int64_t extent : spec.shape) extents.push_back(extent < 0 ? "N" : std::to_string(extent));
+  return fmt::format("{} [{}]", to_string(spec.type), fmt::join(extents, ","));
+}
+
+std::string to_string(const AnyView& view) {
+  return fmt::format("{} {}", to_string(view.type), to_string(view.shape));
+}
+
+template <class T>
+const T* contiguous_data(View<T> view) {
+  if (view.contiguous()) return view.data();
+  throw Error(ErrorKind::mismatch, fmt::format("a tensor {} with strides {}: expected a contiguous one",
+                                               to_string(view.shape()), to_string(view.strides())));
+}
+
+bool fits(const TensorSpec& spec, const AnyView& view) {
+  if (view.type != spec.type || index(view.shape.size()) != spec.shape.size()) return false;
+  for (int i = 0; i < view.shape.size(); ++i) {
+    const std::int64_t expected = spec.shape[index(i)];
+    if (expected < 0 ? view.shape[i] < 1 : view.shape[i] != expected) return false;
+  }
+  return true;
+}
+
+/// The view's batch; 0 where no extent of the tensor is the batch.
+std::int64_t batch_of(const TensorSpec& spec, const AnyView& view) {
+  for (int i = 0; i < view.shape.size(); ++i) {
+    if (spec.shape[index(i)] < 0) return view.shape[i];
+  }
+  return 0;
+}
+
+Extents shape_for(const TensorSpec& spec, std::int64_t batch) {
+  Extents shape(spec.shape);
+  for (int i = 0; i < shape.size(); ++i) {
+    if (shape[i] < 0) shape[i] = batch;
+  }
+  return shape;
+}
+
+View<float> view_of(float* arena, const ParameterSpec& spec) {
+  return {arena + spec.offset, Extents(spec.shape), Extents(spec.strides)};
+}
+
+View<float> find(float* arena, const std::vector<ParameterSpec>& specs, std::string_view path,
+                 const std::string& what) {
+  std::vector<std::string> paths;
+  for (const ParameterSpec& spec : specs) {
+    if (spec.path == path) return view_of(arena, spec);
+    paths.push_back(spec.path);
+  }
+  throw Error(ErrorKind::usage, fmt::format("no {} '{}'{}", what, path, did_you_mean(path, paths)));
+}
+
+}  // namespace
+
+AnyView::AnyView(View<const float> view) : data(contiguous_data(view)), type(DType::f32), shape(view.shape()) {}
+AnyView::AnyView(View<float> view) : AnyView(View<const float>(view)) {}
+AnyView::AnyView(View<const std::int32_t> view) : data(contiguous_data(view)), type(DType::i32), shape(view.shape()) {}
+AnyView::AnyView(View<std::int32_t> view) : AnyView(View<const std::int32_t>(view)) {}
+AnyView::AnyView(View<const std::uint8_t> view) : data(contiguous_data(view)), type(DType::u8), shape(view.shape()) {}
+
+void Network::Free::operator()(float* p) const {
+  std::free(p);
+}
+
+Network::Floats Network::allocate(std::int64_t bytes, const char* purpose) const {
+  // Large arenas lie on huge pages: fewer misses of the address translation, faster first touch.
+  const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
+  const std::size_t alignment = size >= huge_page ? huge_page : cache_line;
+  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
+  auto* memory = static_cast<float*>(std::aligned_alloc(alignment, rounded));
+  if (memory == nullptr) {
+    throw Error(ErrorKind::memory,
+                fmt::format("{}: cannot allocate {} bytes for {}", description_.name, rounded, purpose));
+  }
+  if (alignment == huge_page) ::madvise(memory, rounded, MADV_HUGEPAGE);  // advice: a refusal costs only speed
+  return Floats(memory);
+}
+
+Network::Network(const Description& description)
+    : description_(description),
+      inputs_(description.inputs.size()),
+      labels_(description.labels.size()),
+      outputs_(description.outputs.size()),
+      input_gradients_(description.inputs.size()) {
+  const std::int64_t parameter_bytes = description.parameter_floats * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t buffer_bytes = description.buffer_floats * static_cast<std::int64_t>(sizeof(float));
+  parameters_ = allocate(parameter_bytes, "parameters");
+  buffers_ = allocate(buffer_bytes, "buffers");
+  // Zero where nothing is stored (padding of blocked layouts), so that optimizers may run over all of it.
+  std::memset(parameters_.get(), 0, static_cast<std::size_t>(parameter_bytes));
+  std::memset(buffers_.get(), 0, static_cast<std::size_t>(buffer_bytes));
+  initialize(description.recipe.seed);
+}
+
+Network::~Network() = default;
+
+void Network::allocate_gradients() {
+  if (gradients_) return;
+  const std::int64_t bytes = description_.parameter_floats * static_cast<std::int64_t>(sizeof(float));
+  gradients_ = allocate(bytes, "gradients");
+  std::memset(gradients_.get(), 0, static_cast<std::size_t>(bytes));
+}
+
+std::int64_t Network::memory_bytes() const {
+  const std::int64_t parameter_arenas = gradients_ ? 2 : 1;
+  const std::int64_t floats = description_.parameter_floats * parameter_arenas + description_.buffer_floats;
+  return arena_bytes_ + floats * static_cast<std::int64_t>(sizeof(float));
+}
+
+View<float> Network::parameter(std::string_view path) {
+  return find(parameters_.get(), description_.parameters, path, "parameter");
+}
+
+View<float> Network::gradient(std::string_view path) {
+  allocate_gradients();
+  return find(gradients_.get(), description_.parameters, path, "parameter");
+}
+
+View<float> Network::buffer(std::string_view path) {
+  return find(buffers_.get(), description_.buffers, path, "buffer");
+}
+
+std::span<float> Network::gradients_flat() {
+  allocate_gradients();
+  return {gradients_.get(), parameter_floats()};
+}
+
+void Network::initialize(std::uint64_t seed) {
+  for (const ParameterSpec& spec : description_.parameters) {
+    netc::initialize(view_of(parameters_.get(), spec), spec.initializer, {spec.fan_in, spec.fan_out}, seed, spec.path);
+  }
+  for (const ParameterSpec& spec : description_.buffers) {
+    netc::initialize(view_of(buffers_.get(), spec), spec.initializer, {spec.fan_in, spec.fan_out}, seed, spec.path);
+  }
+}
+
+namespace {
+
+/// Refuses tensors that this model has no place for: they are a sign of another model's weights.
+void require_known(const SafetensorsReader& file, const Description& description) {
+  std::set<std::string> paths;
+  for (const ParameterSpec& spec : description.parameters) paths.insert(spec.path);
+  for (const ParameterSpec& spec : description.buffers) paths.insert(spec.path);
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (paths.contains(name) || name.ends_with("num_batches_tracked")) continue;
+    const std::vector<std::string> candidates(paths.begin(), paths.end());
+    throw Error(ErrorKind::mismatch, fmt::format("{}: tensor '{}' is no parameter of {}{}", file.name(), name,
+                                                 description.name, did_you_mean(name, candidates)));
+  }
+}
+
+}  // namespace
+
+void Network::load(const std::filesystem::path& path) {
+  const SafetensorsReader file(path);
+  for (const ParameterSpec& spec : description_.parameters) file.require(spec.path, spec.shape);
+  for (const ParameterSpec& spec : description_.buffers) file.require(spec.path, spec.shape);
+  require_known(file, description_);
+  // Nothing can fail from here on.
+  for (const ParameterSpec& spec : description_.parameters) file.copy_to(view_of(parameters_.get(), spec), spec.path);
+  for (const ParameterSpec& spec : description_.buffers) file.copy_to(view_of(buffers_.get(), spec), spec.path);
+}
+
+void Network::save(const std::filesystem::path& path) {
+  std::vector<NamedTensor> tensors;
+  for (const ParameterSpec& spec : description_.parameters) tensors.push_back({spec.path, parameter(spec.path)});
+  for (const ParameterSpec& spec : description_.buffers) tensors.push_back({spec.path, buffer(spec.path)});
+  write_safetensors(path, tensors, {{"model", description_.name}});
+}
+
+namespace {
+
+/// Checks the tensors of a call against their specifications; the first that has a batch sets it.
+class Binder {
+ public:
+  explicit Binder(const std::string& model) : model_(model) {}
+
+  void bind(const char* what, const std::vector<TensorSpec>& specs, std::span<const AnyView> views,
+            std::vector<const void*>& data) {
+    if (views.size() != specs.size()) {
+      fail(fmt::format("expected {} {}{}, found {}", specs.size(), what, specs.size() == 1 ? "" : "s", views.size()));
+    }
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      check(fmt::format("{} {}", what, specs[i].name), specs[i], views[i]);
+      data[i] = views[i].data;
+    }
+  }
+
+  std::int32_t batch() const { return static_cast<std::int32_t>(batch_); }
+
+ private:
+  [[noreturn]] void fail(const std::string& why) const {
+    throw Error(ErrorKind::mismatch, fmt::format("{}: {}", model_, why));
+  }
+
+  void check(const std::string& name, const TensorSpec& spec, const AnyView& view) {
+    if (view.data == nullptr || !fits(spec, view)) {
+      fail(fmt::format("{}: expected {}, found {}", name, to_string(spec), to_string(view)));
+    }
+    const std::int64_t batch = batch_of(spec, view);
+    if (batch > std::numeric_limits<std::int32_t>::max()) fail(fmt::format("{}: a batch of {}", name, batch));
+    if (batch_ != 0 && batch != 0 && batch != batch_) {
+      fail(fmt::format("{}: expected a batch of {} as before, found {}", name, batch_, batch));
+    }
+    batch_ = std::max(batch, batch_);
+    if (spec.classes > 0 && spec.type == DType::i32) check_classes(name, spec, view);
+  }
+
+  void check_classes(const std::string& name, const TensorSpec& spec, const AnyView& view) const {
+    const std::span values(static_cast<const std::int32_t*>(view.data), static_cast<std::size_t>(count(view.shape)));
+    const auto wrong = std::find_if(values.begin(), values.end(),
+                                    [&](std::int32_t value) { return value < 0 || value >= spec.classes; });
+    if (wrong != values.end()) fail(fmt::format("{}: expected classes below {}, found {}", name, spec.classes, *wrong));
+  }
+
+  const std::string& model_;
+  std::int64_t batch_ = 0;
+};
+
+}  // namespace
+
+void Network::bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
+                   std::span<const AnyView> labels) {
+  last_pass_ = Pass::none;
+  std::fill(outputs_.begin(), outputs_.end(), nullptr);
+  losses_ = nullptr;
+  Binder binder(description_.name);
+  binder.bind("input", description_.inputs, inputs, inputs_);
+  binder.bind("label", label_specs, labels, labels_);
+  launch_.batch = std::max(binder.batch(), 1);
+}
+
+void Network::reserve(const MemoryPlan& plan) {
+  plan_ = &plan;
+  capacity_ = plan.capacity(launch_.batch);
+  if (plan.per_example > (std::numeric_limits<std::int64_t>::max() - plan.fixed) / capacity_) {
+    throw Error(ErrorKind::memory, fmt::format("{}: a batch of {} is too large", description_.name, launch_.batch));
+  }
+  const std::int64_t bytes = plan.bytes(launch_.batch);
+  if (arena_ && bytes <= arena_bytes_) return;
+  arena_.reset();  // before the larger one is made: their contents are not kept
+  arena_bytes_ = 0;
+  arena_ = allocate(bytes, "activations");
+  arena_bytes_ = bytes;
+}
+
+void Network::require_loss() const {
+  if (description_.labels.empty())
+    throw Error(ErrorKind::usage, fmt::format("{}: it has no `loss`", description_.name));
+}
+
+float Network::mean_loss() const {
+  const View<const float> all = losses();
+  double sum = 0;
+  all.for_each([&sum](const float& loss) { sum += static_cast<double>(loss); });
+  return static_cast<float>(sum / static_cast<double>(all.size()));
+}
+
+View<const float> Network::forward(std::span<const AnyView> inputs) {
+  bind(inputs, {}, {});
+  reserve(description_.forward);
+  infer();
+  last_pass_ = Pass::evaluation;
+  return output(0);
+}
+
+float Network::evaluate_loss(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
+  require_loss();
+  bind(inputs, description_.labels, labels);
+  reserve(description_.forward);
+  infer();
+  infer_loss();
+  last_pass_ = Pass::evaluation;
+  return mean_loss();
+}
+
+float Network::backward(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
+  require_loss();
+  bind(inputs, description_.labels, labels);
+  reserve(description_.training);
+  allocate_gradients();
+  launch_.step = steps_;
+  forward_pass();
+  backward_pass();
+  ++steps_;
+  input_gradients_ready_ = false;
+  last_pass_ = Pass::training;
+  return mean_loss();
+}
+
+float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
+  const float loss = backward(inputs, labels);
+  optimizer.step(parameters_flat(), gradients_flat());
+  last_pass_ = Pass::optimizer;
+  return loss;
+}
+
+View<const float> Network::input_gradient(int i) {
+  if (i < 0 || index(i) >= description_.inputs.size() || description_.inputs[index(i)].type != DType::f32) {
+    throw Error(ErrorKind::usage, fmt::format("{}: no input {} of floats", description_.name, i));
+  }
+  if (last_pass_ != Pass::training) {
+    throw Error(ErrorKind::usage,
+                fmt::format("{}: gradients of inputs are to be had right after `backward` only", description_.name));
+  }
+  if (!input_gradients_ready_) input_backward_pass();
+  input_gradients_ready_ = true;
+  return {input_gradients_[index(i)], shape_for(description_.inputs[index(i)], launch_.batch)};
+}
+
+View<const float> Network::output(int i) const {
+  if (i < 0 || index(i) >= outputs_.size() || outputs_[index(i)] == nullptr) {
+    throw Error(ErrorKind::usage, fmt::format("{}: no output {} yet", description_.name, i));
+  }
+  return {outputs_[index(i)], shape_for(description_.outputs[index(i)], launch_.batch)};
+}
+
+View<const float> Network::losses() const {
+  if (losses_ == nullptr) throw Error(ErrorKind::usage, fmt::format("{}: no loss yet", description_.name));
+  return {losses_, {launch_.batch}};
+}
+
+}  // namespace netc

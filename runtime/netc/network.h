@@ -1,0 +1,194 @@
+// The base of every generated model: parameters by name, memory, files, and the passes that the generated class fills
+// in.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "netc/kernel.h"
+#include "netc/optimizer.h"
+#include "netc/recipe.h"
+#include "netc/tensor.h"
+
+namespace netc {
+
+/// An input, label or output; extent -1 is the batch.
+struct TensorSpec {
+  std::string name;
+  DType type = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::int64_t classes = 0;  // of a label of classes: its values lie in [0, classes); 0 where it holds no classes
+};
+
+/// A parameter in the parameter arena (its gradient lies at the same place of the gradient arena), or a buffer
+/// (a running statistic) in the buffer arena.
+struct ParameterSpec {
+  std::string path;                   // "conv.weight"
+  std::vector<std::int64_t> shape;    // PyTorch's
+  std::vector<std::int64_t> strides;  // as stored, in floats
+  std::int64_t offset = 0;            // in floats from the arena's start
+  std::int64_t fan_in = 1;
+  std::int64_t fan_out = 1;
+  Initializer initializer;
+};
+
+/// Memory that a pass needs: `per_example` bytes for each example (their number rounded up to `multiple`) and `fixed`
+/// bytes.
+struct MemoryPlan {
+  std::int64_t per_example = 0;
+  std::int64_t fixed = 0;
+  std::int64_t multiple = 1;
+
+  /// The number of examples rounded up.
+  std::int64_t capacity(std::int64_t batch) const { return (batch + multiple - 1) / multiple * multiple; }
+  std::int64_t bytes(std::int64_t batch) const { return per_example * capacity(batch) + fixed; }
+};
+
+/// Everything about a model that is known before it runs.
+struct Description {
+  std::string name;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> labels;  // what the loss compares with; empty without a `loss`
+  std::vector<TensorSpec> outputs;
+  std::vector<ParameterSpec> parameters;
+  std::vector<ParameterSpec> buffers;
+  std::int64_t parameter_floats = 0;  // the arenas' lengths
+  std::int64_t buffer_floats = 0;
+  MemoryPlan forward;
+  MemoryPlan training;
+  Recipe recipe;
+};
+
+/// Any input or label of a call: a contiguous tensor in PyTorch's order.
+struct AnyView {
+  const void* data = nullptr;
+  DType type = DType::f32;
+  Extents shape;
+
+  AnyView(View<const float> view);         // NOLINT(google-explicit-constructor)
+  AnyView(View<float> view);               // NOLINT(google-explicit-constructor)
+  AnyView(View<const std::int32_t> view);  // NOLINT(google-explicit-constructor)
+  AnyView(View<std::int32_t> view);        // NOLINT(google-explicit-constructor)
+  AnyView(View<const std::uint8_t> view);  // NOLINT(google-explicit-constructor)
+};
+
+class Network {
+ public:
+  virtual ~Network();
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  const Description& description() const { return description_; }
+
+  /// Parameters, their gradients and buffers by path; throw Error (usage) with "did you mean" for an unknown path.
+  View<float> parameter(std::string_view path);
+  View<float> gradient(std::string_view path);
+  View<float> buffer(std::string_view path);
+  /// The arenas as they are stored, for optimizers.
+  std::span<float> parameters_flat() { return {parameters_.get(), parameter_floats()}; }
+  std::span<float> gradients_flat();
+
+  /// Draws every parameter and buffer from its rule; equal seeds give equal bits.
+  void initialize(std::uint64_t seed);
+  /// Parameters and buffers from a safetensors file; all or nothing. The counters that PyTorch keeps beside running
+  /// statistics (`num_batches_tracked`) are passed over. Throws Error (io, format, mismatch).
+  void load(const std::filesystem::path& file);
+  /// Atomic: the old file or the new one, never a torn one. Throws Error (io).
+  void save(const std::filesystem::path& file);
+
+  /// Evaluation mode. Inputs as in `description().inputs`, all of one batch; returns the first output, row-major,
+  /// valid until the next pass. Throws Error (mismatch) naming the input, the shape expected and the shape found.
+  View<const float> forward(std::span<const AnyView> inputs);
+  /// `forward`, then the mean loss of its output against the labels.
+  float evaluate_loss(std::span<const AnyView> inputs, std::span<const AnyView> labels);
+  /// Training mode: forward, loss, and the gradients of all parameters (replaced, not added to). Returns the mean loss.
+  float backward(std::span<const AnyView> inputs, std::span<const AnyView> labels);
+  /// `backward`, then one step of the optimizer.
+  float train_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
+  /// Gradient of the loss with respect to input `i` (of floats) after `backward`, row-major. Throws Error (usage) where
+  /// the last pass was another or the input holds no floats.
+  View<const float> input_gradient(int i);
+
+  /// Output `i` of the last pass.
+  View<const float> output(int i = 0) const;
+  /// Loss of each example of the last pass that had labels; [batch].
+  View<const float> losses() const;
+  std::int64_t batch() const { return launch_.batch; }
+
+  /// Random numbers (dropout) are a function of this seed and the number of training passes so far.
+  void set_seed(std::uint32_t seed) { launch_.seed = seed; }
+  std::uint32_t step() const { return steps_; }
+  void set_step(std::uint32_t step) { steps_ = step; }
+
+  /// Bytes that are allocated now: activations, parameters, gradients and buffers.
+  std::int64_t memory_bytes() const;
+
+ protected:
+  explicit Network(const Description& description);
+
+  /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of
+  /// `description().forward`, the others in that of `description().training`; the second of each follows the first.
+  virtual void infer() = 0;                // evaluation mode, sets the outputs
+  virtual void infer_loss() = 0;           // sets the losses, from the outputs that `infer` left
+  virtual void forward_pass() = 0;         // training mode, sets outputs and losses
+  virtual void backward_pass() = 0;        // fills the gradient arena
+  virtual void input_backward_pass() = 0;  // sets the gradients of the inputs
+
+  // What the passes use.
+  const Launch& launch() const { return launch_; }
+  const void* input(int i) const { return inputs_[static_cast<std::size_t>(i)]; }
+  const void* label(int i) const { return labels_[static_cast<std::size_t>(i)]; }
+  float* parameters() const { return parameters_.get(); }
+  float* gradients() const { return gradients_.get(); }
+  float* buffers() const { return buffers_.get(); }
+  /// A place in the arena of the pass that runs: `per_example` bytes for each example (rounded up) from its start.
+  float* at(std::int64_t per_example) const { return place(per_example * capacity_); }
+  /// A place in the arena's fixed part.
+  float* fixed(std::int64_t offset) const { return place(plan_->per_example * capacity_ + offset); }
+  void set_output(int i, const float* data) { outputs_[static_cast<std::size_t>(i)] = data; }
+  void set_losses(const float* data) { losses_ = data; }
+  void set_input_gradient(int i, const float* data) { input_gradients_[static_cast<std::size_t>(i)] = data; }
+
+ private:
+  struct Free {
+    void operator()(float* p) const;
+  };
+  using Floats = std::unique_ptr<float[], Free>;  // 64-byte aligned
+
+  enum class Pass { none, evaluation, training, optimizer };
+
+  Floats allocate(std::int64_t bytes, const char* purpose) const;
+  void allocate_gradients();
+  std::size_t parameter_floats() const { return static_cast<std::size_t>(description_.parameter_floats); }
+  float* place(std::int64_t offset) const { return arena_.get() + offset / static_cast<std::int64_t>(sizeof(float)); }
+  void bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
+            std::span<const AnyView> labels);
+  void reserve(const MemoryPlan& plan);
+  void require_loss() const;
+  float mean_loss() const;
+
+  const Description& description_;
+  Floats parameters_;
+  Floats gradients_;  // made by the first backward pass
+  Floats buffers_;
+  Floats arena_;
+  std::int64_t arena_bytes_ = 0;
+  const MemoryPlan* plan_ = nullptr;  // of the pass that runs
+  std::int64_t capacity_ = 0;         // examples, rounded up
+  Launch launch_{0, 0, 0};
+  std::uint32_t steps_ = 0;  // training passes so far
+  Pass last_pass_ = Pass::none;
+  bool input_gradients_ready_ = false;
+  std::vector<const void*> inputs_;
+  std::vector<const void*> labels_;
+  std::vector<const float*> outputs_;
+  std::vector<const float*> input_gradients_;
+  const float* losses_ = nullptr;
+};
+
+}  // namespace netc

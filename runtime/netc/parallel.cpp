@@ -1,0 +1,39 @@
+// Loops over flat arrays on Halide's thread pool, so that a program has one pool.
+#include "netc/parallel.h"
+
+#include <HalideRuntime.h>
+
+#include <algorithm>
+
+namespace netc {
+
+namespace {
+
+// Large enough that handing out a piece costs nothing beside it, small enough to stay in the second-level cache.
+constexpr std::int64_t piece = 1 << 15;
+
+struct Loop {
+  std::int64_t count;
+  const std::function<void(std::int64_t, std::int64_t)>* f;
+};
+
+int run_piece(void*, int index, std::uint8_t* closure) {
+  const auto& loop = *reinterpret_cast<const Loop*>(closure);
+  const std::int64_t begin = index * piece;
+  (*loop.f)(begin, std::min(begin + piece, loop.count));
+  return 0;
+}
+
+}  // namespace
+
+void parallel_for(std::int64_t count, const std::function<void(std::int64_t begin, std::int64_t end)>& f) {
+  Loop loop{count, &f};
+  const auto pieces = static_cast<int>((count + piece - 1) / piece);
+  if (pieces <= 1) {
+    if (count > 0) f(0, count);
+    return;
+  }
+  halide_do_par_for(nullptr, run_piece, 0, pieces, reinterpret_cast<std::uint8_t*>(&loop));
+}
+
+}  // namespace netc

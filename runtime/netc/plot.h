@@ -1,0 +1,14 @@
+// The curves of a training run as a picture.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "netc/metrics.h"
+
+namespace netc {
+
+/// An SVG document with two panels over epochs: the loss, and the accuracies on training and test data.
+std::string plot_curves(const std::string& model, std::span<const EpochMetrics> epochs);
+
+}  // namespace netc

@@ -1,0 +1,16 @@
+// The program around a model: train, eval, bench, run.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "netc/network.h"
+
+namespace netc {
+
+/// The generated program's main: `MODEL train|eval|bench|run …`. Exit status 0 done, 1 wrong input, 2 wrong usage, 3 a
+/// bug.
+int program(int argc, char** argv, const Description& description,
+            const std::function<std::unique_ptr<Network>()>& make);
+
+}  // namespace netc

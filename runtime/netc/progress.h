@@ -1,0 +1,36 @@
+// Progress of an epoch: a bar on a terminal, a plain line now and then elsewhere.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace netc {
+
+/// "1:05:09", "3:07".
+std::string clock_text(double seconds);
+
+class Progress {
+ public:
+  /// Writes to standard error. `label` is what stands before the bar.
+  Progress(std::string label, std::int64_t total, std::int64_t done = 0);
+  /// Takes the bar off the terminal.
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// `note` is shown behind the bar: the loss so far.
+  void update(std::int64_t done, const std::string& note);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string label_;
+  std::int64_t total_;
+  std::int64_t first_;
+  bool terminal_;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point shown_ = start_;
+};
+
+}  // namespace netc

@@ -1,0 +1,91 @@
+// Extents and the index arithmetic of strided views.
+#include "netc/tensor.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace netc {
+
+Extents::Extents(std::initializer_list<std::int64_t> values) {
+  for (std::int64_t value : values) push_back(value);
+}
+
+Extents::Extents(const std::vector<std::int64_t>& values) {
+  for (std::int64_t value : values) push_back(value);
+}
+
+void Extents::push_back(std::int64_t value) {
+  if (size_ == max_rank) {
+    throw Error(ErrorKind::usage, fmt::format("a tensor has at most {} dimensions", max_rank));
+  }
+  values_[static_cast<std::size_t>(size_++)] = value;
+}
+
+bool Extents::operator==(const Extents& other) const {
+  return std::equal(begin(), end(), other.begin(), other.end());
+}
+
+std::string to_string(const Extents& extents) {
+  return fmt::format("[{}]", fmt::join(extents, ","));
+}
+
+std::int64_t count(const Extents& extents) {
+  std::int64_t product = 1;
+  for (std::int64_t extent : extents) product *= extent;
+  return product;
+}
+
+Extents contiguous_strides(const Extents& shape) {
+  Extents strides = shape;
+  std::int64_t stride = 1;
+  for (int i = shape.size() - 1; i >= 0; --i) {
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  return strides;
+}
+
+namespace detail {
+
+std::int64_t element_offset(const Extents& index, const Extents& shape, const Extents& strides) {
+  bool inside = index.size() == shape.size();
+  std::int64_t offset = 0;
+  for (int i = 0; inside && i < index.size(); ++i) {
+    inside = index[i] >= 0 && index[i] < shape[i];
+    offset += index[i] * strides[i];
+  }
+  if (!inside) {
+    throw Error(ErrorKind::usage,
+                fmt::format("index {} is not inside a tensor of shape {}", to_string(index), to_string(shape)));
+  }
+  return offset;
+}
+
+void require_same_shape(const Extents& expected, const Extents& found) {
+  if (expected == found) return;
+  throw Error(ErrorKind::mismatch, fmt::format("expected shape {}, found {}", to_string(expected), to_string(found)));
+}
+
+RowWalk::RowWalk(const Extents& shape) : shape_(shape), index_(shape), outer_(std::max(shape.size() - 1, 0)) {
+  for (int i = 0; i < index_.size(); ++i) index_[i] = 0;
+  length_ = shape.size() > 0 ? shape[outer_] : 1;
+  remaining_ = length_ > 0 ? count(shape) / length_ : 0;
+}
+
+void RowWalk::next() {
+  --remaining_;
+  for (int i = outer_ - 1; i >= 0; --i) {
+    if (++index_[i] < shape_[i]) return;
+    index_[i] = 0;
+  }
+}
+
+std::int64_t RowWalk::offset(const Extents& strides) const {
+  std::int64_t offset = 0;
+  for (int i = 0; i < outer_; ++i) offset += index_[i] * strides[i];
+  return offset;
+}
+
+}  // namespace detail
+
+}  // namespace netc

@@ -1,0 +1,256 @@
+// The command `train`: the recipe of the model's `train` clause, epoch by epoch.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "netc/checkpoint.h"
+#include "netc/commands.h"
+#include "netc/evaluate.h"
+#include "netc/file.h"
+#include "netc/overrides.h"
+#include "netc/plot.h"
+#include "netc/progress.h"
+
+namespace netc {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct TrainOptions {
+  std::string data = default_data_folder().string();
+  std::optional<int> epochs;
+  std::optional<std::int64_t> limit;
+  std::string device = "cpu";
+  int threads = 0;
+  std::optional<std::uint64_t> seed;
+  std::string checkpoint;
+  double checkpoint_seconds = 60;
+  bool resume = false;
+  std::string log;
+  std::string save;
+  std::vector<std::string> set;
+};
+
+Recipe final_recipe(const Description& description, const TrainOptions& options) {
+  Recipe recipe = description.recipe;
+  if (recipe.data.name.empty()) {
+    throw Error(ErrorKind::usage, fmt::format("{} has no `train` clause with data", description.name));
+  }
+  for (const std::string& assignment : options.set) apply_override(recipe, assignment);
+  if (options.epochs) recipe.epochs = *options.epochs;
+  if (options.seed) recipe.seed = *options.seed;
+  check_recipe(recipe);
+  return recipe;
+}
+
+ImageSet load_split(const Recipe& recipe, Split split, const TrainOptions& options) {
+  ImageSet images = load_data(recipe.data, split, options.data);
+  if (options.limit) images.truncate(*options.limit);
+  return images;
+}
+
+/// One training run, new or continued.
+class Trainer {
+ public:
+  Trainer(const Model& model, const TrainOptions& options)
+      : options_(options),
+        recipe_(final_recipe(model.description, options)),
+        name_(model.description.name),
+        train_images_(load_split(recipe_, Split::train, options)),
+        test_images_(load_split(recipe_, Split::test, options)),
+        network_(model.make()),
+        optimizer_(make_optimizer(recipe_.optimizer)),
+        train_loader_(train_images_, loader_options(recipe_.seed)),
+        test_loader_(test_images_, loader_options(std::nullopt)) {
+    network_->initialize(recipe_.seed);
+    network_->set_seed(static_cast<std::uint32_t>(recipe_.seed ^ recipe_.seed >> 32));
+  }
+
+  void run() {
+    prepare_folders();
+    restore();
+    while (static_cast<int>(state_.finished.size()) < recipe_.epochs) train_epoch();
+    if (!options_.save.empty()) network_->save(options_.save);
+    print_summary();
+  }
+
+ private:
+  LoaderOptions loader_options(std::optional<std::uint64_t> shuffle_seed) const {
+    return {recipe_.batch, recipe_.data.resize, network_->description().inputs[0].type, shuffle_seed};
+  }
+
+  RunIdentity identity() const { return {recipe_, train_images_.count}; }
+
+  /// Finds out before the first epoch, not after it, that a folder cannot be written.
+  void prepare_folders() {
+    if (!options_.log.empty()) {
+      make_folder(options_.log);
+      write_logs();
+    }
+    if (!options_.checkpoint.empty()) make_folder(options_.checkpoint);
+  }
+
+  void restore() {
+    if (options_.checkpoint.empty()) return;
+    const fs::path file = checkpoint_file(options_.checkpoint);
+    const bool exists = fs::exists(file);
+    if (exists && !options_.resume) {
+      throw Error(ErrorKind::usage,
+                  fmt::format("{} exists: continue that run by --resume, or choose another folder", file.string()));
+    }
+    if (exists) {
+      state_ = load_checkpoint(file, *network_, *optimizer_, identity());
+      fmt::print(stderr, "continuing {} after {} epochs and {} batches\n", file.string(), state_.finished.size(),
+                 state_.next_batch);
+      return;
+    }
+    if (options_.resume) fmt::print(stderr, "no checkpoint in {} yet: starting anew\n", options_.checkpoint);
+    save_progress();
+  }
+
+  void train_epoch() {
+    const auto epoch = static_cast<std::uint32_t>(state_.finished.size());
+    const Clock::time_point start = Clock::now();
+    const double seconds_before = state_.epoch_seconds;
+    {
+      Progress progress(fmt::format("{} epoch {}/{}", name_, epoch + 1, recipe_.epochs), train_loader_.examples(),
+                        state_.running.examples);
+      train_loader_.start(epoch, state_.next_batch);
+      while (const Batch* batch = train_loader_.next()) {
+        train_batch(*batch);
+        progress.update(state_.running.examples, fmt::format("loss {:.3f}", state_.running.loss()));
+        state_.epoch_seconds = seconds_before + seconds_since(start);
+        save_now_and_then();
+      }
+    }
+    const RunningMetrics test = evaluate(*network_, test_loader_);
+    state_.epoch_seconds = seconds_before + seconds_since(start);
+    finish_epoch(test);
+  }
+
+  void train_batch(const Batch& batch) {
+    const AnyView images = batch.images();
+    const AnyView labels = batch.labels();
+    const Clock::time_point start = Clock::now();
+    const float loss = network_->train_step({&images, 1}, {&labels, 1}, *optimizer_);
+    state_.epoch_compute_seconds += seconds_since(start);
+    const std::span classes(batch.label_values.data(), static_cast<std::size_t>(batch.size));
+    state_.running.add(loss, network_->output(0), classes);
+    ++state_.next_batch;
+  }
+
+  void finish_epoch(const RunningMetrics& test) {
+    const RunningMetrics& train = state_.running;
+    const double rate = static_cast<double>(train.examples) / state_.epoch_compute_seconds;
+    const EpochMetrics epoch{static_cast<int>(state_.finished.size()) + 1,
+                             train.loss(),
+                             train.accuracy(),
+                             test.loss(),
+                             test.accuracy(),
+                             rate,
+                             state_.epoch_seconds};
+    fmt::print("epoch {}/{}: loss {:.3f}, train acc {:.3f}, test acc {:.3f}, {:.1f} examples/s, {:.1f} s\n",
+               epoch.epoch, recipe_.epochs, epoch.loss, epoch.train_accuracy, epoch.test_accuracy, rate, epoch.seconds);
+    std::fflush(stdout);
+    TrainingState next;
+    next.finished = std::move(state_.finished);
+    next.finished.push_back(epoch);
+    next.compute_seconds = state_.compute_seconds + state_.epoch_compute_seconds;
+    next.examples = state_.examples + train.examples;
+    state_ = std::move(next);
+    write_logs();
+    save_progress();
+  }
+
+  void save_progress() {
+    if (options_.checkpoint.empty()) return;
+    save_checkpoint(checkpoint_file(options_.checkpoint), *network_, *optimizer_, identity(), state_);
+    saved_ = Clock::now();
+  }
+
+  void save_now_and_then() {
+    if (seconds_since(saved_) >= options_.checkpoint_seconds) save_progress();
+  }
+
+  void write_logs() const {
+    if (options_.log.empty()) return;
+    const fs::path folder = options_.log;
+    write_file(folder / "metrics.jsonl", to_json_lines(state_.finished));
+    write_file(folder / "curves.csv", to_csv(state_.finished));
+    write_file(folder / "curves.svg", plot_curves(name_, state_.finished));
+  }
+
+  void print_summary() const {
+    const EpochMetrics& last = state_.finished.back();
+    const double rate = static_cast<double>(state_.examples) / state_.compute_seconds;
+    fmt::print("{}: {} epochs, loss {:.3f}, train acc {:.3f}, test acc {:.3f}, {:.1f} examples/s\n", name_,
+               state_.finished.size(), last.loss, last.train_accuracy, last.test_accuracy, rate);
+  }
+
+  const TrainOptions& options_;
+  Recipe recipe_;
+  std::string name_;
+  ImageSet train_images_;
+  ImageSet test_images_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Loader train_loader_;
+  Loader test_loader_;
+  TrainingState state_;
+  Clock::time_point saved_ = Clock::now();
+};
+
+void train(const Model& model, const TrainOptions& options) {
+  if (options.device != "cpu") {
+    throw Error(
+        ErrorKind::device,
+        fmt::format("--device {}: this program has kernels for the CPU only; use --device cpu", options.device));
+  }
+  if (options.resume && options.checkpoint.empty()) {
+    throw Error(ErrorKind::usage, "--resume: say what to continue by --checkpoint DIR");
+  }
+  require_classifier(model.description);
+  set_threads(options.threads);
+  Trainer(model, options).run();
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app, const Model& model) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command = app.add_subcommand("train", "Train by the recipe of the model's `train` clause");
+  command->add_option("--data", options->data, "folder of the data set")->type_name("DIR")->capture_default_str();
+  command->add_option("--epochs", options->epochs, "passes over the training data")->type_name("E");
+  command->add_option("--limit", options->limit, "use the first N examples of the training and of the test data")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command->add_option("--device", options->device, "device to compute on")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  add_threads_option(*command, options->threads);
+  command->add_option("--seed", options->seed, "seed of initialisation, shuffling and dropout")->type_name("S");
+  command->add_option("--checkpoint", options->checkpoint, "folder to save the run to")->type_name("DIR");
+  command->add_option("--checkpoint-seconds", options->checkpoint_seconds, "save within epochs, too, this often")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("S")
+      ->capture_default_str();
+  command->add_flag("--resume", options->resume, "continue the run in the checkpoint folder");
+  command->add_option("--log", options->log, "folder for curves.svg, curves.csv and metrics.jsonl")->type_name("DIR");
+  command->add_option("--save", options->save, "write the final weights to this safetensors file")->type_name("FILE");
+  command
+      ->add_option("--set", options->set,
+                   "change the recipe: lr, momentum, weight_decay, nesterov, batch, epochs, seed")
+      ->type_name("train.NAME=VALUE")
+      ->allow_extra_args(false);
+  command->callback([&model, options] { train(model, *options); });
+}
+
+}  // namespace netc
