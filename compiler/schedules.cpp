@@ -67,6 +67,11 @@ void schedule_elements(KernelBuilder& kernel, Func out, ValueId value) {
   if (shape.has_batch()) out.parallel(kernel.block());
 }
 
+void schedule_examples(KernelBuilder& kernel, Func out) {
+  out.compute_root().parallel(kernel.block());
+  if (kernel.lanes() > 1) out.vectorize(kernel.lane(), kernel.machine().vector);
+}
+
 Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::vector<RVar>& order, const std::vector<Var>& loops,
                    int parallel) {
   std::vector<VarOrRVar> inside;

@@ -13,6 +13,9 @@ namespace netc {
 /// Element by element: a vector along whatever lies densest in memory, blocks of images in parallel.
 void schedule_elements(KernelBuilder& kernel, Halide::Func out, ValueId value);
 
+/// A number an example: blocks of examples in parallel, those of a block side by side where the layout has lanes.
+void schedule_examples(KernelBuilder& kernel, Halide::Func out);
+
 /// A dimension of a tile: the variable and how many of its values the tile spans.
 struct TileSide {
   Halide::Var variable;

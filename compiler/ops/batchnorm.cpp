@@ -1,0 +1,228 @@
+// batchnorm: each channel normalised to mean 0 and variance 1, then scaled and shifted. In training the statistics are
+// the batch's and enter the running ones; in evaluation they are the running ones.
+#include "compiler/graph_builder.h"
+#include "compiler/kernel_builder.h"
+#include "compiler/ops/channel_sums.h"
+#include "compiler/ops/ops.h"
+#include "compiler/schedules.h"
+
+namespace netc::ops {
+
+using Halide::Expr;
+using Halide::Func;
+
+namespace {
+
+Inference infer(const std::vector<Shape>& inputs, const Attributes&) {
+  const Shape& x = inputs[0];
+  if (x.rank() != 2 && x.rank() != 4) {
+    return {.error = ShapeError{"N203", "batchnorm wants [N,C,H,W] or [N,features], found " + to_string(x),
+                                "input " + to_string(x), ""}};
+  }
+  const auto owned = [&](const char* name, Role role, double value) {
+    return OwnedSpec{name, role, {x[1]}, {}, {.rule = Initializer::Rule::constant, .a = value}, x[1], x[1]};
+  };
+  return {.outputs = {x},
+          .owned = {owned("weight", Role::parameter, 1), owned("bias", Role::parameter, 0),
+                    owned("running_mean", Role::buffer, 0), owned("running_var", Role::buffer, 1)}};
+}
+
+/// Statistics, which update the buffers, and the normalisation by them.
+std::vector<ValueId> in_training(GraphBuilder& builder, const Node& node) {
+  const std::vector<ValueId> in = node.inputs;  // x, weight, bias, running_mean, running_var
+  const Shape shape = builder.value(in[0]).shape;
+  const Shape channels{shape[1]};
+  const std::vector<ValueId> statistics =
+      builder.add(batchnorm_statistics, node.attributes, {in[0], in[3], in[4]}, std::vector<Shape>(4, channels));
+  builder.graph()[statistics[2]].updates = in[3];
+  builder.graph()[statistics[3]].updates = in[4];
+  return {builder.add(batchnorm_normalize, {}, {in[0], statistics[0], statistics[1], in[1], in[2]}, shape)};
+}
+
+std::vector<ValueId> in_evaluation(GraphBuilder& builder, const Node& node) {
+  const Shape shape = builder.value(node.inputs[0]).shape;
+  return {builder.add(batchnorm_inference, {{"eps", node.attributes.real("eps")}}, node.inputs, shape)};
+}
+
+/// Of batchnorm_normalize. What x changes by way of the statistics is part of the gradient of x.
+std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
+  const std::vector<ValueId> in = builder.graph().nodes[static_cast<std::size_t>(index)].inputs;
+  const ValueId dy = gradients[0];
+  const Shape shape = builder.value(in[0]).shape;
+  const Shape channels{shape[1]};
+  const std::vector<ValueId> sums =
+      builder.add(batchnorm_backward_sums, {}, {dy, in[0], in[1], in[2]}, {channels, channels});
+  const ValueId dx = builder.add(batchnorm_backward, {}, {dy, in[0], in[1], in[2], in[3], sums[0], sums[1]}, shape);
+  return {dx, no_value, no_value, sums[0], sums[1]};
+}
+
+/// Elements of a channel: over the batch and all pixels.
+Expr channel_elements(KernelBuilder& kernel, const Shape& shape) {
+  return cast(kernel.real(), kernel.batch()) * kernel.constant(static_cast<double>(shape.elements() / shape[1]));
+}
+
+// ---- Algorithms ----------------------------------------------------------------------------------------------------
+
+/// Defines a value [C] as `element`, an expression in axis(0).
+void define_channels(KernelBuilder& kernel, ValueId value, const std::string& stem, const Expr& element) {
+  Func func(kernel.name(stem));
+  func(kernel.axis(0)) = element;
+  kernel.define(value, func);
+}
+
+/// Two passes, the mean first: E(x^2) - E(x)^2 would cancel in single precision.
+void statistics(KernelBuilder& kernel, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Shape& shape = kernel.shape(x);
+  const Expr c = kernel.axis(0);
+  const Expr elements = channel_elements(kernel, shape);
+  const Func sum = channel_sums(kernel, "sum", shape, [&](const Point& at) { return kernel.read(x, at); });
+  Func mean(kernel.name("mean"));
+  mean(kernel.axis(0)) = sum(c) / elements;
+  kernel.stage("mean", mean);
+  const Func squares = channel_sums(kernel, "squares", shape, [&](const Point& at) {
+    const Expr deviation = kernel.read(x, at) - mean(at.axes[0]);
+    return deviation * deviation;
+  });
+  const Expr variance = squares(c) / elements;
+  const Expr unbiased = squares(c) / max(elements - kernel.constant(1), kernel.constant(1));
+  const Expr momentum = kernel.constant(node.attributes.real("momentum"));
+  const auto mixed = [&](ValueId running, const Expr& now) {
+    return (kernel.constant(1) - momentum) * kernel.parameter(running, {c}) + momentum * now;
+  };
+  define_channels(kernel, node.outputs[0], "batch_mean", mean(c));
+  define_channels(kernel, node.outputs[1], "inv_std",
+                  kernel.constant(1) / sqrt(variance + kernel.constant(node.attributes.real("eps"))));
+  define_channels(kernel, node.outputs[2], "running_mean", mixed(node.inputs[1], mean(c)));
+  define_channels(kernel, node.outputs[3], "running_var", mixed(node.inputs[2], unbiased));
+}
+
+/// (x - mean) * inv_std
+Expr normalized(KernelBuilder& kernel, ValueId x, ValueId mean, ValueId inv_std, const Point& at) {
+  const Expr c = at.axes[0];
+  return (kernel.read(x, at) - kernel.parameter(mean, {c})) * kernel.parameter(inv_std, {c});
+}
+
+Expr normalize(KernelBuilder& kernel, const Node& node, const Point& at) {
+  const std::vector<ValueId>& in = node.inputs;
+  const Expr c = at.axes[0];
+  return normalized(kernel, in[0], in[1], in[2], at) * kernel.parameter(in[3], {c}) + kernel.parameter(in[4], {c});
+}
+
+Expr inference(KernelBuilder& kernel, const Node& node, const Point& at) {
+  const std::vector<ValueId>& in = node.inputs;  // x, weight, bias, running_mean, running_var
+  const Expr c = at.axes[0];
+  const Expr variance = kernel.parameter(in[4], {c}) + kernel.constant(node.attributes.real("eps"));
+  const Expr scale = kernel.parameter(in[1], {c}) / sqrt(variance);
+  return (kernel.read(in[0], at) - kernel.parameter(in[3], {c})) * scale + kernel.parameter(in[2], {c});
+}
+
+/// dweight[c] = sum of dy * (x - mean[c]) * inv_std[c] and dbias[c] = sum of dy
+void backward_sums(KernelBuilder& kernel, const Node& node) {
+  const std::vector<ValueId>& in = node.inputs;  // dy, x, mean, inv_std
+  const Shape& shape = kernel.shape(in[0]);
+  const Func weight = channel_sums(kernel, "weight", shape, [&](const Point& at) {
+    return kernel.read(in[0], at) * normalized(kernel, in[1], in[2], in[3], at);
+  });
+  const Func bias = channel_sums(kernel, "bias", shape, [&](const Point& at) { return kernel.read(in[0], at); });
+  kernel.define(node.outputs[0], weight);
+  kernel.define(node.outputs[1], bias);
+}
+
+/// dx = weight * inv_std * (dy - mean of dy - normalised x * mean of dy * normalised x), the means over the channel
+Expr backward(KernelBuilder& kernel, const Node& node, const Point& at) {
+  const std::vector<ValueId>& in = node.inputs;  // dy, x, mean, inv_std, weight, dweight, dbias
+  const Expr c = at.axes[0];
+  const Expr elements = channel_elements(kernel, kernel.shape(in[0]));
+  const Expr scale = kernel.parameter(in[4], {c}) * kernel.parameter(in[3], {c});
+  const Expr along = normalized(kernel, in[1], in[2], in[3], at) * (kernel.parameter(in[5], {c}) / elements);
+  const Expr gradient = scale * (kernel.read(in[0], at) - kernel.parameter(in[6], {c}) / elements - along);
+  return select(kernel.valid(at), gradient, kernel.constant(0));
+}
+
+// ---- Schedules -----------------------------------------------------------------------------------------------------
+
+/// The running statistics lie where the old ones lay: a channel is read and written once, in one place.
+void schedule_statistics(KernelBuilder& kernel, const Node& node) {
+  schedule_channel_sums(kernel, "sum");
+  schedule_channel_sums(kernel, "squares");
+  kernel.stage("mean").compute_root();
+  schedule_elements(kernel, kernel.out(), node.outputs[0]);
+}
+
+void schedule_backward_sums(KernelBuilder& kernel, const Node& node) {
+  schedule_channel_sums(kernel, "weight");
+  schedule_channel_sums(kernel, "bias");
+  schedule_elements(kernel, kernel.out(), node.outputs[0]);
+}
+
+}  // namespace
+
+const Operator batchnorm{
+    .name = "batchnorm",
+    .doc =
+        "y = (x - mean) / sqrt(variance + eps) * weight + bias, channel by channel. In training mean and (biased) "
+        "variance are the batch's, and the running ones become (1 - momentum) * running + momentum * the batch's mean "
+        "and unbiased variance; in evaluation they are the running ones.",
+    .attributes = {{"eps", AttributeType::real, 1e-5, "", 0, 2147483647, "added to the variance"},
+                   {"momentum", AttributeType::real, 0.1, "", 0, 1, "the batch's share in the running statistics"}},
+    .infer = infer,
+    .in_training = in_training,
+    .in_evaluation = in_evaluation,
+    .samples = {{"images", {{Shape::batch, 3, 4, 5}}, {{"eps", 1e-5}, {"momentum", 0.1}}},
+                {"wide_images", {{Shape::batch, 19, 3, 2}}, {{"eps", 1e-2}, {"momentum", 0.5}}},
+                {"features", {{Shape::batch, 21}}, {{"eps", 1e-5}, {"momentum", 0.1}}}},
+};
+
+const Operator batchnorm_statistics{
+    .name = "batchnorm_statistics",
+    .doc =
+        "mean, 1 / sqrt(variance + eps), new running_mean, new running_var of x, running_mean, running_var: a number a "
+        "channel each.",
+    .in_language = false,
+    .inputs = 3,
+    .algorithm = statistics,
+    .schedule = schedule_statistics,
+};
+
+const Operator batchnorm_normalize{
+    .name = "batchnorm_normalize",
+    .doc = "y = (x - mean) * inv_std * weight + bias, channel by channel.",
+    .fusion = Fusion::pointwise,
+    .in_language = false,
+    .inputs = 5,
+    .gradient = gradient,
+    .value_at = normalize,
+};
+
+const Operator batchnorm_inference{
+    .name = "batchnorm_inference",
+    .doc = "y = (x - running_mean) / sqrt(running_var + eps) * weight + bias, channel by channel.",
+    .fusion = Fusion::pointwise,
+    .in_language = false,
+    .inputs = 5,
+    .value_at = inference,
+};
+
+const Operator batchnorm_backward_sums{
+    .name = "batchnorm_backward_sums",
+    .doc = "dweight[c] = sum of dy * (x - mean[c]) * inv_std[c]; dbias[c] = sum of dy.",
+    .in_language = false,
+    .inputs = 4,
+    .algorithm = backward_sums,
+    .schedule = schedule_backward_sums,
+};
+
+const Operator batchnorm_backward{
+    .name = "batchnorm_backward",
+    .doc =
+        "dx = weight * inv_std * (dy - dbias / m - (x - mean) * inv_std * dweight / m) with m elements a channel; 0 "
+        "for "
+        "examples that do not exist.",
+    .fusion = Fusion::pointwise,
+    .in_language = false,
+    .inputs = 7,
+    .value_at = backward,
+};
+
+}  // namespace netc::ops

@@ -1,0 +1,175 @@
+// softmax: exponentials that add up to 1 along an axis, and the gradient.
+#include "compiler/ops/softmax.h"
+
+#include <fmt/format.h>
+
+#include "compiler/graph_builder.h"
+#include "compiler/ops/ops.h"
+#include "compiler/schedules.h"
+
+namespace netc::ops {
+
+using Halide::Expr;
+using Halide::Func;
+using Halide::RDom;
+using Halide::RVar;
+using Halide::TailStrategy;
+using Halide::Var;
+
+namespace {
+
+Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) {
+  const Shape& x = inputs[0];
+  const std::int64_t axis = attributes.integer("axis");
+  if (axis < x.rank()) return {.outputs = {x}};
+  return {.error = ShapeError{"N203", fmt::format("softmax: there is no axis {}", axis), "input " + to_string(x),
+                              fmt::format("choose an axis from 1 to {}", x.rank() - 1)}};
+}
+
+std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
+  const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
+  const ValueId y = node.outputs[0];
+  return {builder.add(softmax_backward, node.attributes, {gradients[0], y}, builder.value(y).shape)};
+}
+
+int axis_of(const Node& node) {
+  return static_cast<int>(node.attributes.integer("axis"));
+}
+
+/// The shape of what is left when `axis` is summed up.
+Shape without(const Shape& shape, int axis) {
+  std::vector<std::int64_t> extents = shape.extents();
+  extents.erase(extents.begin() + axis);
+  return Shape(std::move(extents));
+}
+
+/// A place in a value `without` this axis, and where along it.
+Point along(Point at, int axis, const Expr& index) {
+  at.axes.insert(at.axes.begin() + (axis - 1), index);
+  return at;
+}
+
+RDom positions(KernelBuilder& kernel, const Shape& shape, int axis) {
+  return {0, static_cast<int>(shape[axis]), kernel.name("k")};
+}
+
+}  // namespace
+
+// ---- Algorithms ----------------------------------------------------------------------------------------------------
+
+Exponentials::Exponentials(KernelBuilder& kernel, ValueId x, int axis)
+    : kernel_(kernel),
+      axis_(axis - 1),
+      maximum_(kernel.name("maximum")),
+      exponential_(kernel.name("exponential")),
+      sum_(kernel.name("sum")) {
+  const Shape& shape = kernel.shape(x);
+  const Shape rest = without(shape, axis);
+  const std::vector<Var> at_rest = kernel.variables(rest);
+  const RDom k = positions(kernel, shape, axis);
+  const Point on_axis = along(kernel.point(rest), axis, k);
+  const Point at = kernel.point(shape);
+  maximum_(at_rest) = kernel.real().min();
+  maximum_(at_rest) = max(maximum_(at_rest), kernel.read(x, on_axis));
+  exponential_(kernel.variables(shape)) = exp(kernel.read(x, at) - maximum(at));
+  sum_(at_rest) = kernel.constant(0);
+  sum_(at_rest) += exponential(on_axis);
+  kernel.stage("maximum", maximum_);
+  kernel.stage("exponential", exponential_);
+  kernel.stage("sum", sum_);
+}
+
+Point Exponentials::collapsed(Point at) const {
+  at.axes.erase(at.axes.begin() + axis_);
+  return at;
+}
+
+namespace {
+
+/// y = exp(x - max(x)) / sum of exp(x - max(x)) along the axis
+void forward(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Exponentials exponentials(kernel, node.inputs[0], axis_of(node));
+  Func softmax(kernel.name("softmax"));
+  softmax(kernel.variables(shape)) = exponentials.softmax(kernel.point(shape));
+  kernel.define(node.outputs[0], softmax);
+}
+
+/// dx = y * (dy - sum of dy * y along the axis)
+void backward(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const int axis = axis_of(node);
+  const Shape rest = without(shape, axis);
+  const RDom k = positions(kernel, shape, axis);
+  const Point on_axis = along(kernel.point(rest), axis, k);
+  Func sum(kernel.name("sum"));
+  sum(kernel.variables(rest)) = kernel.constant(0);
+  sum(kernel.variables(rest)) += kernel.read(node.inputs[0], on_axis) * kernel.read(node.inputs[1], on_axis);
+  const Point at = kernel.point(shape);
+  Point at_rest = at;
+  at_rest.axes.erase(at_rest.axes.begin() + (axis - 1));
+  Func gradient(kernel.name("gradient"));
+  gradient(kernel.variables(shape)) =
+      kernel.read(node.inputs[1], at) * (kernel.read(node.inputs[0], at) - sum(kernel.arguments(at_rest)));
+  kernel.stage("sum", sum);
+  kernel.define(node.outputs[0], gradient);
+}
+
+// ---- Schedules -----------------------------------------------------------------------------------------------------
+
+/// A reduction for each block of examples, these side by side where the layout has lanes.
+void schedule_reduction(KernelBuilder& kernel, const std::string& name) {
+  Func reduction = kernel.stage(name);
+  reduction.compute_at(kernel.out(), kernel.block());
+  if (kernel.lanes() == 1) return;
+  reduction.vectorize(kernel.lane(), kernel.machine().vector);
+  reduction.update().vectorize(kernel.lane(), kernel.machine().vector);
+}
+
+}  // namespace
+
+void schedule_exponentials(KernelBuilder& kernel, ValueId x) {
+  schedule_reduction(kernel, "maximum");
+  schedule_reduction(kernel, "sum");
+  Func exponential = kernel.stage("exponential").compute_at(kernel.out(), kernel.block());
+  if (kernel.lanes() > 1) {
+    exponential.vectorize(kernel.lane(), kernel.machine().vector);
+    return;
+  }
+  const Var c = kernel.axis(1);
+  exponential.reorder_storage(c, kernel.lane()).reorder(c, kernel.lane());
+  exponential.vectorize(c, vector_extent(kernel.machine(), kernel.shape(x)[1]), TailStrategy::ShiftInwards);
+}
+
+const Operator softmax{
+    .name = "softmax",
+    .doc = "y = exp(x) / sum of exp(x) along `axis`.",
+    .attributes = {{"axis", AttributeType::integer, std::int64_t{1}, "", 1, 3,
+                    "the axis of the sum; 1: channels or features"}},
+    .infer = infer,
+    .gradient = gradient,
+    .algorithm = forward,
+    .schedule =
+        [](KernelBuilder& kernel, const Node& node) {
+          schedule_elements(kernel, kernel.out(), node.outputs[0]);
+          schedule_exponentials(kernel, node.inputs[0]);
+        },
+    .samples = {{"features", {{Shape::batch, 21}}, {{"axis", std::int64_t{1}}}},
+                {"channels", {{Shape::batch, 18, 3, 5}}, {{"axis", std::int64_t{1}}}},
+                {"columns", {{Shape::batch, 3, 4, 5}}, {{"axis", std::int64_t{3}}}}},
+};
+
+const Operator softmax_backward{
+    .name = "softmax_backward",
+    .doc = "dx = y * (dy - sum of dy * y along `axis`).",
+    .in_language = false,
+    .inputs = 2,
+    .algorithm = backward,
+    .schedule =
+        [](KernelBuilder& kernel, const Node& node) {
+          schedule_elements(kernel, kernel.out(), node.outputs[0]);
+          schedule_reduction(kernel, "sum");
+        },
+};
+
+}  // namespace netc::ops

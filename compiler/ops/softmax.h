@@ -1,0 +1,35 @@
+// exp(x - max(x)) along an axis and its sum, which softmax and cross_entropy share.
+#pragma once
+
+#include <Halide.h>
+
+#include "compiler/kernel_builder.h"
+
+namespace netc::ops {
+
+/// Of a value along one of its axes. The places are those of the value; where along the axis they lie does not matter
+/// to the maximum and the sum.
+class Exponentials {
+ public:
+  /// Defines them as stages of the kernel. Subtracting the maximum keeps exp from overflowing.
+  Exponentials(KernelBuilder& kernel, ValueId x, int axis);
+
+  Halide::Expr maximum(const Point& at) const { return maximum_(kernel_.arguments(collapsed(at))); }
+  Halide::Expr exponential(const Point& at) const { return exponential_(kernel_.arguments(at)); }
+  Halide::Expr sum(const Point& at) const { return sum_(kernel_.arguments(collapsed(at))); }
+  Halide::Expr softmax(const Point& at) const { return exponential(at) / sum(at); }
+
+ private:
+  Point collapsed(Point at) const;
+
+  KernelBuilder& kernel_;
+  std::ptrdiff_t axis_;  // an index into Point::axes
+  Halide::Func maximum_;
+  Halide::Func exponential_;
+  Halide::Func sum_;
+};
+
+/// Computes them for each block of examples that `kernel.out()` computes.
+void schedule_exponentials(KernelBuilder& kernel, ValueId x);
+
+}  // namespace netc::ops
