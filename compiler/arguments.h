@@ -1,0 +1,33 @@
+// Binds the arguments of a call to the names that an operator, block or rule takes.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/graph.h"
+#include "compiler/operator.h"
+#include "compiler/report.h"
+#include "compiler/values.h"
+
+namespace netc {
+
+/// A name that a callee takes.
+struct Formal {
+  std::string name;
+  bool required = true;
+};
+
+using Bindings = std::map<std::string, Argument>;
+
+/// The arguments by name. Unknown, missing, surplus and duplicate ones are reported, all of one call; then there is no
+/// result.
+std::optional<Bindings> bind_arguments(const std::string& callee, const std::vector<Formal>& formals,
+                                       const std::vector<Argument>& arguments, const Span& call, Reporter& reporter);
+
+/// All attributes of a call of `op`: given or by default, of the right type and in range. Nothing after an error.
+std::optional<Attributes> bind_attributes(const Operator& op, const std::vector<Argument>& arguments, const Span& call,
+                                          Reporter& reporter);
+
+}  // namespace netc

@@ -1,0 +1,165 @@
+// Calls of layers: operators, blocks, shared layers.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compiler/arguments.h"
+#include "compiler/elaborator.h"
+
+namespace netc {
+namespace {
+
+using ast::Kind;
+
+constexpr std::size_t max_block_depth = 64;
+constexpr std::size_t longest_call = 160;
+
+/// Whether `value` is of the type that a block's parameter asks for: a name or a tuple of types.
+bool has_type(const Constant& value, const ast::Node& type) {
+  if (type.text == "int") return value.is_integer();
+  if (type.text == "float") return value.is_number();
+  if (!type.text.empty()) return type_name(value) == type.text;
+  const Tuple* tuple = value.as<Tuple>();
+  if (tuple == nullptr || tuple->size() != type.children.size()) return false;
+  return std::equal(tuple->begin(), tuple->end(), type.children.begin(), has_type);
+}
+
+/// The part of `type` that is no type of the language, or nullptr.
+const ast::Node* unknown_type(const ast::Node& type) {
+  static const std::vector<std::string> known{"int", "float", "bool", "string", "tuple", "layer", ""};
+  if (std::find(known.begin(), known.end(), type.text) == known.end() ||
+      (!type.text.empty() && !type.children.empty())) {
+    return &type;
+  }
+  for (const ast::Node& part : type.children) {
+    if (const ast::Node* found = unknown_type(part)) return found;
+  }
+  return nullptr;
+}
+
+bool check_type(const ast::Node& formal, const Constant& value, const Span& span, Reporter& reporter) {
+  const ast::Node* type = ast::parameter_type(formal);
+  if (type == nullptr || value.is_unknown()) return true;
+  if (const ast::Node* unknown = unknown_type(*type)) {
+    reporter.error("N108", unknown->span,
+                   fmt::format("no type `{}` for the parameters of a block", unknown->span.text()),
+                   "int, float, bool, string, tuple, layer, or a tuple of types such as (int, int)");
+    return false;
+  }
+  if (has_type(value, *type)) return true;
+  reporter.error("N111", span,
+                 fmt::format("`{}` must be of type {}, found {}", formal.text, type->span.text(), describe(value)));
+  return false;
+}
+
+}  // namespace
+
+ValueId Elaborator::apply(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
+  if (layer.shared != nullptr) return apply_shared(layer, value, place, span);
+  if (layer.op != nullptr) return apply_operator(layer, value, place, span);
+  const Kind kind = layer.declaration->node->kind;
+  if (kind == Kind::block) return apply_block(layer, value, place, span);
+  if (kind == Kind::dist) {
+    reporter_.error("N126", span, fmt::format("`{}` is a distribution, not a layer", layer.name));
+  } else {
+    reporter_.error("N134", span,
+                    fmt::format("`{}` is a {}, which this version of netc does not support yet", layer.name,
+                                kind == Kind::fn ? "fn" : "layer"),
+                    "build it from operators in a block");
+  }
+  return no_value;
+}
+
+ValueId Elaborator::apply_operator(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
+  const Operator& op = *layer.op;
+  if (op.is_loss) {
+    reporter_.error("N126", span, fmt::format("{} is a loss, not a layer", op.name),
+                    fmt::format("write `loss {};`", op.name));
+    return no_value;
+  }
+  const auto attributes = bind_attributes(op, layer.arguments, span, reporter_);
+  const Leaf leaf = place.leaf(std::string(op.name));
+  if (!attributes) return no_value;
+  return layers_.add(op, *attributes, {value}, leaf, span);
+}
+
+// ---- Blocks ---------------------------------------------------------------------------------------------------------
+
+bool Elaborator::may_enter(const LayerReference& layer, const Span& span) {
+  const auto first = std::find(active_.begin(), active_.end(), layer.declaration->node);
+  if (first != active_.end()) {
+    std::string way;
+    for (auto block = first; block != active_.end(); ++block) way += (*block)->text + " -> ";
+    reporter_.error("N125", span, fmt::format("a block calls itself: {}{}", way, layer.name),
+                    "write `repeat` for repetition");
+    return false;
+  }
+  if (active_.size() < max_block_depth) return true;
+  reporter_.error("N121", span, fmt::format("blocks nest more than {} deep", max_block_depth));
+  return false;
+}
+
+/// Gives the block's parameters their values. `call` becomes "residual(channels = 128)".
+bool Elaborator::bind_block(const LayerReference& layer, const Span& span, Scope& scope, std::string& call) {
+  std::vector<Formal> formals;
+  for (const ast::Node& node : layer.declaration->node->children) {
+    if (node.kind == Kind::parameter) formals.push_back({node.text, ast::parameter_default(node) == nullptr});
+  }
+  const auto bound = bind_arguments(layer.name, formals, layer.arguments, span, reporter_);
+  if (!bound) return false;
+  std::vector<std::string> given;
+  bool good = true;
+  for (const ast::Node& node : layer.declaration->node->children) {
+    if (node.kind != Kind::parameter) continue;
+    const auto argument = bound->find(node.text);
+    const bool is_given = argument != bound->end();
+    Constant value =
+        is_given ? argument->second.value : evaluate(*ast::parameter_default(node), scope.names, reporter_);
+    if (is_given) given.push_back(fmt::format("{} = {}", node.text, to_string(value)));
+    good = check_type(node, value, is_given ? argument->second.span : node.span, reporter_) && good;
+    declare(node.text, std::move(value), node.span, scope);
+  }
+  call = fmt::format("{}({})", layer.name, fmt::join(given, ", "));
+  if (call.size() > longest_call) call = shorten(call, longest_call) + "…)";
+  return good;
+}
+
+ValueId Elaborator::apply_block(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
+  Scope scope{.names = Environment(layer.declaration->environment), .labels = {}};
+  std::string call;
+  if (!may_enter(layer, span) || !bind_block(layer, span, scope, call)) return no_value;
+  Place inside = place.inside_module();
+  if (place.label.empty()) inside.instance = layers_.add_instance(span, place.instance);
+  const BlockTrail trail(reporter_, call, span);
+  active_.push_back(layer.declaration->node);
+  const ValueId result = list(layer.declaration->node->children.back(), value, inside, scope);
+  active_.pop_back();
+  return result;
+}
+
+// ---- Shared layers --------------------------------------------------------------------------------------------------
+
+ValueId Elaborator::apply_shared(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
+  SharedLayer& shared = *layer.shared;
+  if (!layer.arguments.empty()) {
+    reporter_.error("N117", layer.arguments.front().span,
+                    fmt::format("the shared layer `{}` takes no arguments", layer.name),
+                    "its arguments stand where it is declared");
+    return no_value;
+  }
+  if (shared.in_use) {
+    reporter_.error("N125", span, fmt::format("the shared layer `{}` uses itself", layer.name));
+    return no_value;
+  }
+  if (place.number != nullptr) ++*place.number;
+  shared.in_use = true;
+  layers_.begin_shared(shared.parameters);
+  Place here = shared.place;
+  here.again = shared.parameters.complete;
+  const ValueId result = element(*shared.element, value, here, *shared.scope);
+  layers_.end_shared();
+  shared.in_use = false;
+  return result;
+}
+
+}  // namespace netc

@@ -1,0 +1,21 @@
+// The clauses of a model that say how it is initialised and trained: `init` and `train`.
+#pragma once
+
+#include <vector>
+
+#include "compiler/expressions.h"
+#include "compiler/graph.h"
+#include "compiler/layer_builder.h"
+#include "compiler/report.h"
+#include "dsl/ast.h"
+
+namespace netc {
+
+/// Gives the parameters of `owned` the rules of one `init` clause, over those that they have. Their values are named.
+void apply_init(const ast::Node& clause, const Environment& environment, const std::vector<Owned>& owned, Graph& graph,
+                Reporter& reporter);
+
+/// Fills the graph's recipe from a `train` clause and checks that data, input and output fit.
+void apply_train(const ast::Node& clause, const Environment& environment, Graph& graph, Reporter& reporter);
+
+}  // namespace netc
