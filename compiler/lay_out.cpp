@@ -33,12 +33,11 @@ int choose_lanes(const Graph& graph) {
 
 class LayOut {
  public:
-  explicit LayOut(const Graph& graph) : graph_(graph) {}
+  LayOut(const Graph& graph, int lanes) : graph_(graph), lanes_(lanes) {}
 
   LaidOutGraph run() {
     const std::vector<Node> nodes = std::move(graph_.nodes);
     graph_.nodes.clear();
-    lanes_ = choose_lanes(graph_);
     separate(nodes);
     index_views();
     for (ValueId value = 0; value < count(); ++value) place(value);
@@ -212,7 +211,7 @@ class LayOut {
   static std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
 
   Graph graph_;
-  int lanes_ = 1;
+  int lanes_;
   std::vector<Layout> layouts_;
   std::vector<Alias> aliases_;
   std::map<ValueId, const Node*> makers_;  // of views
@@ -222,7 +221,9 @@ class LayOut {
 
 }  // namespace
 
-LaidOutGraph lay_out(const Graph& graph) { return LayOut(graph).run(); }
+LaidOutGraph lay_out(const Graph& graph) { return lay_out(graph, choose_lanes(graph)); }
+
+LaidOutGraph lay_out(const Graph& graph, int lanes) { return LayOut(graph, lanes).run(); }
 
 std::string print(const LaidOutGraph& laid_out) {
   std::string text = print(laid_out.graph);

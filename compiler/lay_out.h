@@ -25,6 +25,9 @@ struct LaidOutGraph {
 /// into slices of what concatenates them, flatten and reshape cost nothing.
 LaidOutGraph lay_out(const Graph& graph);
 
+/// The same with this many examples side by side: 1 or 16.
+LaidOutGraph lay_out(const Graph& graph, int lanes);
+
 std::string print(const LaidOutGraph& laid_out);
 
 }  // namespace netc
