@@ -50,7 +50,7 @@ enum class Kind : std::uint8_t {
   shared,    // text: name; element
   expect,    // extent*
   loss,      // operator
-  init,      // selector*, rule* of `init S, S: weight = e, bias = e;`, or selector, expression of `init path.weight = e;`
+  init,  // selector*, rule* of `init S, S: weight = e, bias = e;`, or selector, expression of `init path.weight = e;`
   selector,  // text: an operator's name or a dotted path
   rule,      // text: "weight", "bias", …; expression
   train,     // setting*
@@ -96,7 +96,8 @@ inline const Node* parameter_default(const Node& parameter) {
 namespace netc {
 
 /// Parses `source`. Returns the tree; it is complete only when `diagnostics` has gained no error. A complete tree is at
-/// most `max_tree_height` nodes high, so passes may recurse over it; its numbers fit their types and its names are valid.
+/// most `max_tree_height` nodes high, so passes may recurse over it; its numbers fit their types and its names are
+/// valid.
 ast::Node parse(const Source& source, Diagnostics& diagnostics);
 
 /// Parses a source that is one expression, such as the value of `--set`.

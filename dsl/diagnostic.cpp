@@ -16,50 +16,59 @@ namespace {
 
 // ---- Excerpts -------------------------------------------------------------------------------------------------------
 
-constexpr std::size_t excerpt_width = 160;  // code points; longer lines are cut around the caret
+constexpr std::size_t excerpt_width = 160;  // bytes; longer lines are cut around the caret
 constexpr std::size_t excerpt_before = 60;  // how many of them may stand before the caret
 
-/// The code points of `line` as text that is safe on a terminal: nothing that moves the cursor or reorders the line.
-std::vector<std::string_view> printable(std::string_view line) {
+using Line = std::vector<std::string_view>;  // its code points
+
+/// The code points of `text`, safe on a terminal: nothing that moves the cursor or reorders the line.
+Line printable(std::string_view text) {
   constexpr std::string_view replacement = "\xef\xbf\xbd";
-  std::vector<std::string_view> result;
-  while (!line.empty()) {
-    const CodePoint point = decode(line);
+  Line result;
+  while (!text.empty()) {
+    const CodePoint point = decode(text);
     const bool hidden = is_control(point.value) || is_bidi_control(point.value);
     const std::size_t length = std::max<std::size_t>(point.length, 1);
-    result.push_back(point.length == 0 || (hidden && line[0] != '\t') ? replacement : line.substr(0, length));
-    line.remove_prefix(length);
+    result.push_back(point.length == 0 || (hidden && text[0] != '\t') ? replacement : text.substr(0, length));
+    text.remove_prefix(length);
   }
   return result;
 }
 
-/// How much of its line `span` marks. One that ends on a later line is marked by its first word.
-std::size_t marked_length(const Span& span) {
+/// The nearest offset from `offset` on where no code point of `text` is cut.
+std::size_t whole_code_points(std::string_view text, std::size_t offset) {
+  while (offset < text.size() && (static_cast<unsigned char>(text[offset]) & 0xc0) == 0x80) ++offset;
+  return std::min(offset, text.size());
+}
+
+/// How many code points `span` marks in its line. One that ends on a later line is marked by its first word.
+std::size_t marked_length(const Span& span, std::size_t shown) {
   const std::string_view text = span.text();
-  if (text.find('\n') == std::string_view::npos) return printable(text).size();
+  const bool one_line = text.find('\n') == std::string_view::npos;
   const auto is_word = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
-  return static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_word) - text.begin());
+  const auto word_end = std::find_if_not(text.begin(), text.end(), is_word);
+  return one_line ? printable(text.substr(0, shown)).size() : static_cast<std::size_t>(word_end - text.begin());
 }
 
 /// The line of `span`, and below it a caret with tildes and `label`.
 std::string excerpt(const Span& span, std::string_view label) {
-  const Position at = position(span);
-  const std::vector<std::string_view> points = printable(line_text(span));
-  const auto caret = static_cast<std::size_t>(at.column) - 1;
-  const std::size_t begin = points.size() > excerpt_width && caret > excerpt_before ? caret - excerpt_before : 0;
-  const std::size_t end = std::min(points.size(), begin + excerpt_width);
+  const std::string_view line = line_text(span);
+  const auto line_begin = static_cast<std::size_t>(line.data() - span.source->text.data());
+  const std::size_t caret = std::min(span.begin > line_begin ? span.begin - line_begin : 0, line.size());
+  const bool cut = line.size() > excerpt_width && caret > excerpt_before;
+  const std::size_t begin = cut ? whole_code_points(line, caret - excerpt_before) : 0;
+  const std::size_t end = whole_code_points(line, begin + excerpt_width);
 
-  std::string text = begin > 0 ? "…" : "";
-  std::string marks = begin > 0 ? " " : "";
-  for (std::size_t i = begin; i < end; ++i) text += points[i];
-  if (end < points.size()) text += "…";
-  for (std::size_t i = begin; i < caret; ++i) marks += i < end && points[i] == "\t" ? '\t' : ' ';
-  const std::size_t tildes = std::min(marked_length(span), end > caret ? end - caret : 0);
-  marks += '^' + std::string(tildes > 1 ? tildes - 1 : 0, '~');
+  std::string marks = cut ? " " : "";
+  for (const std::string_view point : printable(line.substr(begin, caret - begin))) marks += point == "\t" ? '\t' : ' ';
+  const std::size_t marked = marked_length(span, end - caret);
+  marks += '^' + std::string(marked > 1 ? marked - 1 : 0, '~');
   if (!label.empty()) marks += fmt::format(" {}", label);
 
-  const std::string number = std::to_string(at.line);
-  return fmt::format("{} | {}\n{} | {}\n", number, text, std::string(number.size(), ' '), marks);
+  const std::string number = std::to_string(position(span).line);
+  const std::string text = fmt::format("{}", fmt::join(printable(line.substr(begin, end - begin)), ""));
+  return fmt::format("{} | {}{}{}\n{} | {}\n", number, cut ? "…" : "", text, end < line.size() ? "…" : "",
+                     std::string(number.size(), ' '), marks);
 }
 
 // ---- Text -----------------------------------------------------------------------------------------------------------

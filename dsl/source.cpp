@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
+#include "dsl/utf8.h"
+
 namespace netc {
 namespace {
-
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 /// Where the line around `offset` begins; the byte order mark belongs to no line.
 std::size_t line_begin(std::string_view text, std::size_t offset) {

@@ -6,6 +6,9 @@
 
 namespace netc {
 
+/// May stand at the beginning of a file, where it means nothing.
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
 struct CodePoint {
   char32_t value = 0;
   std::size_t length = 0;  // in bytes; 0: the bytes are not UTF-8
