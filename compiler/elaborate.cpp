@@ -165,6 +165,7 @@ Graph elaborate(const ast::Node& file, const Source& source, const ElaborateOpti
   Reporter reporter(diagnostics);
   Imports imports(options.std_folder, sources, diagnostics, reporter);
   const Environment& environment = imports.load(file, source);
+  if (diagnostics.has_errors()) return graph;  // what an import should have defined would be reported again as unknown
   const auto model = std::find_if(file.children.rbegin(), file.children.rend(),
                                   [](const ast::Node& node) { return node.kind == Kind::model; });
   if (model == file.children.rend()) {

@@ -298,6 +298,25 @@ The file defines no model. It can be imported by others, but there is nothing to
 
 Fix: add `model name { … }`, or give netc the file that imports this one.
 )"},
+    {"N134", R"(N134: not supported yet
+
+The language has this, but this version of netc cannot compile it: `fn` and `layer` as layers, and mixtures of other
+distributions than uniform ones.
+
+    fn mish(x) = x * tanh(log(1 + exp(x)));
+    conv(8, 3) -> mish;
+
+Fix: build it from operators in a block.
+)"},
+    {"N135", R"(N135: an option that sets nothing
+
+`--set path=value` replaces the value of a `let` that stands directly in the model, or of a setting of its `train`
+clause (`train.epochs`, `train.optimizer.lr`). The path must exist, and the value be of the type that it replaces.
+
+    netc model.net --set rato=4       // did you mean `ratio`?
+
+Fix: use a path that the help names, and a value such as 4, 0.5, true, relu or "(1, 2)".
+)"},
 
     // ---- N2xx: shapes -----------------------------------------------------------------------------------------------
     {"N201", R"(N201: the branches of `add` differ in shape
@@ -421,6 +440,16 @@ The setting is unknown, stands twice, or has a value that it cannot take; or the
 
 Fix: use the settings data, batch, epochs, optimizer and seed, and state a `loss`.
 )"},
+    {"N305", R"(N305: an `init` that selects nothing
+
+`init` names an operator or the beginning of a path, and a parameter of the layers there: weight or bias.
+
+    head: linear(10);
+    init haed: weight = normal(0, 0.01);
+    init linear: gamma = 1;           // linear has weight and bias
+
+Fix: use a path that `netc summary` prints, and a parameter of the layer.
+)"},
 
     // ---- W4xx: warnings ---------------------------------------------------------------------------------------------
     {"W401", R"(W401: the stride drops pixels at the edge
@@ -458,6 +487,23 @@ is inserted above, and weights saved before no longer load.
     residual(64);                     // conv3.weight, conv4.weight
 
 Fix: label the statements: `first: residual(64); second: residual(64);`.
+)"},
+    {"W405", R"(W405: an `init` for an operator that the model lacks
+
+The rule is right, but no layer of this operator has parameters here.
+
+    init conv, linear: weight = xavier_uniform;     // the model has no linear
+
+Fix: remove the operator from the list.
+)"},
+    {"W406", R"(W406: data of another size
+
+The images of the data set have other extents than the model's input, so training on them will fail.
+
+    input image: f32[N, 1, 96, 96];
+    train { data = fashion_mnist; }         // [N,1,28,28]
+
+Fix: write `data = fashion_mnist(resize = 96)`, or change the input.
 )"},
 };
 
