@@ -315,7 +315,7 @@ clause (`train.epochs`, `train.optimizer.lr`). The path must exist, and the valu
 
     netc model.net --set rato=4       // did you mean `ratio`?
 
-Fix: use a path that the help names, and a value such as 4, 0.5, true, relu or "(1, 2)".
+Fix: use a path that the help names, and a value such as 4, 0.5, true, relu or (1, 2).
 )"},
 
     // ---- N2xx: shapes -----------------------------------------------------------------------------------------------
