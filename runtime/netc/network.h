@@ -143,9 +143,9 @@ class Network {
   const Launch& launch() const { return launch_; }
   const void* input(int i) const { return inputs_[static_cast<std::size_t>(i)]; }
   const void* label(int i) const { return labels_[static_cast<std::size_t>(i)]; }
-  float* parameters() const { return parameters_.get(); }
-  float* gradients() const { return gradients_.get(); }
-  float* buffers() const { return buffers_.get(); }
+  float* parameter_arena() const { return parameters_.get(); }
+  float* gradient_arena() const { return gradients_.get(); }
+  float* buffer_arena() const { return buffers_.get(); }
   /// A place in the arena of the pass that runs: `per_example` bytes for each example (rounded up) from its start.
   float* at(std::int64_t per_example) const { return place(per_example * capacity_); }
   /// A place in the arena's fixed part.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -33,6 +34,16 @@ ExitStatus report(const std::string& model, ExitStatus status, std::string_view 
   return status;
 }
 
+/// CLI11 would only say that a command is missing.
+void require_known_command(const CLI::App& app, int argc, char** argv) {
+  const std::string word = argc > 1 ? argv[1] : "-";
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (word.starts_with('-') || std::find(names.begin(), names.end(), word) != names.end()) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("no command '{}': expected {}{}", word, fmt::join(names, ", "), did_you_mean(word, names)));
+}
+
 int parse(CLI::App& app, int argc, char** argv, const std::string& model) {
   try {
     app.parse(argc, argv);
@@ -51,6 +62,7 @@ int run_command(const Model& model, int argc, char** argv) {
   add_eval_command(app, model);
   add_bench_command(app, model);
   add_run_command(app, model);
+  require_known_command(app, argc, argv);
   const int status = parse(app, argc, argv, name);
   if (status == done && std::fflush(stdout) != 0) return report(name, wrong_input, "cannot write to standard output");
   return status;

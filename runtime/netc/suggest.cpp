@@ -31,7 +31,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 std::string did_you_mean(std::string_view name, std::span<const std::string> candidates) {
   constexpr std::size_t longest = 256;  // names from files may be of any length
-  std::size_t best = std::max<std::size_t>(name.size() / 3, 1) + 1;
+  std::size_t best = std::max<std::size_t>((name.size() + 1) / 3, 1) + 1;
   const std::string* nearest = nullptr;
   for (const std::string& candidate : candidates) {
     if (name.size() > longest || candidate.size() > longest) continue;

@@ -1,0 +1,172 @@
+// Calls of kernels: what a kernel is told, how its failures come back, where its scratch memory comes from.
+#include <HalideRuntime.h>
+#include <doctest/doctest.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "netc/halide_hooks.h"
+#include "netc/kernel.h"
+#include "netc/parallel.h"
+#include "tests/runtime_support.h"
+
+namespace netc {
+namespace {
+
+using test::check_error;
+
+struct Seen {
+  std::int32_t batch;
+  std::uint32_t seed;
+  std::uint32_t step;
+  std::array<halide_buffer_t, 2> buffers;
+  std::vector<std::array<int, 3>> dims;  // min, extent, stride
+};
+Seen seen;
+
+const halide_buffer_t& buffer(void** arguments, int i) {
+  return *static_cast<halide_buffer_t*>(arguments[3 + i]);
+}
+
+int spy(void** arguments) {
+  std::memcpy(&seen.batch, arguments[0], sizeof seen.batch);
+  std::memcpy(&seen.seed, arguments[1], sizeof seen.seed);
+  std::memcpy(&seen.step, arguments[2], sizeof seen.step);
+  seen.dims.clear();
+  for (int i = 0; i < 2; ++i) {
+    seen.buffers[static_cast<std::size_t>(i)] = buffer(arguments, i);
+    for (int d = 0; d < buffer(arguments, i).dimensions; ++d) {
+      const halide_dimension_t& dim = buffer(arguments, i).dim[d];
+      seen.dims.push_back({dim.min, dim.extent, dim.stride});
+    }
+  }
+  return 0;
+}
+
+int broken(void**) {
+  halide_error(nullptr, "the first message");
+  halide_error(nullptr, "the second message");
+  return -7;
+}
+
+constexpr std::array<Operand, 2> operands{
+    {{DType::f32, 2, {{{5, 1}, {Dim::batch, 5}}}}, {DType::u8, 3, {{{-4, 1}, {7, 16}, {-1, 112}}}}}};
+
+TEST_CASE("a kernel sees batch, seed, step and its operands' layouts") {
+  const Kernel kernel("spy", {spy, spy, spy}, operands);
+  std::array<float, 64> a{};
+  const std::array<std::uint8_t, 4096> b{};
+  kernel(Launch{9, 11, 13}, a.data(), b.data());
+  CHECK(seen.batch == 9);
+  CHECK(seen.seed == 11);
+  CHECK(seen.step == 13);
+  CHECK(static_cast<const void*>(seen.buffers[0].host) == a.data());
+  CHECK(static_cast<const void*>(seen.buffers[1].host) == b.data());
+  CHECK(seen.buffers[0].type == halide_type_of<float>());
+  CHECK(seen.buffers[1].type == halide_type_of<std::uint8_t>());
+  CHECK(seen.buffers[0].device == 0);
+  // Blocks of four examples: nine of them are three blocks.
+  CHECK(seen.dims == std::vector<std::array<int, 3>>{{0, 5, 1}, {0, 9, 5}, {0, 3, 1}, {0, 7, 16}, {0, 9, 112}});
+  kernel(Launch{8, 0, 0}, a.data(), b.data());
+  CHECK(seen.dims[2] == std::array<int, 3>{0, 2, 1});
+}
+
+TEST_CASE("failures name the kernel") {
+  const Kernel kernel("conv_1234", {broken, broken, broken}, operands);
+  std::array<float, 64> memory{};
+  check_error(ErrorKind::internal, {"conv_1234", "-7", "the first message"}, [&] {
+    kernel(Launch{1, 0, 0}, memory.data(), memory.data());
+  });
+  CHECK(halide::take_error().empty());
+  check_error(ErrorKind::internal, {"conv_1234", "operand 1 has no memory"}, [&] {
+    kernel(Launch{1, 0, 0}, memory.data(), static_cast<float*>(nullptr));
+  });
+  check_error(ErrorKind::internal, {"conv_1234", "expected 2 operands, found 1"}, [&] {
+    kernel(Launch{1, 0, 0}, memory.data());
+  });
+  check_error(ErrorKind::memory, {"batch of 500000000", "conv_1234"}, [&] {
+    kernel(Launch{500'000'000, 0, 0}, memory.data(), memory.data());
+  });
+}
+
+TEST_CASE("scratch memory is aligned, kept and used again") {
+  halide::install_hooks();
+  for (std::size_t size :
+       {std::size_t{1}, std::size_t{128}, std::size_t{129}, std::size_t{5000}, std::size_t{1} << 20}) {
+    CAPTURE(size);
+    void* first = halide_malloc(nullptr, size);
+    CHECK(reinterpret_cast<std::uintptr_t>(first) % 128 == 0);
+    std::memset(first, 1, size);
+    halide_free(nullptr, first);
+    const std::int64_t before = halide::scratch_bytes();
+    void* again = halide_malloc(nullptr, size);
+    CHECK(again == first);
+    CHECK(halide::scratch_bytes() == before);
+    halide_free(nullptr, again);
+  }
+  halide_free(nullptr, nullptr);
+}
+
+TEST_CASE("blocks are at most a quarter and two lines larger than asked for, and never smaller") {
+  for (std::size_t size = 1; size < 300'000; size += size / 7 + 1) {
+    const std::int64_t before = halide::scratch_bytes();
+    void* block = halide_malloc(nullptr, size);
+    const std::int64_t taken = halide::scratch_bytes() - before;
+    std::memset(block, 0xff, size);  // seen by the address sanitizer where it is too small
+    CHECK(taken <= static_cast<std::int64_t>(size + size / 4 + 3 * 128));
+  }
+}
+
+TEST_CASE("many threads share the pool") {
+  std::vector<std::thread> workers;
+  std::atomic<int> wrong = 0;
+  for (int t = 0; t < 4; ++t) {
+    workers.emplace_back([t, &wrong] {
+      for (int i = 0; i < 2000; ++i) {
+        const std::size_t size = 100 + static_cast<std::size_t>(i % 7) * 300;
+        auto* block = static_cast<unsigned char*>(halide_malloc(nullptr, size));
+        std::memset(block, t, size);
+        for (std::size_t k = 0; k < size; ++k) wrong += block[k] == t ? 0 : 1;
+        halide_free(nullptr, block);
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("parallel_for covers every index once") {
+  for (std::int64_t count : {0, 1, 1000, 1 << 15, (1 << 15) + 1, 1'000'003}) {
+    std::vector<std::uint8_t> hits(static_cast<std::size_t>(count));
+    parallel_for(count, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) ++hits[static_cast<std::size_t>(i)];
+    });
+    CHECK(std::accumulate(hits.begin(), hits.end(), std::int64_t{0}) == count);
+    CHECK(std::find_if(hits.begin(), hits.end(), [](int hit) { return hit != 1; }) == hits.end());
+  }
+}
+
+TEST_CASE("threads are counted") {
+  set_threads(3);
+  CHECK(threads() == 3);
+  set_threads(0);
+  CHECK(threads() >= 1);
+  check_error(ErrorKind::usage, {"-1"}, [] { set_threads(-1); });
+}
+
+TEST_CASE("NETC_ISA asks for less") {
+  setenv("NETC_ISA", "sse41", 1);
+  CHECK(best_isa() == Isa::sse41);
+  setenv("NETC_ISA", "sse5", 1);
+  check_error(ErrorKind::usage, {"NETC_ISA", "avx2", "sse5"}, [] { best_isa(); });
+  unsetenv("NETC_ISA");
+  CHECK(best_isa() >= Isa::sse41);
+}
+
+}  // namespace
+}  // namespace netc

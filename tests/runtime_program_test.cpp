@@ -1,0 +1,379 @@
+// The program of a model as a user types it: train, eval, bench, run, and everything that can be wrong.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <sstream>
+#include <thread>
+
+#include "netc/metrics.h"
+#include "netc/npy.h"
+#include "netc/overrides.h"
+#include "netc/plot.h"
+#include "netc/program.h"
+#include "netc/random.h"
+#include "netc/safetensors.h"
+#include "tests/runtime_support.h"
+
+namespace netc {
+namespace {
+
+using test::ProgramResult;
+using test::read_text;
+using test::run_softmax;
+using test::TemporaryFolder;
+using test::write_small_data;
+using test::write_text;
+using Arguments = std::vector<std::string>;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+void check_fails(const Arguments& arguments, int status, const std::vector<std::string>& texts) {
+  const ProgramResult result = run_softmax(arguments);
+  CAPTURE(result.err);
+  CHECK(result.status == status);
+  CHECK(result.err.starts_with("softmax: error: "));
+  CHECK(lines_of(result.err).size() == 1);
+  for (const std::string& text : texts) {
+    CAPTURE(text);
+    CHECK(result.err.find(text) != std::string::npos);
+  }
+}
+
+void check_succeeds(const ProgramResult& result) {
+  CAPTURE(result.err);
+  REQUIRE(result.status == 0);
+}
+
+TEST_CASE("train prints a line an epoch and the summary, and writes logs and weights") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 150, 40);
+  const std::string log = folder / "log" / "deep";
+  const std::string weights = folder / "w.safetensors";
+  const ProgramResult result = run_softmax({"train", "--data", folder.path(), "--log", log, "--save", weights});
+  check_succeeds(result);
+  const std::vector<std::string> lines = lines_of(result.out);
+  REQUIRE(lines.size() == 4);
+  const std::regex epoch(
+      R"(epoch 2/3: loss \d\.\d{3}, train acc \d\.\d{3}, test acc \d\.\d{3}, \d+\.\d examples/s, .*)");
+  CHECK(std::regex_match(lines[1], epoch));
+  const std::regex summary(
+      R"(softmax: 3 epochs, loss \d\.\d{3}, train acc \d\.\d{3}, test acc \d\.\d{3}, \d+\.\d examples/s)");
+  CHECK(std::regex_match(lines[3], summary));
+  const std::vector<std::string> metrics = lines_of(read_text(folder / "log/deep/metrics.jsonl"));
+  REQUIRE(metrics.size() == 3);
+  const auto last = nlohmann::json::parse(metrics[2]);
+  CHECK(last["epoch"] == 3);
+  CHECK(last["test_accuracy"] > 0.9);  // the data are easy
+  CHECK(lines_of(read_text(folder / "log/deep/curves.csv")).size() == 4);
+  CHECK(read_text(folder / "log/deep/curves.svg").find("</svg>") != std::string::npos);
+
+  const ProgramResult eval = run_softmax({"eval", "--weights", weights, "--data", folder.path()});
+  check_succeeds(eval);
+  CHECK(eval.out == fmt::format("softmax: test loss {:.3f}, test acc {:.3f}, 40 examples\n",
+                                last["test_loss"].get<double>(), last["test_accuracy"].get<double>()));
+}
+
+/// The weights after a run with these further options.
+std::string trained(const TemporaryFolder& folder, Arguments options) {
+  const std::string weights = folder / "trained.safetensors";
+  Arguments arguments{"train", "--data", folder.path(), "--save", weights};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  check_succeeds(run_softmax(arguments));
+  return read_text(weights);
+}
+
+TEST_CASE("a run depends on its seed and recipe, not on threads") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 100, 10);
+  const std::string reference = trained(folder, {"--threads", "1"});
+  CHECK(trained(folder, {"--threads", "2"}) == reference);
+  CHECK(trained(folder, {"--set", "train.seed=1"}) == reference);
+  CHECK(trained(folder, {"--seed", "2"}) != reference);
+  CHECK(trained(folder, {"--set", "train.lr=0.1"}) != reference);
+  CHECK(trained(folder, {"--set", "train.batch=7", "--set", "train.epochs=1"}) != reference);
+  CHECK(trained(folder, {"--epochs", "2"}) != reference);
+  CHECK(trained(folder, {"--limit", "50"}) != reference);
+}
+
+TEST_CASE("a run is continued bit for bit") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 100, 10);
+  const std::string reference = trained(folder, {"--epochs", "4"});
+  const std::string checkpoint = folder / "checkpoint";
+  trained(folder, {"--epochs", "2", "--checkpoint", checkpoint});
+  CHECK(trained(folder, {"--epochs", "4", "--checkpoint", checkpoint, "--resume"}) == reference);
+  // Nothing is left to do, and the summary is the same again.
+  CHECK(trained(folder, {"--epochs", "4", "--checkpoint", checkpoint, "--resume"}) == reference);
+  check_fails({"train", "--data", folder.path(), "--checkpoint", checkpoint}, 2,
+              {"checkpoint.safetensors", "--resume"});
+  check_fails({"train", "--data", folder.path(), "--checkpoint", checkpoint, "--resume", "--seed", "9"}, 1,
+              {"seed", "expected 9", "found 1"});
+}
+
+TEST_CASE("a run that is killed anywhere is continued bit for bit") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 400, 10);
+  const Arguments recipe{"--epochs", "3", "--set", "train.batch=9"};
+  const std::string reference = trained(folder, recipe);
+  const std::string checkpoint = folder / "checkpoint";
+  Arguments arguments{"--checkpoint", checkpoint, "--resume", "--checkpoint-seconds", "0"};
+  arguments.insert(arguments.end(), recipe.begin(), recipe.end());
+  RandomStream random(1, "kill");
+  int killed = 0;
+  for (int i = 0; i < 6; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      std::freopen("/dev/null", "w", stdout);
+      std::freopen("/dev/null", "w", stderr);
+      trained(folder, arguments);
+      _exit(0);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(30 + random.below(80)));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    killed += WIFSIGNALED(status) ? 1 : 0;
+  }
+  CHECK(killed > 0);
+  CHECK(trained(folder, arguments) == reference);
+}
+
+TEST_CASE("models of larger images get them resized") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 40, 10);
+  const ProgramResult result = run_softmax({"train", "--data", folder.path(), "--epochs", "1"}, 32);
+  check_succeeds(result);
+}
+
+TEST_CASE("bench prints its figures") {
+  for (const std::string mode : {"train", "infer"}) {
+    const Arguments arguments{"bench", "--mode", mode, "--batch", "4", "--threads", "2", "--seconds", "0.05"};
+    Arguments json = arguments;
+    json.push_back("--json");
+    const ProgramResult result = run_softmax(json);
+    check_succeeds(result);
+    const auto figures = nlohmann::json::parse(result.out);
+    CHECK(figures["model"] == "softmax");
+    CHECK(figures["mode"] == mode);
+    CHECK(figures["batch"] == 4);
+    CHECK(figures["threads"] == 2);
+    CHECK(figures["best_ms"] <= figures["median_ms"]);
+    CHECK(figures["examples_per_second"].get<double>() ==
+          doctest::Approx(4000 / figures["median_ms"].get<double>()).epsilon(1e-6));
+    CHECK(figures["peak_bytes"] > 7850 * 4 * (mode == "train" ? 3 : 1));
+    CHECK(figures["process_peak_bytes"] > 1'000'000);
+    check_succeeds(run_softmax(arguments));
+  }
+}
+
+/// Weights, an image and labels on disk, and the network that they belong to.
+struct RunFiles {
+  TemporaryFolder folder;
+  std::unique_ptr<Network> network = test::make_softmax(test::softmax_description());
+  Tensor<float> images{Extents{2, 1, 28, 28}};
+  Tensor<std::int32_t> labels{Extents{2}, {3, 7}};
+  std::string weights = folder / "w.safetensors";
+  std::string x = folder / "x.npy";
+  std::string y = folder / "y.npy";
+
+  RunFiles() {
+    RandomStream random(1, "x");
+    std::generate_n(images.data(), images.size(), [&] { return random.uniform(0, 1); });
+    network->initialize(3);
+    network->save(weights);
+    write_npy(x, images.view());
+    // What NumPy writes for np.array([3, 7]).
+    std::string header = "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }";
+    header.resize(117, ' ');
+    write_text(y, "\x93NUMPY" + std::string("\x01\0\x76\0", 4) + header + "\n" +
+                      std::string("\3\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0", 16));
+  }
+  float backward() {
+    const AnyView image = images.view();
+    const AnyView label = labels.view();
+    return network->backward({&image, 1}, {&label, 1});
+  }
+};
+
+TEST_CASE("run computes outputs and losses in evaluation mode") {
+  const RunFiles files;
+  const std::string output = files.folder / "o.npy";
+  const ProgramResult result =
+      run_softmax({"run", "--weights", files.weights, "--input", "image=" + files.x, "--output", output});
+  check_succeeds(result);
+  CHECK(result.out.empty());
+  const AnyView image = files.images.view();
+  CHECK(read_npy(output).view<float>().to_vector() == files.network->forward({&image, 1}).to_vector());
+  const AnyView label = files.labels.view();
+  const float loss = files.network->evaluate_loss({&image, 1}, {&label, 1});
+  const ProgramResult with_label = run_softmax(
+      {"run", "--weights", files.weights, "--input", files.x, "--label", files.y, "--output", "logits=" + output});
+  CHECK(with_label.out == fmt::format("loss: {:.9g}\n", loss));
+}
+
+TEST_CASE("run computes gradients without an update") {
+  RunFiles files;
+  const std::string gradients = files.folder / "g.safetensors";
+  const std::string after = files.folder / "after.safetensors";
+  const ProgramResult result = run_softmax({"run", "--weights", files.weights, "--input", files.x, "--label", files.y,
+                                            "--mode", "train", "--gradients", gradients, "--save", after});
+  check_succeeds(result);
+  files.network->set_seed(1);
+  CHECK(result.out == fmt::format("loss: {:.9g}\n", files.backward()));
+  const SafetensorsReader file(gradients);
+  CHECK(file.tensors().size() == 3);
+  Tensor<float> weight({10, 784});
+  file.copy_to(weight.view(), "out.weight");
+  CHECK(weight.view().to_vector() == files.network->gradient("out.weight").to_vector());
+  Tensor<float> input({2, 1, 28, 28});
+  file.copy_to(input.view(), "input.image");
+  CHECK(input.view().to_vector() == files.network->input_gradient(0).to_vector());
+  SafetensorsReader(after).copy_to(weight.view(), "out.weight");
+  CHECK(weight.view().to_vector() == files.network->parameter("out.weight").to_vector());
+}
+
+TEST_CASE("run makes optimizer steps and saves what comes out") {
+  RunFiles files;
+  const std::string after = files.folder / "after.safetensors";
+  const std::string gradients = files.folder / "g.safetensors";
+  const ProgramResult result =
+      run_softmax({"run", "--weights", files.weights, "--input", files.x, "--label", files.y, "--steps", "3", "--set",
+                   "train.lr=0.01", "--save", after, "--gradients", gradients});
+  check_succeeds(result);
+  OptimizerRecipe recipe = test::softmax_description().recipe.optimizer;
+  recipe.lr = 0.01;
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(recipe);
+  files.network->set_seed(1);
+  std::string expected;
+  std::vector<float> last_input_gradient;
+  for (int step = 0; step < 3; ++step) {
+    expected += fmt::format("loss: {:.9g}\n", files.backward());
+    last_input_gradient = files.network->input_gradient(0).to_vector();
+    optimizer->step(files.network->parameters_flat(), files.network->gradients_flat());
+  }
+  CHECK(result.out == expected);
+  Tensor<float> weight({10, 784});
+  SafetensorsReader(after).copy_to(weight.view(), "out.weight");
+  CHECK(weight.view().to_vector() == files.network->parameter("out.weight").to_vector());
+  Tensor<float> input({2, 1, 28, 28});
+  SafetensorsReader(gradients).copy_to(input.view(), "input.image");
+  CHECK(input.view().to_vector() == last_input_gradient);
+}
+
+TEST_CASE("help is to be had everywhere") {
+  const ProgramResult all = run_softmax({"--help"});
+  CHECK(all.status == 0);
+  for (const std::string command : {"train", "eval", "bench", "run"}) {
+    CHECK(all.out.find(command) != std::string::npos);
+    const ProgramResult help = run_softmax({command, "--help"});
+    CHECK(help.status == 0);
+    CHECK(help.out.find("--threads") != std::string::npos);
+  }
+}
+
+TEST_CASE("wrong usage is one line and status 2") {
+  check_fails({}, 2, {"subcommand"});
+  check_fails({"trian"}, 2, {"no command 'trian'", "did you mean 'train'?"});
+  check_fails({"train", "--frobnicate"}, 2, {"--frobnicate"});
+  check_fails({"train", "--epochs", "many"}, 2, {"--epochs", "many"});
+  check_fails({"train", "--epochs", "0"}, 2, {"1 or more epochs"});
+  check_fails({"train", "--limit", "-3"}, 2, {"--limit"});
+  check_fails({"train", "--device", "tpu"}, 2, {"--device", "tpu"});
+  check_fails({"train", "--resume"}, 2, {"--resume", "--checkpoint"});
+  check_fails({"train", "--set", "train.momentun=0.9"}, 2, {"train.momentun", "did you mean 'train.momentum'?"});
+  check_fails({"train", "--set", "train.batch=1.5"}, 2, {"train.batch=1.5", "a whole number", "'1.5'"});
+  check_fails({"train", "--set", "train.nesterov=yes"}, 2, {"true or false"});
+  check_fails({"train", "--set", "train.lr"}, 2, {"train.SETTING=VALUE"});
+  check_fails({"train", "--set", "train.lr=-1"}, 2, {"lr of 0 or more"});
+  check_fails({"train", "--set", "train.lr=nan"}, 2, {"lr of 0 or more"});
+  check_fails({"bench", "--mode", "fast"}, 2, {"--mode", "fast"});
+  check_fails({"bench", "--batch", "0"}, 2, {"--batch"});
+  check_fails({"eval"}, 2, {"--weights"});
+}
+
+TEST_CASE("wrong input is one line and status 1") {
+  const RunFiles files;
+  const Arguments run{"run", "--weights", files.weights, "--input", files.x};
+  const auto with = [&](Arguments more) {
+    more.insert(more.begin(), run.begin(), run.end());
+    return more;
+  };
+  check_fails({"train", "--device", "cuda"}, 1, {"--device cuda", "--device cpu"});
+  check_fails({"train", "--data", "/nowhere"}, 1, {"/nowhere/train-images", "apt-get install dataset-fashion-mnist"});
+  check_fails({"eval", "--weights", "/nowhere/w"}, 1, {"/nowhere/w", "No such file"});
+  check_fails({"eval", "--weights", files.x}, 1, {"x.npy", "not a safetensors file"});
+  check_fails({"run", "--weights", files.weights, "--input", files.y}, 1, {"y.npy", "expected float32", "found int64"});
+  check_fails({"run", "--weights", files.weights, "--input", "imgae=" + files.x}, 2, {"did you mean 'image'?"});
+  check_fails(with({"--input", files.x}), 2, {"image", "twice"});
+  check_fails(with({"--label", files.x}), 1, {"x.npy", "int64", "found float32"});
+  check_fails(with({"--steps", "2"}), 2, {"--label"});
+  check_fails(with({"--label", files.y, "--mode", "eval", "--gradients", "g"}), 2, {"--gradients", "train"});
+  check_fails(with({"--output", "/nowhere/o.npy"}), 1, {"/nowhere/o.npy", "No such file"});
+  check_fails(with({"--save", "/dev/full"}), 1, {"/dev/full", "No space left"});
+  check_fails(with({"--output", "/proc/o.npy"}), 1, {"/proc/o.npy"});
+}
+
+TEST_CASE("a folder that cannot be written is found out before training") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 20, 5);
+  for (const char* option : {"--log", "--checkpoint"}) {
+    const ProgramResult result = run_softmax({"train", "--data", folder.path(), option, "/proc/nowhere"});
+    CHECK(result.status == 1);
+    CHECK(result.err.find("/proc/nowhere") != std::string::npos);
+    CHECK(result.out.empty());
+  }
+}
+
+TEST_CASE("a full standard output is an error") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 20, 5);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::freopen("/dev/full", "w", stdout);
+    std::vector<std::string> texts{"softmax", "bench", "--seconds", "0.01"};
+    std::vector<char*> argv;
+    for (std::string& text : texts) argv.push_back(text.data());
+    const Description& description = test::softmax_description();
+    std::freopen("/dev/null", "w", stderr);
+    _exit(program(static_cast<int>(argv.size()), argv.data(), description,
+                  [&] { return test::make_softmax(description); }));
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(WEXITSTATUS(status) == 1);
+}
+
+TEST_CASE("the picture draws every case") {
+  std::vector<EpochMetrics> epochs;
+  CHECK(plot_curves("m", epochs).find("no epoch") != std::string::npos);
+  epochs.push_back({1, 2.3, 0.1, 2.3, 0.1, 100, 1});
+  CHECK(plot_curves("m", epochs).find("1 epoch,") != std::string::npos);
+  for (int i = 2; i <= 200; ++i) epochs.push_back({i, 2.0 / i, 0.9, 2.1 / i, 0.9, 100, 1});
+  epochs[50].loss = std::nan("");
+  const std::string svg = plot_curves("m", epochs);
+  CHECK(svg.find("nan") == std::string::npos);
+  CHECK(svg.find("inf") == std::string::npos);
+  CHECK(svg.find("test 0.900") != std::string::npos);
+}
+
+TEST_CASE("accuracy counts the first of equal largest outputs") {
+  const Tensor<float> output({3, 2}, {1, 1, 0, 2, 3, 0});
+  const std::vector<std::int32_t> labels{0, 1, 1};
+  CHECK(count_correct(output.view(), labels) == 2);
+}
+
+}  // namespace
+}  // namespace netc
