@@ -110,7 +110,7 @@ std::string loop_nest(const Plan& plan, const Group& group) {
   return captured.str();
 }
 
-std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache, const std::function<void(int, int)>& progress) {
+std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache, const std::function<void(int)>& progress) {
   const std::size_t sets = machines().size();
   std::vector<fs::path> objects(table.entries.size() * sets);
   std::atomic<std::size_t> next = 0;
@@ -130,7 +130,7 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
       }
       const std::lock_guard lock(mutex);
       if (problem && !failure) failure = problem;
-      progress(++done, static_cast<int>(objects.size()));
+      progress(++done);
     }
   };
   std::vector<std::thread> threads;

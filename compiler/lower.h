@@ -33,10 +33,10 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans);
 /// The loop nest that Halide makes of a group, for `netc dump --after=lower`.
 std::string loop_nest(const Plan& plan, const Group& group);
 
-/// Compiles all kernels, several at a time, for all instruction sets; `progress(done, all)` is called from one thread at a
+/// Compiles all kernels, several at a time, for all instruction sets; `progress(done)` is called from one thread at a
 /// time. Returns the object files in the order of entries and instruction sets.
 std::vector<std::filesystem::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
-                                                   const std::function<void(int done, int all)>& progress);
+                                                   const std::function<void(int done)>& progress);
 
 /// One static library of them.
 void write_library(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);

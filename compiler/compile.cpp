@@ -1,0 +1,281 @@
+// The straight line: Source -> ast -> Graph -> training Graph -> laid out -> Groups -> Plan -> Kernels -> Files.
+#include "compiler/compile.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <optional>
+
+#include "compiler/commands/build_program.h"
+#include "compiler/differentiate.h"
+#include "compiler/elaborate.h"
+#include "compiler/emit.h"
+#include "compiler/fuse.h"
+#include "compiler/kernel_cache.h"
+#include "compiler/lay_out.h"
+#include "compiler/lower.h"
+#include "compiler/modes.h"
+#include "compiler/plan_memory.h"
+#include "compiler/summary.h"
+#include "compiler/verify.h"
+#include "dsl/ast.h"
+#include "netc/progress.h"
+
+namespace netc {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The sources of a run; spans point into them.
+struct Session {
+  std::vector<std::unique_ptr<Source>> sources;
+  Diagnostics diagnostics;
+};
+
+std::optional<std::string> read_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file || fs::is_directory(path)) return {};
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+/// The text of a stage is wanted instead of the stages behind it.
+struct Dump {
+  std::string after;
+  std::string text;
+
+  /// Whether this was the stage; `print` makes its text.
+  template <class Print>
+  bool stop(const char* stage, Print print) {
+    if (after != stage) return false;
+    text = print();
+    return true;
+  }
+};
+
+/// From a graph of one mode to its plan.
+Plan plan(const Graph& graph) {
+  LaidOutGraph laid_out = lay_out(graph);
+  verify(laid_out.graph, "layout");
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  Plan plan = plan_memory(std::move(laid_out), std::move(groups));
+  verify(plan, "plan");
+  return plan;
+}
+
+/// The graph of an evaluation pass: what the outputs and the loss need.
+Graph evaluation_graph(const Graph& graph) {
+  Graph evaluation = for_evaluation(graph);
+  std::vector<ValueId> wanted = evaluation.outputs;
+  if (evaluation.loss != no_value) wanted.push_back(evaluation.loss);
+  prune(evaluation, wanted);
+  verify(evaluation, "evaluation");
+  return evaluation;
+}
+
+Graph training_graph(const Graph& graph, Diagnostics& diagnostics) {
+  Graph training = differentiate(for_training(graph), diagnostics);
+  if (!diagnostics.has_errors()) verify(training, "differentiate");
+  return training;
+}
+
+std::string emitted(const CompiledModel& model, const Options& options) {
+  std::string text;
+  for (const GeneratedFile& file : emit(model, fs::path(options.file).filename().string())) text += fmt::format("==== {}\n{}", file.name, file.text);
+  return text;
+}
+
+/// All stages that need no kernels. Returns false when there were errors, or when `dump` has what it wants.
+bool compile(const Options& options, Session& session, Dump& dump, CompiledModel& model) {
+  const std::optional<std::string> text = read_file(options.file);
+  if (!text) {
+    fmt::print(stderr, "error: cannot read {}: {}\n", options.file, std::strerror(fs::is_directory(options.file) ? EISDIR : errno));
+    return false;
+  }
+  session.sources.push_back(std::make_unique<Source>(options.file, *text));
+  const Source& source = *session.sources.front();
+  Diagnostics& diagnostics = session.diagnostics;
+
+  // What the text says.
+  const ast::Node file = parse(source, diagnostics);
+  if (diagnostics.has_errors() || dump.stop("parse", [&] { return print(file); })) return false;
+
+  // One node an operator: blocks and repeats are unrolled, shapes inferred, parameters named.
+  model.graph = elaborate(file, source, {options.set, installation().std.string()}, session.sources, diagnostics);
+  if (diagnostics.has_errors()) return false;
+  verify(model.graph, "elaborate");
+  if (dump.stop("elaborate", [&] { return print(model.graph); })) return false;
+
+  // Gradients are nodes too.
+  Graph training;
+  const bool trains = model.graph.loss != no_value;
+  if (trains) training = training_graph(model.graph, diagnostics);
+  if (diagnostics.has_errors()) return false;
+  const Graph evaluation = evaluation_graph(model.graph);
+  const Graph& shown = trains ? training : evaluation;
+  if (dump.stop("differentiate", [&] { return print(shown); })) return false;
+
+  // Each mode by itself: views become names of other memory, nodes become groups, values get places.
+  if (dump.stop("layout", [&] { return print(lay_out(shown)); })) return false;
+  model.evaluation = plan(evaluation);
+  if (trains) model.training = plan(training);
+  const Plan& planned = trains ? *model.training : model.evaluation;
+  if (dump.stop("fuse", [&] { return print(planned.graph, planned.groups); })) return false;
+  if (dump.stop("plan", [&] { return print(planned); })) return false;
+
+  // A kernel a group; equal groups share one.
+  std::vector<const Plan*> plans{&model.evaluation};
+  if (trains) plans.push_back(&*model.training);
+  model.kernels = list_kernels(plans);
+  return true;
+}
+
+/// Compiles, prints the diagnostics, and passes a complete model on to `use`, which returns the exit status.
+template <class Use>
+int with_model(const Options& options, Use use) {
+  Session session;
+  Dump none;
+  CompiledModel model;
+  const bool complete = compile(options, session, none, model);
+  fmt::print(stderr, "{}", session.diagnostics.text());
+  return complete ? use(model, session) : 1;
+}
+
+/// Writes `text` unless the file has it already, so that builds see what really changed.
+bool update(const fs::path& path, const std::string& text) {
+  if (read_file(path) == text) return true;
+  const fs::path temporary = path.string() + fmt::format(".{}.tmp", getpid());
+  std::ofstream file(temporary, std::ios::binary);
+  file << text;
+  file.close();
+  std::error_code error;
+  if (file) fs::rename(temporary, path, error);
+  if (file && !error) return true;
+  const int reason = errno;
+  fmt::print(stderr, "error: cannot write {}: {}\n", path.string(), error ? error.message() : std::strerror(reason));
+  fs::remove(temporary, error);
+  return false;
+}
+
+/// The kernels' objects, from the cache where they are there.
+bool update_library(const CompiledModel& model, const Options& options, const fs::path& library) {
+  const auto all = static_cast<std::int64_t>(model.kernels.entries.size() * instruction_sets().size());
+  std::optional<Progress> progress;
+  if (!options.quiet) progress.emplace("compiling kernels", all);
+  const auto show = [&](int done) {
+    if (progress) progress->update(done, "");
+  };
+  const auto objects = compile_kernels(model.kernels, KernelCache(KernelCache::default_folder()), show);
+  const fs::path temporary = library.string() + fmt::format(".{}.tmp", getpid());
+  write_library(objects, temporary);
+  const std::optional<std::string> archive = read_file(temporary);
+  fs::remove(temporary);
+  return archive && update(library, *archive);
+}
+
+/// make's form: TARGET: SOURCES.
+std::string dependencies(const fs::path& target, const Session& session) {
+  std::string text = target.string() + ":";
+  for (const auto& source : session.sources) {
+    text += " ";
+    for (char c : source->path) text += c == ' ' ? std::string("\\ ") : std::string(1, c);
+  }
+  return text + "\n";
+}
+
+fs::path output_folder(const Options& options, const CompiledModel& model) {
+  return options.output.empty() ? fs::path("generated") / model.graph.name : options.output;
+}
+
+int write_files(const CompiledModel& model, const Options& options, const Session& session, const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    fmt::print(stderr, "error: cannot make the folder {}: {}\n", folder.string(), error.message());
+    return 1;
+  }
+  for (const GeneratedFile& file : emit(model, fs::path(options.file).filename().string())) {
+    if (!update(folder / file.name, file.text)) return 1;
+  }
+  if (!update_library(model, options, folder / fmt::format("lib{}_kernels.a", model.graph.name))) return 1;
+  const fs::path first = folder / (model.graph.name + ".hpp");
+  if (!options.depfile.empty() && !update(options.depfile, dependencies(first, session))) return 1;
+  return 0;
+}
+
+}  // namespace
+
+int generate(const Options& options) {
+  return with_model(options, [&](const CompiledModel& model, const Session& session) {
+    const fs::path folder = output_folder(options, model);
+    const int status = write_files(model, options, session, folder);
+    if (status == 0 && !options.quiet) {
+      fmt::print("{}: {} kernels in {}\n", model.graph.name, model.kernels.entries.size(), folder.string());
+    }
+    return status;
+  });
+}
+
+int check(const Options& options) {
+  Session session;
+  Dump none;
+  CompiledModel model;
+  const bool complete = compile(options, session, none, model);
+  if (options.json) {
+    fmt::print("{}\n", session.diagnostics.json());
+  } else {
+    fmt::print(stderr, "{}", session.diagnostics.text());
+  }
+  return complete ? 0 : 1;
+}
+
+int summary(const Options& options) {
+  return with_model(options, [&](const CompiledModel& model, const Session&) {
+    const int batch = options.batch > 0 ? options.batch : model.graph.recipe.batch;
+    fmt::print("{}", options.json ? summary_json(model, batch) : summary_text(model, batch));
+    return 0;
+  });
+}
+
+int dump(const Options& options, const std::string& stage) {
+  Session session;
+  Dump dump{stage, ""};
+  CompiledModel model;
+  const bool complete = compile(options, session, dump, model);
+  fmt::print(stderr, "{}", session.diagnostics.text());
+  if (complete && stage == "emit") dump.text = emitted(model, options);
+  if (complete && stage == "lower") {
+    const Plan& plan = model.training ? *model.training : model.evaluation;
+    for (const Group& group : plan.groups) dump.text += fmt::format("==== {}\n{}", group.name, loop_nest(plan, group));
+  }
+  fmt::print("{}", dump.text);
+  return dump.text.empty() ? 1 : 0;
+}
+
+int build(const Options& options) {
+  return with_model(options, [&](const CompiledModel& model, const Session& session) {
+    const fs::path folder = output_folder(options, model);
+    int status = write_files(model, options, session, folder);
+    if (status == 0) status = build_program({folder, model.graph.name});
+    if (status == 0 && options.shared) status = build_shared_library({folder, model.graph.name});
+    if (status == 0 && !options.quiet) fmt::print("built {}\n", (folder / model.graph.name).string());
+    return status;
+  });
+}
+
+int run(const Options& options, const std::vector<std::string>& arguments) {
+  return with_model(options, [&](const CompiledModel& model, const Session& session) {
+    Options quiet = options;
+    quiet.quiet = true;
+    const auto write = [&](const fs::path& folder) { return write_files(model, quiet, session, folder); };
+    return run_program(model.graph.name, write, arguments);
+  });
+}
+
+}  // namespace netc

@@ -1,0 +1,37 @@
+// netc's commands, and the straight line that all of them follow.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace netc {
+
+struct Options {
+  std::string file;                                      // the `.net` file
+  std::filesystem::path output;                          // folder of the generated files; empty: generated/MODEL
+  std::vector<std::pair<std::string, std::string>> set;  // --set PATH=VALUE, in order
+  std::string depfile;                                   // where to write what the files depend on, for make and ninja
+  bool quiet = false;
+  bool json = false;
+  int batch = 0;  // examples that `summary` plans for; 0: the recipe's
+  bool shared = false;
+};
+
+// Every command prints diagnostics to standard error and returns the exit status: 0, or 1 when the input is wrong.
+
+/// Writes the generated files and the kernels' library; what is unchanged is not touched.
+int generate(const Options& options);
+/// Reports what is wrong with the model, and nothing else.
+int check(const Options& options);
+/// A row a layer: path, operator, output shape, parameters, multiply-adds; and the memory of a batch.
+int summary(const Options& options);
+/// A stage as text: parse, elaborate, differentiate, layout, fuse, plan, lower, emit.
+int dump(const Options& options, const std::string& stage);
+/// `generate`, then the system's C++ compiler.
+int build(const Options& options);
+/// Builds the model's program in a cache and becomes it, with `arguments` behind `run`.
+int run(const Options& options, const std::vector<std::string>& arguments);
+
+}  // namespace netc

@@ -1,0 +1,35 @@
+// Kernels -> Files: the C++ that a user reads, compiles and links.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/graph.h"
+#include "compiler/lower.h"
+#include "compiler/plan_memory.h"
+
+namespace netc {
+
+/// A model through all stages. The kernels point into the plans, so it stays where it is.
+struct CompiledModel {
+  CompiledModel() = default;
+  CompiledModel(const CompiledModel&) = delete;
+  CompiledModel& operator=(const CompiledModel&) = delete;
+
+  Graph graph;                    // as elaborated
+  Plan evaluation;
+  std::optional<Plan> training;   // of models with a loss
+  KernelTable kernels;            // of both plans, `evaluation` first
+};
+
+struct GeneratedFile {
+  std::string name;
+  std::string text;
+};
+
+/// NAME.hpp (the model's class), NAME.cpp (its passes), NAME_kernels.hpp and NAME_kernels.cpp (what they call), NAME.h and
+/// NAME_c.cpp (the C interface), main.cpp (its program), CMakeLists.txt. `source` is the `.net` file's name.
+std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source);
+
+}  // namespace netc

@@ -1,0 +1,103 @@
+// The Description in NAME.cpp: shapes, parameters, memory and recipe as a literal.
+#include <fmt/format.h>
+
+#include "compiler/emit_parts.h"
+
+namespace netc {
+
+namespace {
+
+std::string type_literal(DType type) {
+  switch (type) {
+    case DType::f32: return "netc::DType::f32";
+    case DType::i32: return "netc::DType::i32";
+    case DType::u8: return "netc::DType::u8";
+  }
+  return "";
+}
+
+std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {
+  std::vector<std::string> items;
+  for (ValueId id : values) {
+    const Value& value = graph[id];
+    items.push_back(fmt::format("{{{}, {}, {}}}", cpp::literal(value.name), type_literal(value.type), cpp::braces(value.shape.extents())));
+  }
+  return cpp::braces(items);
+}
+
+std::string rule_name(Initializer::Rule rule) {
+  static constexpr const char* names[] = {"constant",        "uniform",       "normal",         "xavier_uniform", "xavier_normal",
+                                          "kaiming_uniform", "kaiming_normal", "fan_in_uniform", "mixture"};
+  return fmt::format("netc::Initializer::Rule::{}", names[static_cast<int>(rule)]);
+}
+
+std::string initializer(const Initializer& of) {
+  std::vector<std::string> items{rule_name(of.rule)};
+  if (of.a != 0 || of.b != 0 || !of.parts.empty()) items.push_back(cpp::literal(of.a));
+  if (of.b != 0 || !of.parts.empty()) items.push_back(cpp::literal(of.b));
+  std::vector<std::string> parts;
+  for (const MixturePart& part : of.parts) {
+    parts.push_back(fmt::format("{{{}, {}, {}}}", cpp::literal(part.weight), cpp::literal(part.low), cpp::literal(part.high)));
+  }
+  if (!parts.empty()) items.push_back(cpp::braces(parts));
+  return cpp::braces(items);
+}
+
+/// One line a parameter or buffer: path, shape, strides, offset, fans, rule.
+std::string parameters(const Emission& emission, Role role) {
+  const Graph& graph = emission.model().graph;
+  const Plan& plan = emission.model().evaluation;
+  std::string text;
+  for (const auto& [value, offset] : arena_layout(graph, role).offsets) {
+    const Value& of = graph[value];
+    text += fmt::format("          {{{}, {}, {}, {}, {}, {}, {}}},\n", cpp::literal(of.name), cpp::braces(of.shape.extents()),
+                        cpp::braces(plan.layout(value).strides), offset, of.fan_in, of.fan_out, initializer(of.initializer));
+  }
+  return text.empty() ? "{}" : "{\n" + text + "      }";
+}
+
+std::string memory(const MemoryPlan& plan) { return fmt::format("{{{}, {}, {}}}", plan.per_example, plan.fixed, plan.multiple); }
+
+std::string recipe(const Recipe& recipe) {
+  const OptimizerRecipe& optimizer = recipe.optimizer;
+  return fmt::format(R"({{
+          .data = {{{}, {}}},
+          .batch = {},
+          .epochs = {},
+          .optimizer = {{.name = {}, .lr = {}, .momentum = {}, .weight_decay = {}, .nesterov = {}}},
+          .seed = {},
+      }})",
+                     cpp::literal(recipe.data.name), recipe.data.resize, recipe.batch, recipe.epochs, cpp::literal(optimizer.name),
+                     cpp::literal(optimizer.lr), cpp::literal(optimizer.momentum), cpp::literal(optimizer.weight_decay), optimizer.nesterov,
+                     recipe.seed);
+}
+
+}  // namespace
+
+std::string emit_description(const Emission& emission) {
+  const CompiledModel& model = emission.model();
+  const Graph& graph = model.graph;
+  return fmt::format(R"(const netc::Description& description() {{
+  static const netc::Description description{{
+      .name = {},
+      .inputs = {},
+      .labels = {},
+      .outputs = {},
+      .parameters = {},
+      .buffers = {},
+      .parameter_floats = {},
+      .buffer_floats = {},
+      .forward = {},   // bytes an example, bytes once, examples are rounded up to a multiple of
+      .training = {},
+      .recipe = {},
+  }};
+  return description;
+}}
+)",
+                     cpp::literal(graph.name), tensors(graph, graph.inputs), tensors(graph, graph.labels), tensors(graph, graph.outputs),
+                     parameters(emission, Role::parameter), parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
+                     arena_layout(graph, Role::buffer).floats, memory(model.evaluation.memory),
+                     memory(model.training ? model.training->memory : MemoryPlan{}), recipe(graph.recipe));
+}
+
+}  // namespace netc

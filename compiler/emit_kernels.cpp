@@ -1,0 +1,85 @@
+// NAME_kernels.hpp and NAME_kernels.cpp: the kernels as objects that can be called.
+#include <fmt/format.h>
+
+#include "compiler/emit_parts.h"
+#include "compiler/operator.h"
+
+namespace netc {
+
+namespace {
+
+std::string shapes(const Plan& plan, const std::vector<ValueId>& values) {
+  std::string text;
+  for (ValueId value : values) text += (text.empty() ? "" : ", ") + to_string(plan.graph[value].shape);
+  return text;
+}
+
+std::string operand_type(DType type) {
+  switch (type) {
+    case DType::f32: return "f32";
+    case DType::i32: return "i32";
+    case DType::u8: return "u8";
+  }
+  return "";
+}
+
+/// Dimensions innermost first, as KernelBuilder has them: the lane, the axes from the last, the block.
+std::string operand(const Plan& plan, ValueId value) {
+  const Shape& shape = plan.graph[value].shape;
+  const Layout& layout = plan.layout(value);
+  std::vector<std::string> dims;
+  const auto dim = [&](std::int64_t extent, std::int64_t stride) { dims.push_back(fmt::format("{{{}, {}}}", extent, stride)); };
+  if (shape.has_batch()) dim(layout.lanes, 1);
+  for (std::size_t axis = layout.strides.size(); axis-- > 0;) dim(shape[static_cast<int>(axis) + (shape.has_batch() ? 1 : 0)], layout.strides[axis]);
+  if (shape.has_batch()) {
+    dims.push_back(fmt::format("{{{}, {}}}", layout.lanes == 1 ? "examples" : fmt::format("blocks_of_{}", layout.lanes), layout.block_stride));
+  }
+  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", operand_type(plan.graph[value].type), dims.size(), cpp::braces(dims), to_string(shape));
+}
+
+std::string kernel(const KernelEntry& entry) {
+  std::string operands;
+  std::vector<ValueId> values = entry.group->inputs;
+  values.insert(values.end(), entry.group->outputs.begin(), entry.group->outputs.end());
+  for (ValueId value : values) operands += operand(*entry.plan, value);
+  std::string declarations;
+  std::vector<std::string> functions;
+  for (const std::string& set : instruction_sets()) {
+    functions.push_back(fmt::format("{}_{}_argv", entry.symbol, set));
+    declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", functions.back());
+  }
+  return fmt::format(R"({0}static constexpr netc::Operand {1}_operands[] = {{
+{2}}};
+const netc::Kernel {1}("{1}", {{
+    {3},
+    {4},
+    {5}}}, {1}_operands);
+
+)",
+                     declarations, entry.name, operands, functions[0], functions[1], functions[2]);
+}
+
+}  // namespace
+
+std::string emit_kernel_header(const Emission& emission) {
+  std::string text = preamble(emission, fmt::format("The kernels of the model {}. Operands: inputs, then outputs.", emission.name()));
+  text += fmt::format("#pragma once\n\n#include <netc/kernel.h>\n\nnamespace {}::kernels {{\n\n", emission.name());
+  for (const KernelEntry& entry : emission.model().kernels.entries) {
+    text += fmt::format("/// {} -> {}\nextern const netc::Kernel {};\n", shapes(*entry.plan, entry.group->inputs),
+                        shapes(*entry.plan, entry.group->outputs), entry.name);
+  }
+  return text + fmt::format("\n}}  // namespace {}::kernels\n", emission.name());
+}
+
+std::string emit_kernels(const Emission& emission) {
+  std::string text = preamble(emission, fmt::format("The kernels of the model {}: a function for each instruction set, and the layout of the operands.",
+                                                    emission.name()));
+  text += fmt::format("#include \"{0}_kernels.hpp\"\n\nnamespace {0}::kernels {{\n\nusing enum netc::DType;\n\n"
+                      "// Extents that are known at run time.\nconstexpr std::int32_t examples = netc::Dim::batch;\n"
+                      "constexpr std::int32_t blocks_of_16 = -16;\n\n",
+                      emission.name());
+  for (const KernelEntry& entry : emission.model().kernels.entries) text += kernel(entry);
+  return text + fmt::format("}}  // namespace {}::kernels\n", emission.name());
+}
+
+}  // namespace netc

@@ -1,0 +1,112 @@
+#include "compiler/summary.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <set>
+
+#include "compiler/operator.h"
+
+namespace netc {
+
+namespace {
+
+struct Row {
+  std::string path;
+  std::string op;
+  Shape shape;
+  std::int64_t parameters = 0;
+  std::int64_t macs = 0;
+};
+
+/// The layers between the inputs and the loss. A shared parameter counts where it is first used.
+std::vector<Row> rows(const Graph& graph) {
+  std::vector<Row> rows;
+  std::set<ValueId> counted;
+  for (const Node& node : graph.nodes) {
+    if (node.op->is_loss) continue;
+    Row row{node.path, std::string(node.op->name), graph[node.outputs[0]].shape, 0, node.op->macs ? node.op->macs(graph, node) : 0};
+    for (ValueId input : node.inputs) {
+      if (graph[input].is_parameter() && counted.insert(input).second) row.parameters += graph[input].shape.elements();
+    }
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+std::int64_t total(const std::vector<Row>& rows, std::int64_t Row::*what) {
+  std::int64_t sum = 0;
+  for (const Row& row : rows) sum += row.*what;
+  return sum;
+}
+
+std::string grouped(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (int i = static_cast<int>(text.size()) - 3; i > 0; i -= 3) text.insert(static_cast<std::size_t>(i), ",");
+  return text;
+}
+
+std::string mebibytes(std::int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
+
+std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {
+  std::string text;
+  for (ValueId value : values) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
+  return text;
+}
+
+nlohmann::ordered_json tensors_json(const Graph& graph, const std::vector<ValueId>& values) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (ValueId value : values) all.push_back({{"name", graph[value].name}, {"shape", to_string(graph[value].shape)}});
+  return all;
+}
+
+}  // namespace
+
+MemoryBill memory_bill(const CompiledModel& model, std::int64_t batch) {
+  constexpr std::int64_t bytes = sizeof(float);
+  const std::int64_t parameters = arena_layout(model.graph, Role::parameter).floats * bytes;
+  const std::int64_t buffers = arena_layout(model.graph, Role::buffer).floats * bytes;
+  MemoryBill bill{model.evaluation.memory.bytes(batch) + parameters + buffers, 0};
+  if (!model.training) return bill;
+  const bool momentum = model.graph.recipe.optimizer.momentum != 0;
+  bill.training = model.training->memory.bytes(batch) + parameters * (momentum ? 3 : 2) + buffers;
+  return bill;
+}
+
+std::string summary_text(const CompiledModel& model, std::int64_t batch) {
+  const std::vector<Row> layers = rows(model.graph);
+  std::size_t wide = 4;
+  for (const Row& row : layers) wide = std::max(wide, row.path.size());
+  const std::string line = "{:<{}}  {:<16} {:<20} {:>13} {:>17}\n";
+  std::string text = fmt::format(fmt::runtime(line), "path", wide, "operator", "output", "parameters", "multiply-adds");
+  text += std::string(text.size() - 1, '-') + "\n";
+  for (const Row& row : layers) {
+    text += fmt::format(fmt::runtime(line), row.path, wide, row.op, to_string(row.shape), grouped(row.parameters), grouped(row.macs));
+  }
+  const MemoryBill bill = memory_bill(model, batch);
+  text += fmt::format("\n{}: {} -> {}\n", model.graph.name, tensors(model.graph, model.graph.inputs), tensors(model.graph, model.graph.outputs));
+  text += fmt::format("parameters {}, multiply-adds an example {}\n", grouped(total(layers, &Row::parameters)), grouped(total(layers, &Row::macs)));
+  text += fmt::format("memory for a batch of {}: forward {}", batch, mebibytes(bill.forward));
+  return text + (model.training ? fmt::format(", training {}\n", mebibytes(bill.training)) : "\n");
+}
+
+std::string summary_json(const CompiledModel& model, std::int64_t batch) {
+  const std::vector<Row> layers = rows(model.graph);
+  const MemoryBill bill = memory_bill(model, batch);
+  nlohmann::ordered_json json{{"model", model.graph.name},
+                              {"inputs", tensors_json(model.graph, model.graph.inputs)},
+                              {"outputs", tensors_json(model.graph, model.graph.outputs)},
+                              {"parameters", total(layers, &Row::parameters)},
+                              {"macs", total(layers, &Row::macs)},
+                              {"batch", batch},
+                              {"memory", {{"forward", bill.forward}, {"training", bill.training}}},
+                              {"layers", nlohmann::ordered_json::array()}};
+  for (const Row& row : layers) {
+    json["layers"].push_back(
+        {{"path", row.path}, {"op", row.op}, {"shape", to_string(row.shape)}, {"parameters", row.parameters}, {"macs", row.macs}});
+  }
+  return json.dump(2) + "\n";
+}
+
+}  // namespace netc

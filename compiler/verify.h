@@ -1,0 +1,15 @@
+// What must hold between stages. A violation is a bug of netc's: std::logic_error.
+#pragma once
+
+#include "compiler/graph.h"
+#include "compiler/plan_memory.h"
+
+namespace netc {
+
+/// Nodes read only what exists, write each value once, and shapes are what their operators infer.
+void verify(const Graph& graph, const char* stage);
+
+/// Groups read only what was written; values that are alive together lie apart.
+void verify(const Plan& plan, const char* stage);
+
+}  // namespace netc
