@@ -153,12 +153,15 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const RDom r(0, extent(gradient[3]), 0, extent(gradient[2]), kernel.name("r"));
   const Expr y = r.y * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
   const Expr x = r.x * extent(w.x.stride) + kx * extent(w.x.dilation) - extent(w.x.pad);
-  const Expr channel = node.attributes.integer("groups") == 1 ? Expr(i) : o / group_out * extent(shape[1]) + i;
+  // The last vector of output channels may reach beyond them; its sums there are never read.
+  const bool whole = kernel.lanes() > 1 || shape[0] % vector_extent(kernel.machine(), shape[0]) == 0;
+  const Expr existing = whole ? Expr(o) : min(likely(o), extent(shape[0]) - 1);
+  const Expr channel = node.attributes.integer("groups") == 1 ? Expr(i) : existing / group_out * extent(shape[1]) + i;
   const Expr per_slice = (kernel.blocks() + (slices - 1)) / slices;
 
   Func block(kernel.name("block"));
   block(l, kx, ky, i, o, n) = kernel.constant(0);
-  block(l, kx, ky, i, o, n) += kernel.read(node.inputs[0], Point{l, n, {o, r.y, r.x}}) * padded(l, x, y, channel, n);
+  block(l, kx, ky, i, o, n) += kernel.read(node.inputs[0], Point{l, n, {existing, r.y, r.x}}) * padded(l, x, y, channel, n);
   RDom b(0, per_slice, kernel.name("b"));
   b.where(s * per_slice + b < kernel.blocks());
   Func slice(kernel.name("slice"));
