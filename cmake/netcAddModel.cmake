@@ -2,7 +2,7 @@
 #
 # Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
 # a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
-#   NAME     the generated files' name; default: that of the file NET
+#   NAME     the model, where NET is not named after it
 #   OUTPUT   the folder of the generated files; default: generated/NAME in the current binary folder
 #   SET      settings for `netc --set`
 #   PROGRAM  adds the model's own program (train, eval, bench, run) too, as the target TARGET_main
@@ -26,7 +26,7 @@ function(netc_add_model)
 
   # What netc writes.
   set(prefix ${arg_OUTPUT}/${arg_NAME})
-  set(headers ${prefix}.hpp ${prefix}.h)
+  set(headers ${prefix}.hpp ${prefix}.h ${prefix}_kernels.hpp)
   set(sources ${prefix}.cpp ${prefix}_c.cpp ${prefix}_kernels.cpp)
   set(kernels ${arg_OUTPUT}/lib${arg_NAME}_kernels.a)
   set(main ${arg_OUTPUT}/main.cpp)

@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +16,7 @@
 #include <system_error>
 
 #include "compiler/commands/process.h"
+#include "compiler/kernel_cache.h"
 
 namespace netc {
 
@@ -111,44 +110,20 @@ int compile(const Link& link, const GeneratedModel& model) {
   return failure(fmt::format("the C++ compiler failed; the command was:\n{}", quoted(command)));
 }
 
-/// $XDG_CACHE_HOME/netc, ~/.cache/netc, or a folder in the place for temporary files when there is no home.
-fs::path cache_folder() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
-    return fs::path(cache) / "netc";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
-    return fs::path(home) / ".cache" / "netc";
-  return fs::temp_directory_path() / fmt::format("netc-{}", getuid());
-}
-
-/// FNV-1a, 64 bits.
-class Hash {
- public:
-  void add(const std::string& bytes) {
-    for (char c : bytes) value_ = (value_ ^ static_cast<std::uint8_t>(c)) * 0x100000001b3U;
-    value_ = (value_ ^ bytes.size()) * 0x100000001b3U;
-  }
-  std::uint64_t value() const { return value_; }
-
- private:
-  std::uint64_t value_ = 0xcbf29ce484222325U;
-};
-
 std::string read_file(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-/// One number for all generated files and the runtime that they are linked with.
-std::uint64_t content_key(const fs::path& folder) {
+/// A hash of all generated files and of the runtime that they are linked with.
+std::string content_key(const fs::path& folder) {
   std::vector<fs::path> files{installation().library};
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
   std::sort(files.begin() + 1, files.end());
-  Hash hash;
-  for (const fs::path& file : files) {
-    hash.add(file.filename().string());
-    hash.add(read_file(file));
-  }
-  return hash.value();
+  std::string hashes;
+  for (const fs::path& file : files)
+    hashes += fmt::format("{} {}\n", file.filename().string(), content_hash(read_file(file)));
+  return content_hash(hashes);
 }
 
 /// A new folder of a name that nobody else has.
@@ -163,7 +138,7 @@ fs::path make_scratch_folder(const fs::path& parent) {
 
 /// The program for the files in `scratch`, which becomes its folder in the cache or is removed. "" after a message.
 fs::path cached_program(const fs::path& scratch, const std::string& name) {
-  fs::path folder = scratch.parent_path() / fmt::format("{}-{:016x}", name, content_key(scratch));
+  fs::path folder = scratch.parent_path() / fmt::format("{}-{}", name, content_key(scratch));
   if (!fs::exists(folder / name)) {
     if (build_program({scratch, name}) != 0) return {};
     std::error_code another_was_faster;
@@ -195,7 +170,7 @@ int run_program(const std::string& name, const std::function<int(const fs::path&
   fs::path program;
   int status = 1;
   try {
-    scratch = make_scratch_folder(cache_folder() / "run");
+    scratch = make_scratch_folder(KernelCache::default_folder() / "programs");
     status = generate(scratch);
     if (status == 0) program = cached_program(scratch, name);
   } catch (const fs::filesystem_error& error) {
