@@ -41,13 +41,19 @@ std::size_t whole_code_points(std::string_view text, std::size_t offset) {
   return std::min(offset, text.size());
 }
 
-/// How many code points `span` marks in its line. One that ends on a later line is marked by its first word.
-std::size_t marked_length(const Span& span, std::size_t shown) {
+/// How many columns of a terminal `line` takes.
+std::size_t width(const Line& line) {
+  const auto wide = std::count_if(line.begin(), line.end(), [](auto point) { return is_wide(decode(point).value); });
+  return line.size() + static_cast<std::size_t>(wide);
+}
+
+/// How many columns `span` marks in its line. One that ends on a later line is marked by its first word.
+std::size_t marked_width(const Span& span, std::size_t shown) {
   const std::string_view text = span.text();
   const bool one_line = text.find('\n') == std::string_view::npos;
   const auto is_word = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
   const auto word_end = std::find_if_not(text.begin(), text.end(), is_word);
-  return one_line ? printable(text.substr(0, shown)).size() : static_cast<std::size_t>(word_end - text.begin());
+  return one_line ? width(printable(text.substr(0, shown))) : static_cast<std::size_t>(word_end - text.begin());
 }
 
 /// The line of `span`, and below it a caret with tildes and `label`.
@@ -60,8 +66,10 @@ std::string excerpt(const Span& span, std::string_view label) {
   const std::size_t end = whole_code_points(line, begin + excerpt_width);
 
   std::string marks = cut ? " " : "";
-  for (const std::string_view point : printable(line.substr(begin, caret - begin))) marks += point == "\t" ? '\t' : ' ';
-  const std::size_t marked = marked_length(span, end - caret);
+  for (const std::string_view point : printable(line.substr(begin, caret - begin))) {
+    marks += point == "\t" ? "\t" : std::string(width({point}), ' ');
+  }
+  const std::size_t marked = marked_width(span, end - caret);
   marks += '^' + std::string(marked > 1 ? marked - 1 : 0, '~');
   if (!label.empty()) marks += fmt::format(" {}", label);
 

@@ -15,6 +15,8 @@ namespace {
 constexpr std::string_view definition_words[] = {"import", "block", "model", "layer", "fn", "dist", "example"};
 constexpr std::string_view a_name = "a name";
 constexpr std::string_view semicolon = "`;`";
+constexpr std::string_view number_help =
+    "numbers are written 12, 0.5 or 1e-3; the elements of a tuple are t.0 and t[i]";
 
 std::string_view view(Cursor begin, Cursor end) {
   return {begin, static_cast<std::size_t>(end - begin)};
@@ -57,9 +59,7 @@ std::string_view token_help(std::string_view token) {
   if (token == "for" || token == "while") return "loops are written `repeat i in 0..4 { … }`";
   if (token == "'") return "strings stand in double quotes";
   if (token == "else") return "`else` follows the `}` of its `if` directly";
-  if (token == "." || (starts_with_digit(token) && match_number(token).empty())) {
-    return "numbers are written 12, 0.5 or 1e-3; the elements of a tuple are t.0 and t[i]";
-  }
+  if (token == "." || (starts_with_digit(token) && match_number(token).empty())) return number_help;
   return "";
 }
 
@@ -67,6 +67,7 @@ std::string_view token_help(std::string_view token) {
 std::string_view place_help(std::string_view token, std::string_view wanted) {
   const bool statement = wanted == "a statement";
   const bool definition = wanted.starts_with("block, model");
+  if (wanted == "a number") return number_help;
   if (token == "->" && statement) return "a chain goes on in its statement: remove the `;` before `->`";
   if (token == "+" && wanted == semicolon) return "branches are added with add { …; … }";
   if (token == "=" && wanted == semicolon) return "values are declared with `let name = …;`";

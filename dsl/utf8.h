@@ -23,4 +23,7 @@ bool is_control(char32_t value);
 /// Characters that reorder the text around them, so that a reader sees another program than the parser does.
 bool is_bidi_control(char32_t value);
 
+/// Characters that take two columns of a terminal: those of Chinese, Japanese and Korean, and emoji.
+bool is_wide(char32_t value);
+
 }  // namespace netc
