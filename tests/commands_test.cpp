@@ -1,18 +1,16 @@
 // The commands of netc as a user types them: exit statuses, messages, crash folders; and the pieces that run programs.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "command_support.h"
 #include "compiler/commands/crash_report.h"
 #include "compiler/commands/process.h"
 
@@ -21,52 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_file(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-/// A new working directory for one test, removed at its end.
-class WorkingFolder {
- public:
-  WorkingFolder() : before_(fs::current_path()) {
-    std::string pattern = (fs::temp_directory_path() / "netc-test-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    folder_ = pattern;
-    fs::current_path(folder_);
-  }
-  ~WorkingFolder() {
-    fs::current_path(before_);
-    fs::remove_all(folder_);
-  }
-  WorkingFolder(const WorkingFolder&) = delete;
-  WorkingFolder& operator=(const WorkingFolder&) = delete;
-
- private:
-  fs::path before_;
-  fs::path folder_;
-};
-
-struct Result {
-  int status;
-  std::string out;
-  std::string err;
-};
-
-/// Runs a command in the working directory through a shell script that redirects what it says.
-Result run_redirected(const std::vector<std::string>& command) {
-  std::optional<int> status = run_process({"/bin/sh", "-c", quoted(command) + " >stdout 2>stderr"});
-  return {status.value_or(-1), read_file("stdout"), read_file("stderr")};
-}
-
-Result netc_command(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), NETC_EXECUTABLE);
-  return run_redirected(arguments);
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using test::CommandResult;
+using test::contains;
+using test::read_text;
+using test::run_command;
+using test::run_netc;
+using test::WorkingFolder;
+using test::write_text;
 
 TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
   WorkingFolder folder;
@@ -88,7 +47,7 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
       {{"run", "a.net", "--wieghts", "w"}, "--wieghts\nhelp: netc run --help"},
   };
   for (const Case& c : cases) {
-    Result result = netc_command(c.arguments);
+    CommandResult result = run_netc(c.arguments);
     INFO(quoted(c.arguments), ": ", result.err);
     CHECK(result.status == 2);
     CHECK(result.out.empty());
@@ -99,20 +58,20 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
 TEST_CASE("--help everywhere and --version: exit status 0, on standard output") {
   WorkingFolder folder;
   for (const char* command : {"check", "summary", "dump", "explain", "build", "run"}) {
-    Result result = netc_command({command, "--help"});
+    CommandResult result = run_netc({command, "--help"});
     CHECK(result.status == 0);
     CHECK(contains(result.out, fmt::format("Usage: netc {}", command)));
   }
-  CHECK(contains(netc_command({"--help"}).out, "Usage: netc [OPTIONS] [MODEL] [SUBCOMMAND]"));
-  CHECK(netc_command({"--version"}).out.starts_with("netc "));
+  CHECK(contains(run_netc({"--help"}).out, "Usage: netc [OPTIONS] [MODEL] [SUBCOMMAND]"));
+  CHECK(run_netc({"--version"}).out.starts_with("netc "));
 }
 
 TEST_CASE("explain prints what a code means; an unknown code is wrong input") {
   WorkingFolder folder;
-  Result known = netc_command({"explain", "N201"});
+  CommandResult known = run_netc({"explain", "N201"});
   CHECK(known.status == 0);
   CHECK(contains(known.out, "N201"));
-  Result unknown = netc_command({"explain", "N999"});
+  CommandResult unknown = run_netc({"explain", "N999"});
   CHECK(unknown.status == 1);
   CHECK(contains(unknown.err, "'N999'"));
 }
@@ -126,7 +85,7 @@ TEST_CASE("a missing model: exit status 1 and its name, for every command that r
                                                        {"build", "no/such.net"},
                                                        {"run", "no/such.net", "--input", "x=y.npy"}};
   for (const std::vector<std::string>& command : commands) {
-    Result result = netc_command(command);
+    CommandResult result = run_netc(command);
     INFO(quoted(command), ": ", result.err);
     CHECK(result.status == 1);
     CHECK(contains(result.err, "no/such.net"));
@@ -137,7 +96,7 @@ TEST_CASE("quoted arguments come back from a shell as they were") {
   WorkingFolder folder;
   const std::vector<std::string> command{"printf", "%s|",   "plain", "",     "two words",
                                          "it's",   "$HOME", "`x`",   "a\\b", "\n"};
-  CHECK(run_redirected(command).out == "plain||two words|it's|$HOME|`x`|a\\b|\n|");
+  CHECK(run_command(command).out == "plain||two words|it's|$HOME|`x`|a\\b|\n|");
 }
 
 TEST_CASE("run_process tells exit statuses, signals and programs that are not there apart") {
@@ -157,8 +116,8 @@ fs::path crash_folder() {
 /// A model and the file that it imports, and a run of netc on them.
 Invocation write_invocation() {
   fs::create_directories("models/parts");
-  std::ofstream("models/a.net") << "import \"parts/b.net\";\nmodel a { }\n";
-  std::ofstream("models/parts/b.net") << "import \"../secret.net\";\n";
+  write_text("models/a.net", "import \"parts/b.net\";\nmodel a { }\n");
+  write_text("models/parts/b.net", "import \"../secret.net\";\n");
   return {{"/usr/bin/netc", "check", "models/a.net"}, "models/a.net", "netc 1.2.3"};
 }
 
@@ -168,11 +127,11 @@ TEST_CASE("an exception leaves a folder with all that replays it") {
   CHECK(status == 3);
   fs::path crash = crash_folder();
   REQUIRE(!crash.empty());
-  CHECK(read_file(crash / "command") == "netc check a.net\n");
-  CHECK(read_file(crash / "version") == "netc 1.2.3\n");
-  CHECK(read_file(crash / "error") == "no such value\n");
-  CHECK(read_file(crash / "a.net") == read_file("models/a.net"));
-  CHECK(read_file(crash / "parts/b.net") == read_file("models/parts/b.net"));
+  CHECK(read_text(crash / "command") == "netc check a.net\n");
+  CHECK(read_text(crash / "version") == "netc 1.2.3\n");
+  CHECK(read_text(crash / "error") == "no such value\n");
+  CHECK(read_text(crash / "a.net") == read_text("models/a.net"));
+  CHECK(read_text(crash / "parts/b.net") == read_text("models/parts/b.net"));
 }
 
 TEST_CASE("a fault that kills the process leaves the folder too") {
@@ -183,12 +142,14 @@ TEST_CASE("a fault that kills the process leaves the folder too") {
   };
   CHECK(with_crash_report(write_invocation(), fault) == 3);
   REQUIRE(!crash_folder().empty());
-  CHECK(read_file(crash_folder() / "error") == "signal 6 (Aborted)\n");
+  CHECK(read_text(crash_folder() / "error") == "signal 6 (Aborted)\n");
 }
 
 TEST_CASE("what is no bug leaves no folder") {
   WorkingFolder folder;
-  CHECK(with_crash_report(write_invocation(), [] { return 1; }) == 1);
+  CHECK(with_crash_report(write_invocation(), [] { return 2; }) == 2);
+  auto write_below_a_file = []() -> int { return fs::create_directory("models/a.net/folder") ? 0 : 2; };
+  CHECK(with_crash_report(write_invocation(), write_below_a_file) == 1);
   CHECK(crash_folder().empty());
 }
 

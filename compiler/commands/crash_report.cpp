@@ -30,6 +30,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr int wrong_input = 1;
 constexpr int internal_error = 3;
 
 /// Copies `input` and, at the same relative places, the files that it imports.
@@ -80,6 +81,9 @@ int report_crash(const Invocation& invocation, const std::string& what) {
 int run_action(const Invocation& invocation, const std::function<int()>& action) {
   try {
     return action();
+  } catch (const fs::filesystem_error& error) {  // a full disk or a folder that may not be written is no bug
+    fmt::print(stderr, "error: {}\n", error.what());
+    return wrong_input;
   } catch (const std::exception& error) {
     return report_crash(invocation, error.what());
   } catch (...) {

@@ -1,0 +1,69 @@
+// Trains the generated LeNet on synthetic data, and reaches its parameters by member, by path and by file.
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "lenet.hpp"
+#include "netc/tensor.h"
+
+namespace {
+
+void require(bool condition, const char* what) {
+  if (condition) return;
+  std::fprintf(stderr, "failed: %s\n", what);
+  std::exit(1);
+}
+
+/// One bright row an image, its class: [count, 1, 28, 28].
+netc::Tensor<float> make_images(std::int64_t count) {
+  netc::Tensor<float> images({count, 1, 28, 28});
+  for (std::int64_t n = 0; n < count; ++n) {
+    for (std::int64_t x = 0; x < 28; ++x) images.view()(n, 0, 2 * (n % 10) + 4, x) = 1;
+  }
+  return images;
+}
+
+netc::Tensor<std::int32_t> make_labels(std::int64_t count) {
+  netc::Tensor<std::int32_t> labels({count});
+  for (std::int64_t n = 0; n < count; ++n) labels.view()(n) = static_cast<std::int32_t>(n % 10);
+  return labels;
+}
+
+void check_training(lenet::Model& model) {
+  const netc::Tensor<float> images = make_images(40);
+  const netc::Tensor<std::int32_t> labels = make_labels(40);
+  netc::Sgd optimizer(0.1, 0.9);
+  const float first = model.train_step(images.view(), labels.view(), optimizer);
+  float last = first;
+  for (int step = 0; step < 300; ++step) last = model.train_step(images.view(), labels.view(), optimizer);
+  std::printf("loss: %g, then %g\n", static_cast<double>(first), static_cast<double>(last));
+  require(std::isfinite(first) && last < 0.5F * first, "the loss halves");
+}
+
+void check_parameters(lenet::Model& model) {
+  model.parameters.conv1.weight(0, 0, 0, 0) = 42;
+  require(model.parameter("conv1.weight")(0, 0, 0, 0) == 42, "a write by member is read by path");
+  model.parameter("fc3.bias")(9) = -7;
+  require(model.parameters.fc3.bias(9) == -7, "a write by path is read by member");
+}
+
+void check_file(lenet::Model& model, const std::filesystem::path& file) {
+  model.save(file);
+  lenet::Model other;
+  other.load(file);
+  require(other.parameters.conv1.weight(0, 0, 0, 0) == 42, "a parameter comes back from a file");
+  const netc::Tensor<float> images = make_images(3);
+  const auto logits = model.forward(images.view()).to_vector();
+  require(logits.size() == 30 && logits == other.forward(images.view()).to_vector(), "equal models, equal outputs");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  lenet::Model model;
+  check_training(model);
+  check_parameters(model);
+  check_file(model, std::filesystem::path(argc > 1 ? argv[1] : ".") / "consumer.safetensors");
+}

@@ -1,0 +1,126 @@
+// What netc writes: the code in generated/ is up to date, unchanged input touches nothing, programs link what they
+// should.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "command_support.h"
+
+namespace netc {
+namespace {
+
+namespace fs = std::filesystem;
+
+using test::CommandResult;
+using test::contains;
+using test::read_text;
+using test::run_command;
+using test::run_netc;
+using test::WorkingFolder;
+using test::write_text;
+
+constexpr const char* tiny = R"(model tiny {
+  input x: f32[N, 3];
+  fc: linear(2);
+  loss mse;
+  train { batch = 4; optimizer = sgd(lr = 0.1); }
+}
+)";
+
+std::map<std::string, std::string> texts(const fs::path& folder) {
+  std::map<std::string, std::string> result;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".a") result[entry.path().filename()] = read_text(entry.path());
+  }
+  return result;
+}
+
+TEST_CASE("generated/lenet is what netc writes for models/lenet.net") {
+  WorkingFolder folder;
+  CommandResult result = run_netc({(folder.before() / "models/lenet.net").string(), "-o", "lenet", "--quiet"});
+  REQUIRE(result.status == 0);
+  CHECK(result.out.empty());
+  std::map<std::string, std::string> committed = texts(folder.before() / "generated/lenet");
+  std::map<std::string, std::string> fresh = texts("lenet");
+  INFO("when the change is meant: build/bin/netc models/lenet.net -o generated/lenet");
+  for (const auto& [name, text] : fresh) {
+    INFO(name);
+    CHECK(committed[name] == text);
+  }
+  CHECK(committed.size() == fresh.size());
+}
+
+TEST_CASE("unchanged input touches nothing; the depfile names all that was read") {
+  WorkingFolder folder;
+  write_text("parts.net", "block head(n) { fc: linear(n); }\n");
+  write_text("a model.net", "import \"parts.net\";\nmodel m { input x: f32[N, 3]; head(2); }\n");
+  const std::vector<std::string> command{"a model.net", "-o", "out", "--depfile", "out/m.d"};
+  REQUIRE(run_netc(command).status == 0);
+  CHECK(read_text("out/m.d") == "out/m.hpp: a\\ model.net parts.net\n");
+
+  const fs::file_time_type old = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const fs::directory_entry& entry : fs::directory_iterator("out")) fs::last_write_time(entry.path(), old);
+  REQUIRE(run_netc(command).status == 0);
+  for (const fs::directory_entry& entry : fs::directory_iterator("out")) {
+    INFO(entry.path().string());
+    CHECK(fs::last_write_time(entry.path()) == old);
+  }
+}
+
+TEST_CASE("an output folder that cannot be made: exit status 1, its name, no crash folder") {
+  WorkingFolder folder;
+  write_text("tiny.net", tiny);
+  write_text("file", "");
+  for (const char* output : {"file/below", "file"}) {
+    CommandResult result = run_netc({"tiny.net", "-o", output});
+    INFO(result.err);
+    CHECK(result.status == 1);
+    CHECK(contains(result.err, output));
+    CHECK_FALSE(contains(result.err, "bug"));
+  }
+}
+
+TEST_CASE("build: a program and a shared library, which link the C and C++ runtime and zlib alone") {
+  WorkingFolder folder;
+  write_text("tiny.net", tiny);
+  CommandResult result = run_netc({"build", "tiny.net", "-o", "it's here", "--shared"});
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  const fs::path output = "it's here";
+  CHECK(run_command({(output / "tiny").string(), "--help"}).status == 0);
+  const std::vector<std::string> allowed{"linux-vdso.so", "libz.so", "libstdc++.so", "libm.so",
+                                         "libgcc_s.so",   "libc.so", "ld-linux"};
+  for (const char* name : {"tiny", "libtiny.so"}) {
+    CommandResult libraries = run_command({"ldd", (output / name).string()});
+    std::istringstream lines(libraries.out);
+    for (std::string line; std::getline(lines, line);) {
+      INFO(line);
+      CHECK(std::any_of(allowed.begin(), allowed.end(), [&](const std::string& a) { return contains(line, a); }));
+    }
+  }
+
+  const fs::file_time_type built = fs::last_write_time(output / "tiny");
+  REQUIRE(run_netc({"build", "tiny.net", "-o", output.string()}).status == 0);
+  CHECK(fs::last_write_time(output / "tiny") == built);
+}
+
+TEST_CASE("build without a C++ compiler says so") {
+  WorkingFolder folder;
+  write_text("tiny.net", tiny);
+  CommandResult none = run_command({"env", "PATH=/nowhere", test::netc_path(), "build", "tiny.net", "-o", "out"});
+  CHECK(none.status == 1);
+  CHECK(contains(none.err, "no C++ compiler: none of c++, g++, clang++ is in PATH"));
+  CommandResult wrong =
+      run_command({"env", "CXX=no-such-compiler", test::netc_path(), "build", "tiny.net", "-o", "out"});
+  CHECK(wrong.status == 1);
+  CHECK(contains(wrong.err, "no-such-compiler"));
+}
+
+}  // namespace
+}  // namespace netc
