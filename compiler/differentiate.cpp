@@ -33,7 +33,10 @@ class Differentiation {
     const bool is_loss = node(index).outputs[0] == graph_.loss;
     builder_.on_behalf_of(node(index), Role::gradient);
     std::vector<ValueId> gradients;
-    for (ValueId output : node(index).outputs) gradients.push_back(total(output));
+    for (ValueId output : node(index).outputs) {
+      gradients.push_back(total(output));
+      if (gradients.back() != no_value) graph_[gradients.back()].name = graph_[output].name;
+    }
     if (!is_loss && std::all_of(gradients.begin(), gradients.end(), [](ValueId id) { return id == no_value; })) return;
     if (!node(index).op->gradient) return refuse(node(index));
     const std::vector<ValueId> results = node(index).op->gradient(builder_, index, gradients);

@@ -48,11 +48,11 @@ fs::path KernelCache::object(const std::string& description, const std::function
   static std::atomic<int> serial = 0;
   static const std::string compiler = this_compiler();
   const std::string key = content_hash(compiler + "\n" + description);
-  const fs::path entry = fs::absolute(folder_ / key.substr(0, 2) / key);
+  const fs::path entry = fs::absolute(folder_ / key);
   const fs::path object = entry.string() + ".o";
   const fs::path text = entry.string() + ".txt";
   if (fs::exists(object) && holds(text, description)) return object;
-  fs::create_directories(entry.parent_path());
+  fs::create_directories(folder_);
   const std::string temporary = fmt::format("{}.{}.{}", entry.string(), getpid(), serial++);
   produce(temporary + ".o");
   std::ofstream(temporary + ".txt", std::ios::binary) << description;

@@ -13,7 +13,7 @@ std::string content_hash(std::string_view text);
 
 class KernelCache {
  public:
-  /// In `folder`, which is made when needed.
+  /// In `folder`, which is made when needed. All entries lie side by side: Halide archives objects of one folder only.
   explicit KernelCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   /// $NETC_CACHE, or netc/ in $XDG_CACHE_HOME or ~/.cache.

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 #include "compiler/kernel_builder.h"
@@ -64,11 +65,14 @@ std::string describe(const Plan& plan, const Group& group) {
   return text + nodes + fmt::format("reads {} writes {}\n", inputs, outputs);
 }
 
-void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) {
+/// Halide's errors are no std::exceptions, and say nothing of the kernel.
+void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) try {
   KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target);
   Halide::Pipeline pipeline = builder.build();
   pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, builder.pipeline_arguments(), entry.symbol + "_" + target.name,
                       target.target);
+} catch (const Halide::Error& error) {
+  throw std::runtime_error(fmt::format("Halide refuses a kernel for {}: {}\n{}", target.name, error.what(), entry.description));
 }
 
 }  // namespace
@@ -140,10 +144,12 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
   return objects;
 }
 
-void write_library(const std::vector<fs::path>& objects, const fs::path& library) {
+void write_library(const std::vector<fs::path>& objects, const fs::path& library) try {
   std::vector<std::string> files;
   for (const fs::path& object : objects) files.push_back(object.string());
   Halide::create_static_library(files, machines()[0].target, library.string(), true);
+} catch (const Halide::Error& error) {
+  throw std::runtime_error(fmt::format("cannot make {}: {}", library.string(), error.what()));
 }
 
 }  // namespace netc
