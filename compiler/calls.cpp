@@ -153,7 +153,8 @@ ValueId Elaborator::apply_shared(const LayerReference& layer, ValueId value, con
   }
   if (place.number != nullptr) ++*place.number;
   shared.in_use = true;
-  layers_.begin_shared(shared.parameters);
+  layers_.begin_shared(shared.parameters, span);
+  const BlockTrail trail(reporter_, fmt::format("the shared layer `{}`", layer.name), span);
   Place here = shared.place;
   here.again = shared.parameters.complete;
   const ValueId result = element(*shared.element, value, here, *shared.scope);

@@ -87,7 +87,8 @@ Graph training_graph(const Graph& graph, Diagnostics& diagnostics) {
 
 std::string emitted(const CompiledModel& model, const Options& options) {
   std::string text;
-  for (const GeneratedFile& file : emit(model, fs::path(options.file).filename().string())) text += fmt::format("==== {}\n{}", file.name, file.text);
+  for (const GeneratedFile& file : emit(model, fs::path(options.file).filename().string()))
+    text += fmt::format("==== {}\n{}", file.name, file.text);
   return text;
 }
 
@@ -95,7 +96,8 @@ std::string emitted(const CompiledModel& model, const Options& options) {
 bool compile(const Options& options, Session& session, Dump& dump, CompiledModel& model) {
   const std::optional<std::string> text = read_file(options.file);
   if (!text) {
-    fmt::print(stderr, "error: cannot read {}: {}\n", options.file, std::strerror(fs::is_directory(options.file) ? EISDIR : errno));
+    fmt::print(stderr, "error: cannot read {}: {}\n", options.file,
+               std::strerror(fs::is_directory(options.file) ? EISDIR : errno));
     return false;
   }
   session.sources.push_back(std::make_unique<Source>(options.file, *text));

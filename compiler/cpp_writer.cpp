@@ -10,14 +10,19 @@ namespace netc::cpp {
 
 namespace {
 
-bool word_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool word_character(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+}
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 }  // namespace
 
 std::string identifier(std::string_view path) {
   std::string name(path);
-  std::replace_if(name.begin(), name.end(), [](char c) { return !word_character(c); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !word_character(c); }, '_');
   return name.empty() || digit(name[0]) ? "_" + name : name;
 }
 
@@ -46,8 +51,12 @@ std::string literal(double value) {
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
 }
 
-std::string braces(const std::vector<std::string>& items) { return fmt::format("{{{}}}", fmt::join(items, ", ")); }
-std::string braces(const std::vector<std::int64_t>& items) { return fmt::format("{{{}}}", fmt::join(items, ", ")); }
+std::string braces(const std::vector<std::string>& items) {
+  return fmt::format("{{{}}}", fmt::join(items, ", "));
+}
+std::string braces(const std::vector<std::int64_t>& items) {
+  return fmt::format("{{{}}}", fmt::join(items, ", "));
+}
 
 std::string call(const std::string& function, const std::vector<std::string>& arguments, int indent) {
   constexpr std::size_t columns = 120;

@@ -15,7 +15,8 @@ namespace {
 
 class Differentiation {
  public:
-  Differentiation(const Graph& graph, Diagnostics& diagnostics) : graph_(graph), builder_(graph_), diagnostics_(diagnostics) {}
+  Differentiation(const Graph& graph, Diagnostics& diagnostics)
+      : graph_(graph), builder_(graph_), diagnostics_(diagnostics) {}
 
   Graph run() {
     graph_.forward_nodes = static_cast<int>(graph_.nodes.size());
@@ -54,12 +55,13 @@ class Differentiation {
   }
 
   void refuse(const Node& node) {
-    diagnostics_.add({.code = "N303",
-                      .span = node.span,
-                      .message = fmt::format("{} has no gradient, but the loss depends on parameters through it", node.op->name),
-                      .label = "",
-                      .notes = node.trail,
-                      .help = "remove the loss, or use an operator that can be differentiated"});
+    diagnostics_.add(
+        {.code = "N303",
+         .span = node.span,
+         .message = fmt::format("{} has no gradient, but the loss depends on parameters through it", node.op->name),
+         .label = "",
+         .notes = node.trail,
+         .help = "remove the loss, or use an operator that can be differentiated"});
   }
 
   /// Pairs parameters and inputs with their gradients; a parameter's gradient is stored as the parameter is.
@@ -118,6 +120,8 @@ class Differentiation {
 
 }  // namespace
 
-Graph differentiate(const Graph& graph, Diagnostics& diagnostics) { return Differentiation(graph, diagnostics).run(); }
+Graph differentiate(const Graph& graph, Diagnostics& diagnostics) {
+  return Differentiation(graph, diagnostics).run();
+}
 
 }  // namespace netc

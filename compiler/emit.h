@@ -17,10 +17,10 @@ struct CompiledModel {
   CompiledModel(const CompiledModel&) = delete;
   CompiledModel& operator=(const CompiledModel&) = delete;
 
-  Graph graph;                    // as elaborated
+  Graph graph;  // as elaborated
   Plan evaluation;
-  std::optional<Plan> training;   // of models with a loss
-  KernelTable kernels;            // of both plans, `evaluation` first
+  std::optional<Plan> training;  // of models with a loss
+  KernelTable kernels;           // of both plans, `evaluation` first
 };
 
 struct GeneratedFile {
@@ -28,8 +28,8 @@ struct GeneratedFile {
   std::string text;
 };
 
-/// NAME.hpp (the model's class), NAME.cpp (its passes), NAME_kernels.hpp and NAME_kernels.cpp (what they call), NAME.h and
-/// NAME_c.cpp (the C interface), main.cpp (its program), CMakeLists.txt. `source` is the `.net` file's name.
+/// NAME.hpp (the model's class), NAME.cpp (its passes), NAME_kernels.hpp and NAME_kernels.cpp (what they call), NAME.h
+/// and NAME_c.cpp (the C interface), main.cpp (its program), CMakeLists.txt. `source` is the `.net` file's name.
 std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source);
 
 }  // namespace netc

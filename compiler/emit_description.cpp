@@ -9,9 +9,12 @@ namespace {
 
 std::string type_literal(DType type) {
   switch (type) {
-    case DType::f32: return "netc::DType::f32";
-    case DType::i32: return "netc::DType::i32";
-    case DType::u8: return "netc::DType::u8";
+    case DType::f32:
+      return "netc::DType::f32";
+    case DType::i32:
+      return "netc::DType::i32";
+    case DType::u8:
+      return "netc::DType::u8";
   }
   return "";
 }
@@ -20,14 +23,16 @@ std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {
   std::vector<std::string> items;
   for (ValueId id : values) {
     const Value& value = graph[id];
-    items.push_back(fmt::format("{{{}, {}, {}}}", cpp::literal(value.name), type_literal(value.type), cpp::braces(value.shape.extents())));
+    items.push_back(fmt::format("{{{}, {}, {}}}", cpp::literal(value.name), type_literal(value.type),
+                                cpp::braces(value.shape.extents())));
   }
   return cpp::braces(items);
 }
 
 std::string rule_name(Initializer::Rule rule) {
-  static constexpr const char* names[] = {"constant",        "uniform",       "normal",         "xavier_uniform", "xavier_normal",
-                                          "kaiming_uniform", "kaiming_normal", "fan_in_uniform", "mixture"};
+  static constexpr const char* names[] = {"constant",       "uniform",        "normal",
+                                          "xavier_uniform", "xavier_normal",  "kaiming_uniform",
+                                          "kaiming_normal", "fan_in_uniform", "mixture"};
   return fmt::format("netc::Initializer::Rule::{}", names[static_cast<int>(rule)]);
 }
 
@@ -37,7 +42,8 @@ std::string initializer(const Initializer& of) {
   if (of.b != 0 || !of.parts.empty()) items.push_back(cpp::literal(of.b));
   std::vector<std::string> parts;
   for (const MixturePart& part : of.parts) {
-    parts.push_back(fmt::format("{{{}, {}, {}}}", cpp::literal(part.weight), cpp::literal(part.low), cpp::literal(part.high)));
+    parts.push_back(
+        fmt::format("{{{}, {}, {}}}", cpp::literal(part.weight), cpp::literal(part.low), cpp::literal(part.high)));
   }
   if (!parts.empty()) items.push_back(cpp::braces(parts));
   return cpp::braces(items);
@@ -50,13 +56,16 @@ std::string parameters(const Emission& emission, Role role) {
   std::string text;
   for (const auto& [value, offset] : arena_layout(graph, role).offsets) {
     const Value& of = graph[value];
-    text += fmt::format("          {{{}, {}, {}, {}, {}, {}, {}}},\n", cpp::literal(of.name), cpp::braces(of.shape.extents()),
-                        cpp::braces(plan.layout(value).strides), offset, of.fan_in, of.fan_out, initializer(of.initializer));
+    text += fmt::format("          {{{}, {}, {}, {}, {}, {}, {}}},\n", cpp::literal(of.name),
+                        cpp::braces(of.shape.extents()), cpp::braces(plan.layout(value).strides), offset, of.fan_in,
+                        of.fan_out, initializer(of.initializer));
   }
   return text.empty() ? "{}" : "{\n" + text + "      }";
 }
 
-std::string memory(const MemoryPlan& plan) { return fmt::format("{{{}, {}, {}}}", plan.per_example, plan.fixed, plan.multiple); }
+std::string memory(const MemoryPlan& plan) {
+  return fmt::format("{{{}, {}, {}}}", plan.per_example, plan.fixed, plan.multiple);
+}
 
 std::string recipe(const Recipe& recipe) {
   const OptimizerRecipe& optimizer = recipe.optimizer;
@@ -67,9 +76,9 @@ std::string recipe(const Recipe& recipe) {
           .optimizer = {{.name = {}, .lr = {}, .momentum = {}, .weight_decay = {}, .nesterov = {}}},
           .seed = {},
       }})",
-                     cpp::literal(recipe.data.name), recipe.data.resize, recipe.batch, recipe.epochs, cpp::literal(optimizer.name),
-                     cpp::literal(optimizer.lr), cpp::literal(optimizer.momentum), cpp::literal(optimizer.weight_decay), optimizer.nesterov,
-                     recipe.seed);
+                     cpp::literal(recipe.data.name), recipe.data.resize, recipe.batch, recipe.epochs,
+                     cpp::literal(optimizer.name), cpp::literal(optimizer.lr), cpp::literal(optimizer.momentum),
+                     cpp::literal(optimizer.weight_decay), optimizer.nesterov, recipe.seed);
 }
 
 }  // namespace
@@ -94,8 +103,9 @@ std::string emit_description(const Emission& emission) {
   return description;
 }}
 )",
-                     cpp::literal(graph.name), tensors(graph, graph.inputs), tensors(graph, graph.labels), tensors(graph, graph.outputs),
-                     parameters(emission, Role::parameter), parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
+                     cpp::literal(graph.name), tensors(graph, graph.inputs), tensors(graph, graph.labels),
+                     tensors(graph, graph.outputs), parameters(emission, Role::parameter),
+                     parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
                      arena_layout(graph, Role::buffer).floats, memory(model.evaluation.memory),
                      memory(model.training ? model.training->memory : MemoryPlan{}), recipe(graph.recipe));
 }

@@ -57,7 +57,8 @@ std::string write_members(const Member& member, int indent) {
   std::string text;
   for (const auto& child : member.members) {
     if (child->members.empty()) {
-      text += fmt::format("{}{:<30} // {}\n", margin, fmt::format("netc::View<float> {};", child->name), child->comment);
+      text +=
+          fmt::format("{}{:<30} // {}\n", margin, fmt::format("netc::View<float> {};", child->name), child->comment);
     } else {
       text += fmt::format("{0}struct {{\n{1}{0}}} {2};\n", margin, write_members(*child, indent + 2), child->name);
     }
@@ -67,7 +68,8 @@ std::string write_members(const Member& member, int indent) {
 
 std::string shape_of(const Graph& graph, const std::vector<ValueId>& values) {
   std::string text;
-  for (ValueId value : values) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
+  for (ValueId value : values)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
   return text;
 }
 
@@ -85,7 +87,8 @@ std::string training_members(const Emission& emission) {
     return Network::train_step({{{{{2}}}}}, {{{{{3}}}}}, optimizer);
   }}
 )",
-                     shape_of(graph, all), emission.parameters_of(all), emission.list_of(graph.inputs), emission.list_of(graph.labels));
+                     shape_of(graph, all), emission.parameters_of(all), emission.list_of(graph.inputs),
+                     emission.list_of(graph.labels));
 }
 
 std::string pass_declarations(const Emission& emission) {
@@ -135,8 +138,9 @@ class Model final : public netc::Network {{
 
 }}  // namespace {0}
 )",
-                     emission.name(), write_members(member_tree(graph), 2), graph.recipe.seed, shape_of(graph, graph.inputs), to_string(output),
-                     emission.parameters_of(graph.inputs), emission.list_of(graph.inputs), emission.has_loss() ? training_members(emission) : "",
+                     emission.name(), write_members(member_tree(graph), 2), graph.recipe.seed,
+                     shape_of(graph, graph.inputs), to_string(output), emission.parameters_of(graph.inputs),
+                     emission.list_of(graph.inputs), emission.has_loss() ? training_members(emission) : "",
                      pass_declarations(emission));
 }
 
@@ -172,8 +176,8 @@ Model::Model(std::uint64_t seed) : Network({0}::description()) {{
 {3}
 }}  // namespace {0}
 )",
-                     emission.name(), emit_description(emission), bind_members(member_tree(emission.model().graph), "parameters"),
-                     emit_passes(emission));
+                     emission.name(), emit_description(emission),
+                     bind_members(member_tree(emission.model().graph), "parameters"), emit_passes(emission));
 }
 
 }  // namespace netc

@@ -16,9 +16,12 @@ std::string shapes(const Plan& plan, const std::vector<ValueId>& values) {
 
 std::string operand_type(DType type) {
   switch (type) {
-    case DType::f32: return "f32";
-    case DType::i32: return "i32";
-    case DType::u8: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::i32:
+      return "i32";
+    case DType::u8:
+      return "u8";
   }
   return "";
 }
@@ -28,13 +31,18 @@ std::string operand(const Plan& plan, ValueId value) {
   const Shape& shape = plan.graph[value].shape;
   const Layout& layout = plan.layout(value);
   std::vector<std::string> dims;
-  const auto dim = [&](std::int64_t extent, std::int64_t stride) { dims.push_back(fmt::format("{{{}, {}}}", extent, stride)); };
+  const auto dim = [&](std::int64_t extent, std::int64_t stride) {
+    dims.push_back(fmt::format("{{{}, {}}}", extent, stride));
+  };
   if (shape.has_batch()) dim(layout.lanes, 1);
-  for (std::size_t axis = layout.strides.size(); axis-- > 0;) dim(shape[static_cast<int>(axis) + (shape.has_batch() ? 1 : 0)], layout.strides[axis]);
+  for (std::size_t axis = layout.strides.size(); axis-- > 0;)
+    dim(shape[static_cast<int>(axis) + (shape.has_batch() ? 1 : 0)], layout.strides[axis]);
   if (shape.has_batch()) {
-    dims.push_back(fmt::format("{{{}, {}}}", layout.lanes == 1 ? "examples" : fmt::format("blocks_of_{}", layout.lanes), layout.block_stride));
+    dims.push_back(fmt::format("{{{}, {}}}", layout.lanes == 1 ? "examples" : fmt::format("blocks_of_{}", layout.lanes),
+                               layout.block_stride));
   }
-  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", operand_type(plan.graph[value].type), dims.size(), cpp::braces(dims), to_string(shape));
+  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", operand_type(plan.graph[value].type), dims.size(),
+                     cpp::braces(dims), to_string(shape));
 }
 
 std::string kernel(const KernelEntry& entry) {
@@ -62,7 +70,8 @@ const netc::Kernel {1}("{1}", {{
 }  // namespace
 
 std::string emit_kernel_header(const Emission& emission) {
-  std::string text = preamble(emission, fmt::format("The kernels of the model {}. Operands: inputs, then outputs.", emission.name()));
+  std::string text =
+      preamble(emission, fmt::format("The kernels of the model {}. Operands: inputs, then outputs.", emission.name()));
   text += fmt::format("#pragma once\n\n#include <netc/kernel.h>\n\nnamespace {}::kernels {{\n\n", emission.name());
   for (const KernelEntry& entry : emission.model().kernels.entries) {
     text += fmt::format("/// {} -> {}\nextern const netc::Kernel {};\n", shapes(*entry.plan, entry.group->inputs),
@@ -72,12 +81,15 @@ std::string emit_kernel_header(const Emission& emission) {
 }
 
 std::string emit_kernels(const Emission& emission) {
-  std::string text = preamble(emission, fmt::format("The kernels of the model {}: a function for each instruction set, and the layout of the operands.",
-                                                    emission.name()));
-  text += fmt::format("#include \"{0}_kernels.hpp\"\n\nnamespace {0}::kernels {{\n\nusing enum netc::DType;\n\n"
-                      "// Extents that are known at run time.\nconstexpr std::int32_t examples = netc::Dim::batch;\n"
-                      "constexpr std::int32_t blocks_of_16 = -16;\n\n",
-                      emission.name());
+  std::string text = preamble(
+      emission,
+      fmt::format("The kernels of the model {}: a function for each instruction set, and the layout of the operands.",
+                  emission.name()));
+  text += fmt::format(
+      "#include \"{0}_kernels.hpp\"\n\nnamespace {0}::kernels {{\n\nusing enum netc::DType;\n\n"
+      "// Extents that are known at run time.\nconstexpr std::int32_t examples = netc::Dim::batch;\n"
+      "constexpr std::int32_t blocks_of_16 = -16;\n\n",
+      emission.name());
   for (const KernelEntry& entry : emission.model().kernels.entries) text += kernel(entry);
   return text + fmt::format("}}  // namespace {}::kernels\n", emission.name());
 }

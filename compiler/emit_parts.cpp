@@ -40,9 +40,12 @@ namespace {
 
 std::string element_type(DType type) {
   switch (type) {
-    case DType::f32: return "float";
-    case DType::i32: return "std::int32_t";
-    case DType::u8: return "std::uint8_t";
+    case DType::f32:
+      return "float";
+    case DType::i32:
+      return "std::int32_t";
+    case DType::u8:
+      return "std::uint8_t";
   }
   return "";
 }
@@ -53,7 +56,8 @@ std::string Emission::parameters_of(const std::vector<ValueId>& values) const {
   std::string text;
   for (ValueId value : values) {
     const Value& of = model_.graph[value];
-    text += fmt::format("{}netc::View<const {}> {}", text.empty() ? "" : ", ", element_type(of.type), cpp::identifier(of.name));
+    text += fmt::format("{}netc::View<const {}> {}", text.empty() ? "" : ", ", element_type(of.type),
+                        cpp::identifier(of.name));
   }
   return text;
 }

@@ -32,8 +32,9 @@ class PassEmitter {
 
   /// The constants that say where this plan's values lie.
   std::string slots() const {
-    std::string text = fmt::format("// Where the values of {} lie: bytes an example from the arena's start.\nnamespace {} {{\n",
-                                   emission_.pass(plan_) == "training" ? "training" : "an evaluation", emission_.pass(plan_));
+    std::string text =
+        fmt::format("// Where the values of {} lie: bytes an example from the arena's start.\nnamespace {} {{\n",
+                    emission_.pass(plan_) == "training" ? "training" : "an evaluation", emission_.pass(plan_));
     for (const Group& group : plan_.groups) {
       for (ValueId output : group.outputs) {
         if (root(output) == output) text += slot(output);
@@ -48,36 +49,49 @@ class PassEmitter {
   }
 
   /// A function of the calls of `groups` and what stands behind them.
-  std::string pass(const std::string& function, const std::vector<std::size_t>& groups, const std::string& results) const {
+  std::string pass(const std::string& function, const std::vector<std::size_t>& groups,
+                   const std::string& results) const {
     std::string body;
     for (std::size_t group : groups) body += call(group);
     std::string locals;
     const auto local = [&](const char* name, const char* from) {
-      if (body.find(fmt::format(" {} + ", name)) != std::string::npos) locals += fmt::format("  float* {} = {}();\n", name, from);
+      if (body.find(fmt::format(" {} + ", name)) != std::string::npos)
+        locals += fmt::format("  float* {} = {}();\n", name, from);
     };
     local("weights", "parameter_arena");
     local("gradients", "gradient_arena");
     local("buffers", "buffer_arena");
-    return fmt::format("void Model::{}() {{\n{}{}{}{}}}\n", function, locals, locals.empty() || body.empty() ? "" : "\n", body, results);
+    return fmt::format("void Model::{}() {{\n{}{}{}{}}}\n", function, locals,
+                       locals.empty() || body.empty() ? "" : "\n", body, results);
   }
 
   std::string pointer(ValueId value) const {
     const Place& place = plan_.place(value);
     switch (place.space) {
-      case Space::input: return fmt::format("input({})", place.offset);
-      case Space::label: return fmt::format("label({})", place.offset);
-      case Space::parameter: return "weights + parameter::" + emission_.constant(value);
-      case Space::gradient: return "gradients + parameter::" + emission_.constant(parameter_of(value));
-      case Space::buffer: return "buffers + buffer::" + emission_.constant(plan_.graph[value].updates == no_value ? value : plan_.graph[value].updates);
-      case Space::arena: return fmt::format("at({}){}", qualified(value), shift(place));
-      case Space::fixed: return fmt::format("fixed({}){}", qualified(value), shift(place));
+      case Space::input:
+        return fmt::format("input({})", place.offset);
+      case Space::label:
+        return fmt::format("label({})", place.offset);
+      case Space::parameter:
+        return "weights + parameter::" + emission_.constant(value);
+      case Space::gradient:
+        return "gradients + parameter::" + emission_.constant(parameter_of(value));
+      case Space::buffer:
+        return "buffers + buffer::" +
+               emission_.constant(plan_.graph[value].updates == no_value ? value : plan_.graph[value].updates);
+      case Space::arena:
+        return fmt::format("at({}){}", qualified(value), shift(place));
+      case Space::fixed:
+        return fmt::format("fixed({}){}", qualified(value), shift(place));
     }
     return "";
   }
 
  private:
   ValueId root(ValueId value) const { return plan_.aliases[static_cast<std::size_t>(value)].root; }
-  std::string qualified(ValueId value) const { return emission_.pass(plan_) + "::" + emission_.slot(plan_, root(value)); }
+  std::string qualified(ValueId value) const {
+    return emission_.pass(plan_) + "::" + emission_.slot(plan_, root(value));
+  }
   static std::string shift(const Place& place) { return place.shift == 0 ? "" : fmt::format(" + {}", place.shift); }
 
   bool written_directly(ValueId value) const {
@@ -89,7 +103,8 @@ class PassEmitter {
   std::string slot(ValueId value) const {
     const auto& slots = emission_.slots(plan_);
     if (!slots.contains(value)) return "";
-    const std::string constant = fmt::format("constexpr std::int64_t {} = {};", slots.at(value), plan_.place(value).offset);
+    const std::string constant =
+        fmt::format("constexpr std::int64_t {} = {};", slots.at(value), plan_.place(value).offset);
     return fmt::format("{:<60} // {}{}\n", constant, to_string(plan_.graph[value].shape),
                        plan_.place(value).space == Space::fixed ? ", behind all examples" : "");
   }
@@ -118,7 +133,8 @@ class PassEmitter {
   const Plan& plan_;
 };
 
-std::vector<std::size_t> select(const Plan& plan, std::size_t begin, std::size_t end, const std::function<bool(const Node&)>& wanted) {
+std::vector<std::size_t> select(const Plan& plan, std::size_t begin, std::size_t end,
+                                const std::function<bool(const Node&)>& wanted) {
   std::vector<std::size_t> groups;
   for (std::size_t i = begin; i < end; ++i) {
     if (wanted(plan.graph.nodes[static_cast<std::size_t>(plan.groups[i].nodes[0])])) groups.push_back(i);
@@ -142,7 +158,8 @@ std::string set_input_gradients(const Plan& plan, const PassEmitter& emitter) {
   std::string text;
   for (std::size_t i = 0; i < plan.graph.inputs.size(); ++i) {
     for (const auto& [value, gradient] : plan.graph.gradients) {
-      if (value == plan.graph.inputs[i]) text += fmt::format("  set_input_gradient({}, {});\n", i, emitter.pointer(gradient));
+      if (value == plan.graph.inputs[i])
+        text += fmt::format("  set_input_gradient({}, {});\n", i, emitter.pointer(gradient));
     }
   }
   return text;
@@ -155,7 +172,8 @@ std::string arena_constants(const Emission& emission, Role role, const std::stri
     text += fmt::format("{:<60} // {}\n", constant, to_string(emission.model().graph[value].shape));
   }
   if (text.empty()) return "";
-  return fmt::format("\n// Where {} lie, in floats.\nnamespace {} {{\n{}}}  // namespace {}\n", what, space, text, space);
+  return fmt::format("\n// Where {} lie, in floats.\nnamespace {} {{\n{}}}  // namespace {}\n", what, space, text,
+                     space);
 }
 
 }  // namespace
@@ -166,19 +184,24 @@ std::string emit_passes(const Emission& emission) {
   const auto no_loss = [](const Node& node) { return !node.op->is_loss; };
   const Plan& evaluation = emission.model().evaluation;
   const PassEmitter infer(emission, evaluation);
-  std::string constants = "namespace {\n" + arena_constants(emission, Role::parameter, "parameter", "parameters and their gradients") +
+  std::string constants = "namespace {\n" +
+                          arena_constants(emission, Role::parameter, "parameter", "parameters and their gradients") +
                           arena_constants(emission, Role::buffer, "buffer", "buffers") + "\n" + infer.slots();
-  std::string passes = infer.pass("infer", select(evaluation, 0, evaluation.groups.size(), no_loss), set_outputs(evaluation, infer));
+  std::string passes =
+      infer.pass("infer", select(evaluation, 0, evaluation.groups.size(), no_loss), set_outputs(evaluation, infer));
   if (emission.model().training) {
     const Plan& training = *emission.model().training;
     const PassEmitter train(emission, training);
     const auto forward = static_cast<std::size_t>(training.forward_groups);
     const auto backward = static_cast<std::size_t>(training.backward_groups);
     constants += "\n" + train.slots();
-    passes += "\n" + infer.pass("infer_loss", select(evaluation, 0, evaluation.groups.size(), loss), set_losses(evaluation, infer));
-    passes += "\n" + train.pass("forward_pass", select(training, 0, forward, any), set_outputs(training, train) + set_losses(training, train));
+    passes += "\n" + infer.pass("infer_loss", select(evaluation, 0, evaluation.groups.size(), loss),
+                                set_losses(evaluation, infer));
+    passes += "\n" + train.pass("forward_pass", select(training, 0, forward, any),
+                                set_outputs(training, train) + set_losses(training, train));
     passes += "\n" + train.pass("backward_pass", select(training, forward, backward, any), "");
-    passes += "\n" + train.pass("input_backward_pass", select(training, backward, training.groups.size(), any), set_input_gradients(training, train));
+    passes += "\n" + train.pass("input_backward_pass", select(training, backward, training.groups.size(), any),
+                                set_input_gradients(training, train));
   }
   return constants + "\n}  // namespace\n\n" + passes;
 }

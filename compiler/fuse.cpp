@@ -34,7 +34,8 @@ class Grouping {
         groups_[static_cast<std::size_t>(host)].nodes.push_back(i);
         groups_[static_cast<std::size_t>(host)].outputs[0] = at(i).outputs[0];
       }
-      for (ValueId output : at(i).outputs) made_by_[output] = host == none ? static_cast<int>(groups_.size()) - 1 : host;
+      for (ValueId output : at(i).outputs)
+        made_by_[output] = host == none ? static_cast<int>(groups_.size()) - 1 : host;
     }
     for (Group& group : groups_) finish(group);
     return std::move(groups_);
@@ -56,8 +57,8 @@ class Grouping {
     return latest;
   }
 
-  /// The group that pointwise node `index` can end: the last one that makes an operand, if nobody else wants that value,
-  /// the places of both agree, and the node stays in the same pass.
+  /// The group that pointwise node `index` can end: the last one that makes an operand, if nobody else wants that
+  /// value, the places of both agree, and the node stays in the same pass.
   int host_of(int index) const {
     int last = none;
     for (ValueId input : at(index).inputs) last = std::max(last, maker(input));
@@ -103,7 +104,9 @@ class Grouping {
 
 }  // namespace
 
-std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts) { return Grouping(graph, layouts).run(); }
+std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts) {
+  return Grouping(graph, layouts).run();
+}
 
 std::string print(const Graph& graph, const std::vector<Group>& groups) {
   const auto list = [&](const std::vector<ValueId>& values) {
@@ -118,7 +121,8 @@ std::string print(const Graph& graph, const std::vector<Group>& groups) {
   std::string text;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Node& first = graph.nodes[static_cast<std::size_t>(groups[i].nodes[0])];
-    text += fmt::format("group {} {}: {} <- {}    // {}\n", i, groups[i].name, list(groups[i].outputs), list(groups[i].inputs), first.path);
+    text += fmt::format("group {} {}: {} <- {}    // {}\n", i, groups[i].name, list(groups[i].outputs),
+                        list(groups[i].inputs), first.path);
   }
   return text;
 }

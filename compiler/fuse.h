@@ -11,8 +11,8 @@ namespace netc {
 
 /// One anchor with the pointwise nodes that follow it, or pointwise nodes alone. Only `outputs` reach memory.
 struct Group {
-  std::string name;           // "conv_sigmoid"
-  std::vector<int> nodes;     // indices into Graph::nodes, in order
+  std::string name;              // "conv_sigmoid"
+  std::vector<int> nodes;        // indices into Graph::nodes, in order
   std::vector<ValueId> inputs;   // read from memory, in the order of their first use
   std::vector<ValueId> outputs;  // written to memory: the chain's last value first
 };

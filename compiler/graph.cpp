@@ -44,9 +44,12 @@ namespace {
 
 std::string type_name(DType type) {
   switch (type) {
-    case DType::f32: return "f32";
-    case DType::i32: return "i32";
-    case DType::u8: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::i32:
+      return "i32";
+    case DType::u8:
+      return "u8";
   }
   return "";
 }
@@ -56,7 +59,8 @@ std::string print(const Graph& graph, ValueId id) {
   if (id == no_value) return "-";
   const Value& value = graph[id];
   const bool computed = value.role == Role::activation || value.role == Role::gradient;
-  return fmt::format("{}:{}{}", computed ? fmt::format("%{}", id) : value.name, type_name(value.type), to_string(value.shape));
+  return fmt::format("{}:{}{}", computed ? fmt::format("%{}", id) : value.name, type_name(value.type),
+                     to_string(value.shape));
 }
 
 std::string print_list(const Graph& graph, const std::vector<ValueId>& ids) {
@@ -78,12 +82,16 @@ std::string print(const Graph& graph, const Node& node) {
 }  // namespace
 
 std::string print(const Graph& graph) {
-  std::string text = fmt::format("graph {}({}) -> {}", graph.name, print_list(graph, graph.inputs), print_list(graph, graph.outputs));
-  if (graph.loss != no_value) text += fmt::format(", loss {}, labels {}", print(graph, graph.loss), print_list(graph, graph.labels));
+  std::string text =
+      fmt::format("graph {}({}) -> {}", graph.name, print_list(graph, graph.inputs), print_list(graph, graph.outputs));
+  if (graph.loss != no_value)
+    text += fmt::format(", loss {}, labels {}", print(graph, graph.loss), print_list(graph, graph.labels));
   text += " {\n";
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.forward_nodes > 0 && static_cast<int>(i) == graph.forward_nodes) text += "  // gradients of the parameters\n";
-    if (graph.backward_nodes > 0 && static_cast<int>(i) == graph.backward_nodes) text += "  // gradients of the inputs\n";
+    if (graph.forward_nodes > 0 && static_cast<int>(i) == graph.forward_nodes)
+      text += "  // gradients of the parameters\n";
+    if (graph.backward_nodes > 0 && static_cast<int>(i) == graph.backward_nodes)
+      text += "  // gradients of the inputs\n";
     text += print(graph, graph.nodes[i]);
   }
   for (const auto& [value, gradient] : graph.gradients) {

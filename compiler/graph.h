@@ -91,7 +91,7 @@ std::string to_string(const Attribute& attribute);
 struct Node {
   const Operator* op = nullptr;
   Attributes attributes{};
-  std::vector<ValueId> inputs{};   // data inputs, then parameters, then buffers; no_value for an optional one left out
+  std::vector<ValueId> inputs{};  // data inputs, then parameters, then buffers; no_value for an optional one left out
   std::vector<ValueId> outputs{};
   std::string path{};  // "conv2", "head.linear"; of a gradient: that of the node it belongs to
   Span span{};
@@ -103,13 +103,13 @@ struct Graph {
   std::vector<Value> values{};
   std::vector<Node> nodes{};  // in topological order
   std::vector<ValueId> inputs{};
-  std::vector<ValueId> labels{};   // what the loss compares with
+  std::vector<ValueId> labels{};  // what the loss compares with
   std::vector<ValueId> outputs{};
-  ValueId loss = no_value;       // losses of the examples, [N]; their mean is what training minimises
+  ValueId loss = no_value;  // losses of the examples, [N]; their mean is what training minimises
   /// Of the training graph: (value, its gradient) for every parameter and f32 input that the loss depends on.
   std::vector<std::pair<ValueId, ValueId>> gradients{};
-  int forward_nodes = 0;         // of the training graph: nodes[0, forward_nodes) are the forward pass and the loss
-  int backward_nodes = 0;        // nodes[forward_nodes, backward_nodes) fill the parameters' gradients, the rest the inputs'
+  int forward_nodes = 0;   // of the training graph: nodes[0, forward_nodes) are the forward pass and the loss
+  int backward_nodes = 0;  // nodes[forward_nodes, backward_nodes) fill the parameters' gradients, the rest the inputs'
   Recipe recipe;
   bool has_recipe = false;
 

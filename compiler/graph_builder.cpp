@@ -25,8 +25,11 @@ ValueId GraphBuilder::add(const Operator& op, Attributes attributes, std::vector
 
 ValueId GraphBuilder::save(int node, const std::string& name, DType type, const Shape& shape) {
   Node& forward = graph_.nodes[static_cast<std::size_t>(node)];
-  const ValueId value =
-      graph_.add({.name = forward.path + "." + name, .role = Role::activation, .type = type, .shape = shape, .span = forward.span});
+  const ValueId value = graph_.add({.name = forward.path + "." + name,
+                                    .role = Role::activation,
+                                    .type = type,
+                                    .shape = shape,
+                                    .span = forward.span});
   forward.outputs.push_back(value);
   return value;
 }

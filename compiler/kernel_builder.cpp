@@ -14,18 +14,24 @@ namespace {
 
 Halide::Type halide_type(DType type, const Machine& machine) {
   switch (type) {
-    case DType::f32: return machine.real;
-    case DType::i32: return Halide::Int(32);
-    case DType::u8: return Halide::UInt(8);
+    case DType::f32:
+      return machine.real;
+    case DType::i32:
+      return Halide::Int(32);
+    case DType::u8:
+      return Halide::UInt(8);
   }
   return {};
 }
 
-int first_axis(const Shape& shape) { return shape.has_batch() ? 1 : 0; }
+int first_axis(const Shape& shape) {
+  return shape.has_batch() ? 1 : 0;
+}
 
 }  // namespace
 
-KernelBuilder::KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts, const Machine& machine)
+KernelBuilder::KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts,
+                             const Machine& machine)
     : graph_(graph), group_(group), layouts_(layouts), machine_(machine), prefix_(group.name) {
   for (const char* axis : {"a", "c", "y", "x", "w", "v"}) axes_.emplace_back(axis);
   for (int index : group.nodes) {
@@ -72,7 +78,9 @@ Expr KernelBuilder::valid(const Point& point) const {
   return lanes_ == 1 ? Halide::Internal::const_true() : example(point) < batch_;
 }
 
-void KernelBuilder::define(ValueId value, Func func) { definitions_.emplace(value, func); }
+void KernelBuilder::define(ValueId value, Func func) {
+  definitions_.emplace(value, func);
+}
 
 Expr KernelBuilder::read(ValueId value, const Point& point) {
   if (const auto definition = definitions_.find(value); definition != definitions_.end()) {
@@ -139,7 +147,8 @@ Halide::Pipeline KernelBuilder::build() {
   for (std::size_t begin = 0, end = 0; begin < group_.outputs.size(); begin = end) {
     const auto same = [&](ValueId value) { return shape(value) == shape(group_.outputs[begin]); };
     while (end < group_.outputs.size() && same(group_.outputs[end])) ++end;
-    outs_.push_back(write({group_.outputs.begin() + static_cast<std::ptrdiff_t>(begin), group_.outputs.begin() + static_cast<std::ptrdiff_t>(end)}));
+    outs_.push_back(write({group_.outputs.begin() + static_cast<std::ptrdiff_t>(begin),
+                           group_.outputs.begin() + static_cast<std::ptrdiff_t>(end)}));
   }
   if (anchored && first.op->schedule) {
     first.op->schedule(*this, first);

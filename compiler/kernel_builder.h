@@ -1,4 +1,5 @@
-// What an operator sees while its group becomes a Halide pipeline: points of values, reads, definitions, and the machine.
+// What an operator sees while its group becomes a Halide pipeline: points of values, reads, definitions, and the
+// machine.
 //
 // Halide's arguments are, for every value: the lane, the axes from the last to the second, the block of examples
 // (see layout.h); for values without a batch the axes from the last to the first. Storage order is a matter of strides.
@@ -19,7 +20,7 @@ namespace netc {
 
 /// A place in a value. `axes` are the logical axes behind the batch (c, y, x of an image), or all axes of a parameter.
 struct Point {
-  Halide::Expr lane;   // undefined for values without a batch
+  Halide::Expr lane;  // undefined for values without a batch
   Halide::Expr block;
   std::vector<Halide::Expr> axes;
 
@@ -30,10 +31,10 @@ struct Point {
 
 /// What the target can do.
 struct Machine {
-  std::string name;       // "avx512"
+  std::string name;  // "avx512"
   Halide::Target target;
-  int vector;             // floats in a vector register
-  int accumulators;       // vector registers that a tile of sums may take
+  int vector;                             // floats in a vector register
+  int accumulators;                       // vector registers that a tile of sums may take
   Halide::Type real = Halide::Float(32);  // what f32 values are computed and stored in; tests ask for doubles
 };
 
@@ -64,8 +65,8 @@ class KernelBuilder {
   Expr seed() const { return seed_; }
   Expr step() const { return step_; }
 
-  /// The variables: of a batch `lane`, `block`, and an axis each; `axis(i)` counts as the shape does, so that of an image
-  /// axis(1) is the channel.
+  /// The variables: of a batch `lane`, `block`, and an axis each; `axis(i)` counts as the shape does, so that of an
+  /// image axis(1) is the channel.
   Var lane() const { return lane_; }
   Var block() const { return block_; }
   Var axis(int i) const { return axes_[static_cast<std::size_t>(i)]; }
@@ -98,8 +99,8 @@ class KernelBuilder {
   /// An unused name, unique to this kernel: names of Halide's may not depend on what was compiled before.
   std::string name(const std::string& stem);
 
-  /// Runs the algorithms, then the schedules, and returns the pipeline and its arguments: batch, seed, step, the group's
-  /// inputs, in order.
+  /// Runs the algorithms, then the schedules, and returns the pipeline and its arguments: batch, seed, step, the
+  /// group's inputs, in order.
   Halide::Pipeline build();
   std::vector<Halide::Argument> pipeline_arguments() const;
 

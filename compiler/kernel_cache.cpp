@@ -23,7 +23,8 @@ std::string content_hash(std::string_view text) {
 
 fs::path KernelCache::default_folder() {
   if (const char* folder = std::getenv("NETC_CACHE")) return folder;
-  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder != nullptr && *folder != '\0') return fs::path(folder) / "netc";
+  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder != nullptr && *folder != '\0')
+    return fs::path(folder) / "netc";
   if (const char* home = std::getenv("HOME")) return fs::path(home) / ".cache" / "netc";
   return fs::temp_directory_path() / fmt::format("netc-{}", getuid());
 }
@@ -44,7 +45,8 @@ std::string this_compiler() {
 
 }  // namespace
 
-fs::path KernelCache::object(const std::string& description, const std::function<void(const fs::path&)>& produce) const {
+fs::path KernelCache::object(const std::string& description,
+                             const std::function<void(const fs::path&)>& produce) const {
   static std::atomic<int> serial = 0;
   static const std::string compiler = this_compiler();
   const std::string key = content_hash(compiler + "\n" + description);

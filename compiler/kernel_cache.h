@@ -19,9 +19,10 @@ class KernelCache {
   /// $NETC_CACHE, or netc/ in $XDG_CACHE_HOME or ~/.cache.
   static std::filesystem::path default_folder();
 
-  /// The object file for `description`. `produce(path)` makes it where it is not there yet; it appears under its name only
-  /// when it is complete, so that a crash or another process leaves nothing half-written.
-  std::filesystem::path object(const std::string& description, const std::function<void(const std::filesystem::path&)>& produce) const;
+  /// The object file for `description`. `produce(path)` makes it where it is not there yet; it appears under its name
+  /// only when it is complete, so that a crash or another process leaves nothing half-written.
+  std::filesystem::path object(const std::string& description,
+                               const std::function<void(const std::filesystem::path&)>& produce) const;
 
  private:
   std::filesystem::path folder_;

@@ -15,14 +15,18 @@ namespace netc {
 
 namespace {
 
-bool is_view(const Node& node) { return node.op->fusion == Fusion::view; }
+bool is_view(const Node& node) {
+  return node.op->fusion == Fusion::view;
+}
 
 /// flatten, reshape, identity: the same elements in the same order.
-bool renames(const Node& node) { return is_view(node) && node.op != &ops::concat && node.op != &ops::slice; }
+bool renames(const Node& node) {
+  return is_view(node) && node.op != &ops::concat && node.op != &ops::slice;
+}
 
 /// Networks with few channels take 16 images side by side. Choice: 16 lanes when no image has more than 16 channels;
-/// alternative: always vectors of channels, which fill 6 of 16 floats in LeNet; measured there: the training step at batch
-/// 256 takes about a third of the time (2026-11).
+/// alternative: always vectors of channels, which fill 6 of 16 floats in LeNet; measured there: the training step at
+/// batch 256 takes about a third of the time (2026-11).
 int choose_lanes(const Graph& graph) {
   std::int64_t channels = 0;
   for (const Value& value : graph.values) {
@@ -70,7 +74,8 @@ class LayOut {
   }
 
   /// A branch of a concat must be written by a kernel, for this concat alone; a slice cannot be flattened in place.
-  bool needs_copy(const Node& node, ValueId input, const std::map<ValueId, const Node*>& makers, const std::set<ValueId>& claimed) const {
+  bool needs_copy(const Node& node, ValueId input, const std::map<ValueId, const Node*>& makers,
+                  const std::set<ValueId>& claimed) const {
     const auto maker = makers.find(input);
     const bool made = maker != makers.end();
     if (node.op == &ops::concat) return !made || is_view(*maker->second) || claimed.contains(input) || flattened(input);
@@ -78,7 +83,8 @@ class LayOut {
   }
 
   bool flattened(ValueId value) const {
-    return std::any_of(graph_.nodes.begin(), graph_.nodes.end(), [&](const Node& node) { return renames(node) && node.inputs[0] == value; });
+    return std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
+                       [&](const Node& node) { return renames(node) && node.inputs[0] == value; });
   }
 
   ValueId copy_of(const Node& node, ValueId input, std::map<ValueId, const Node*>& makers) {
@@ -146,7 +152,8 @@ class LayOut {
   Layout own_layout(ValueId id) const {
     const Value& value = graph_[id];
     if (value.role == Role::input || value.role == Role::label) return row_major(value.shape);
-    if (!value.shape.has_batch()) return value.order.empty() ? row_major(value.shape) : dense_layout(value.shape, value.order, 1);
+    if (!value.shape.has_batch())
+      return value.order.empty() ? row_major(value.shape) : dense_layout(value.shape, value.order, 1);
     std::vector<int> order(static_cast<std::size_t>(value.shape.rank() - 1));
     std::iota(order.begin(), order.end(), 1);
     const bool rows = lanes_ > 1 || shares_.contains(id);
@@ -221,9 +228,13 @@ class LayOut {
 
 }  // namespace
 
-LaidOutGraph lay_out(const Graph& graph) { return lay_out(graph, choose_lanes(graph)); }
+LaidOutGraph lay_out(const Graph& graph) {
+  return lay_out(graph, choose_lanes(graph));
+}
 
-LaidOutGraph lay_out(const Graph& graph, int lanes) { return LayOut(graph, lanes).run(); }
+LaidOutGraph lay_out(const Graph& graph, int lanes) {
+  return LayOut(graph, lanes).run();
+}
 
 std::string print(const LaidOutGraph& laid_out) {
   std::string text = print(laid_out.graph);

@@ -16,9 +16,9 @@ struct Alias {
 };
 
 struct LaidOutGraph {
-  Graph graph;                   // with copies where memory cannot be shared, and where users want rows
-  std::vector<Layout> layouts;   // of every value
-  std::vector<Alias> aliases;    // of every value
+  Graph graph;                  // with copies where memory cannot be shared, and where users want rows
+  std::vector<Layout> layouts;  // of every value
+  std::vector<Alias> aliases;   // of every value
 };
 
 /// Chooses lanes for the network, an order of axes for every value, and which values share memory: branches are written

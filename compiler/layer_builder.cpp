@@ -28,9 +28,8 @@ ValueId LayerBuilder::add(const Operator& op, const Attributes& attributes, cons
                           const Leaf& leaf, const Span& span) {
   if (std::find(inputs.begin(), inputs.end(), no_value) != inputs.end()) return no_value;
   if (!check_limits(leaf, span)) return no_value;
-  const std::vector<Shape> input_shapes = shapes(inputs);
-  const Inference inference = op.infer(input_shapes, attributes);
-  if (!check(op, inference, input_shapes, span)) return no_value;
+  const Inference inference = op.infer(shapes(inputs), attributes);
+  if (!check(op, inference, inputs, span)) return no_value;
   return append(op, attributes, inputs, inference, leaf, span);
 }
 
@@ -51,15 +50,15 @@ bool LayerBuilder::check_limits(const Leaf& leaf, const Span& span) {
   return false;
 }
 
-bool LayerBuilder::check(const Operator& op, const Inference& inference, const std::vector<Shape>& inputs,
+bool LayerBuilder::check(const Operator& op, const Inference& inference, const std::vector<ValueId>& inputs,
                          const Span& span) {
   if (inference.error) {
-    const ShapeError& error = *inference.error;
-    reporter_.report({error.code, span, error.message, error.label, {}, error.help});
+    report(*inference.error, inputs, span);
     return false;
   }
   for (const ShapeWarning& warning : inference.warnings) {
-    reporter_.report({warning.code, span, warning.message, "input " + to_string(inputs[0]), {}, warning.help});
+    reporter_.report(
+        {warning.code, span, warning.message, "input " + to_string(graph_[inputs[0]].shape), {}, warning.help});
   }
   for (const Shape& shape : inference.outputs) {
     if (!check_size(fmt::format("{}: the output", op.name), shape, span)) return false;
@@ -68,6 +67,18 @@ bool LayerBuilder::check(const Operator& op, const Inference& inference, const s
     if (!check_size(fmt::format("{}: its {}", op.name, spec.name), spec.shape, span)) return false;
   }
   return true;
+}
+
+void LayerBuilder::report(const ShapeError& error, const std::vector<ValueId>& inputs, const Span& span) {
+  Diagnostic diagnostic{error.code, span, error.message, error.label, {}, error.help};
+  for (const Node& node : graph_.nodes) {
+    const auto branch = std::find(inputs.begin(), inputs.end(), node.outputs.front());
+    if (inputs.size() < 2 || branch == inputs.end() || node.op->name != "identity") continue;
+    diagnostic.help =
+        fmt::format("branch {} is `identity`, which keeps the shape of its input: project it to that of the others",
+                    branch - inputs.begin() + 1);
+  }
+  reporter_.report(std::move(diagnostic));
 }
 
 bool LayerBuilder::check_size(const std::string& what, const Shape& shape, const Span& span) {
@@ -120,7 +131,7 @@ ValueId LayerBuilder::own(const OwnedSpec& spec, const Span& span) {
   auto use = uses_.rbegin();
   while (use != uses_.rend() && !use->shared->complete) ++use;
   if (use != uses_.rend()) {
-    id = reuse(*use, spec, span);
+    id = reuse(*use, spec);
   } else {
     id = graph_.add({.name = "",
                      .role = spec.role,
@@ -136,18 +147,23 @@ ValueId LayerBuilder::own(const OwnedSpec& spec, const Span& span) {
   return id;
 }
 
-ValueId LayerBuilder::reuse(SharedUse& use, const OwnedSpec& spec, const Span& span) {
+ValueId LayerBuilder::reuse(SharedUse& use, const OwnedSpec& spec) {
   if (use.next >= use.shared->owned.size()) return no_value;  // the first use ended in an error
   const ValueId id = use.shared->owned[use.next++];
   if (id == no_value || graph_[id].shape == spec.shape) return id;
   reporter_.report({.code = "N210",
-                    .span = span,
+                    .span = use.shared->use,
                     .message = fmt::format("the shared layer `{}` is used at two widths", use.shared->name),
                     .label = fmt::format("{} {} at its first use, {} here", spec.name, to_string(graph_[id].shape),
                                          to_string(spec.shape)),
                     .notes = {},
                     .help = "give all its inputs the same width, or declare a layer for each"});
   return no_value;
+}
+
+void LayerBuilder::begin_shared(SharedParameters& shared, const Span& use) {
+  shared.use = use;
+  uses_.push_back({&shared, 0});
 }
 
 void LayerBuilder::end_shared() {

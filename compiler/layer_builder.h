@@ -14,6 +14,7 @@ namespace netc {
 /// The parameters and buffers of a `shared` layer, in the order in which its first use makes them.
 struct SharedParameters {
   std::string name;
+  Span use;  // the present one
   std::vector<ValueId> owned;
   bool complete = false;  // the first use is over: later ones take what it made
 };
@@ -41,7 +42,7 @@ class LayerBuilder {
   bool check_size(const std::string& what, const Shape& shape, const Span& span);
 
   // Between these two calls, layers use the parameters of one shared layer.
-  void begin_shared(SharedParameters& shared) { uses_.push_back({&shared, 0}); }
+  void begin_shared(SharedParameters& shared, const Span& use);
   void end_shared();
 
   /// A number for an unlabelled block call or repeat at `span`, for Place::instance; `parent` is the one around it.
@@ -64,12 +65,13 @@ class LayerBuilder {
   };
 
   std::vector<Shape> shapes(const std::vector<ValueId>& ids) const;
-  bool check(const Operator& op, const Inference& inference, const std::vector<Shape>& inputs, const Span& span);
+  bool check(const Operator& op, const Inference& inference, const std::vector<ValueId>& inputs, const Span& span);
+  void report(const ShapeError& error, const std::vector<ValueId>& inputs, const Span& span);
   bool check_limits(const Leaf& leaf, const Span& span);
   ValueId append(const Operator& op, const Attributes& attributes, const std::vector<ValueId>& inputs,
                  const Inference& inference, const Leaf& leaf, const Span& span);
   ValueId own(const OwnedSpec& spec, const Span& span);
-  ValueId reuse(SharedUse& use, const OwnedSpec& spec, const Span& span);
+  ValueId reuse(SharedUse& use, const OwnedSpec& spec);
   void warn_numbered(const std::vector<Path>& paths, int node);
   int outermost_apart(int instance, int other) const;
 

@@ -82,7 +82,7 @@ void Elaborator::shared(const ast::Node& node, const Place& place, Scope& scope)
   shared_.push_back({.element = &node.children.front(),
                      .scope = &scope,
                      .place = here,
-                     .parameters = {.name = node.text, .owned = {}}});
+                     .parameters = {.name = node.text, .use = {}, .owned = {}}});
   declare(node.text, {LayerReference{.name = node.text, .shared = &shared_.back(), .arguments = {}}}, node.span, scope);
 }
 

@@ -29,7 +29,8 @@ Layout row_major(const Shape& shape) {
 }
 
 std::string to_string(const Layout& layout) {
-  return fmt::format("lanes {}, block {}, strides ({})", layout.lanes, layout.block_stride, fmt::join(layout.strides, ", "));
+  return fmt::format("lanes {}, block {}, strides ({})", layout.lanes, layout.block_stride,
+                     fmt::join(layout.strides, ", "));
 }
 
 }  // namespace netc

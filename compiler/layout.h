@@ -1,8 +1,8 @@
 // Where the elements of a value lie relative to its first one.
 //
-// Every value of a batch has a lane and a block: example n is lane n % lanes of block n / lanes. With one lane a block is
-// an example and the axes decide: images lie N, H, W, C, so that kernels vectorise over channels. Networks with a handful
-// of channels take 16 lanes: kernels vectorise over images, and the channels' number does not matter.
+// Every value of a batch has a lane and a block: example n is lane n % lanes of block n / lanes. With one lane a block
+// is an example and the axes decide: images lie N, H, W, C, so that kernels vectorise over channels. Networks with a
+// handful of channels take 16 lanes: kernels vectorise over images, and the channels' number does not matter.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct Layout {
   int lanes = 1;
   /// Elements from one block to the next; 0 for values without a batch.
   std::int64_t block_stride = 0;
-  /// A stride for each axis behind the batch (for every axis of a value without one), in the shape's order, in elements.
-  /// Lanes lie next to each other.
+  /// A stride for each axis behind the batch (for every axis of a value without one), in the shape's order, in
+  /// elements. Lanes lie next to each other.
   std::vector<std::int64_t> strides;
 
   bool operator==(const Layout&) const = default;

@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 namespace {
 
 Machine machine(const std::string& name, int vector, int accumulators, const std::string& features) {
-  return {name, Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"), vector, accumulators};
+  return {name, Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"), vector,
+          accumulators};
 }
 
 /// Registers: 16 of them up to AVX2, 32 with AVX-512; a few are left for operands.
@@ -42,8 +43,8 @@ std::string describe(const Plan& plan, const Group& group) {
     if (value == no_value) return std::string("-");
     const auto [entry, inserted] = numbers.emplace(value, static_cast<int>(numbers.size()));
     if (inserted) {
-      text += fmt::format("value {}: type {} {} {}\n", entry->second, static_cast<int>(plan.graph[value].type), to_string(plan.graph[value].shape),
-                          to_string(plan.layout(value)));
+      text += fmt::format("value {}: type {} {} {}\n", entry->second, static_cast<int>(plan.graph[value].type),
+                          to_string(plan.graph[value].shape), to_string(plan.layout(value)));
     }
     return std::to_string(entry->second);
   };
@@ -69,10 +70,11 @@ std::string describe(const Plan& plan, const Group& group) {
 void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) try {
   KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target);
   Halide::Pipeline pipeline = builder.build();
-  pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, builder.pipeline_arguments(), entry.symbol + "_" + target.name,
-                      target.target);
+  pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, builder.pipeline_arguments(),
+                      entry.symbol + "_" + target.name, target.target);
 } catch (const Halide::Error& error) {
-  throw std::runtime_error(fmt::format("Halide refuses a kernel for {}: {}\n{}", target.name, error.what(), entry.description));
+  throw std::runtime_error(
+      fmt::format("Halide refuses a kernel for {}: {}\n{}", target.name, error.what(), entry.description));
 }
 
 }  // namespace
@@ -114,7 +116,8 @@ std::string loop_nest(const Plan& plan, const Group& group) {
   return captured.str();
 }
 
-std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache, const std::function<void(int)>& progress) {
+std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
+                                      const std::function<void(int)>& progress) {
   const std::size_t sets = machines().size();
   std::vector<fs::path> objects(table.entries.size() * sets);
   std::atomic<std::size_t> next = 0;

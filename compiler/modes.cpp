@@ -36,9 +36,13 @@ Graph rewrite(const Graph& graph, Rewrite Operator::*rewrite) {
 
 }  // namespace
 
-Graph for_training(const Graph& graph) { return rewrite(graph, &Operator::in_training); }
+Graph for_training(const Graph& graph) {
+  return rewrite(graph, &Operator::in_training);
+}
 
-Graph for_evaluation(const Graph& graph) { return rewrite(graph, &Operator::in_evaluation); }
+Graph for_evaluation(const Graph& graph) {
+  return rewrite(graph, &Operator::in_evaluation);
+}
 
 void prune(Graph& graph, const std::vector<ValueId>& wanted) {
   std::set<ValueId> needed(wanted.begin(), wanted.end());

@@ -35,7 +35,7 @@ struct AttributeSpec {
   AttributeType type;
   std::optional<Attribute> fallback{};  // none: the attribute must be given
   std::string fallback_to{};            // or: the attribute whose value it takes (a pool's stride is its kernel)
-  double least = 0;                   // smallest value allowed, of each half of a pair
+  double least = 0;                     // smallest value allowed, of each half of a pair
   double most = 2147483647;
   std::string doc{};
 };
@@ -43,7 +43,7 @@ struct AttributeSpec {
 /// A parameter or buffer that a node owns.
 struct OwnedSpec {
   std::string name{};  // "weight", "running_mean"
-  Role role;         // parameter or buffer
+  Role role;           // parameter or buffer
   Shape shape{};
   std::vector<int> order{};  // see Value::order; empty: row-major
   Initializer initializer{};
@@ -94,24 +94,27 @@ struct Operator {
   DType label_type = DType::f32;
   std::function<Shape(const Shape& output)> label_shape{};
 
-  /// Output shapes and owned parameters from the data inputs' shapes, or why not. All operators of the language have one.
+  /// Output shapes and owned parameters from the data inputs' shapes, or why not. All operators of the language have
+  /// one.
   std::function<Inference(const std::vector<Shape>& inputs, const Attributes& attributes)> infer{};
 
   /// Multiply-adds of one example; missing: none.
   std::function<std::int64_t(const Graph& graph, const Node& node)> macs{};
 
   /// What the node becomes in training and in evaluation where that differs: emits nodes, returns what stands for its
-  /// outputs. Batchnorm becomes statistics and normalisation, or a formula over its running statistics; dropout the identity.
+  /// outputs. Batchnorm becomes statistics and normalisation, or a formula over its running statistics; dropout the
+  /// identity.
   std::function<std::vector<ValueId>(GraphBuilder& builder, const Node& node)> in_training{};
   std::function<std::vector<ValueId>(GraphBuilder& builder, const Node& node)> in_evaluation{};
 
   /// Emits nodes for the gradients of `node`'s inputs, given those of its outputs (no_value where the loss does not
-  /// depend on one; a loss gets none: its gradient is 1 / batch). Returns one value an input, no_value for one that needs
-  /// none. May give the forward node further outputs (GraphBuilder::save). Missing: not differentiable.
-  std::function<std::vector<ValueId>(GraphBuilder& builder, int node, const std::vector<ValueId>& output_gradients)> gradient{};
+  /// depend on one; a loss gets none: its gradient is 1 / batch). Returns one value an input, no_value for one that
+  /// needs none. May give the forward node further outputs (GraphBuilder::save). Missing: not differentiable.
+  std::function<std::vector<ValueId>(GraphBuilder& builder, int node, const std::vector<ValueId>& output_gradients)>
+      gradient{};
 
-  /// view: the operator reads and writes no memory; where its output (concat: its inputs) lies is decided in layout.cpp.
-  /// pointwise: the value at `point`.
+  /// view: the operator reads and writes no memory; where its output (concat: its inputs) lies is decided in
+  /// layout.cpp. pointwise: the value at `point`.
   std::function<Halide::Expr(KernelBuilder& kernel, const Node& node, const Point& point)> value_at{};
   /// anchor: defines the node's outputs (its algorithm), and says how to compute them (its schedule).
   std::function<void(KernelBuilder& kernel, const Node& node)> algorithm{};

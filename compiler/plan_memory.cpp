@@ -14,9 +14,13 @@ namespace {
 
 constexpr std::int64_t cache_line = 64;
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
-std::int64_t size_of(DType type) { return type == DType::u8 ? 1 : 4; }
+std::int64_t size_of(DType type) {
+  return type == DType::u8 ? 1 : 4;
+}
 
 /// A root value's memory from the first group that writes it to the last that reads it.
 struct Lifetime {
@@ -31,7 +35,8 @@ struct Lifetime {
 
 /// First fit, the largest first: for activations of networks within a few percent of the best.
 std::int64_t allocate(std::vector<Lifetime>& lifetimes) {
-  std::stable_sort(lifetimes.begin(), lifetimes.end(), [](const Lifetime& a, const Lifetime& b) { return a.bytes > b.bytes; });
+  std::stable_sort(lifetimes.begin(), lifetimes.end(),
+                   [](const Lifetime& a, const Lifetime& b) { return a.bytes > b.bytes; });
   std::int64_t total = 0;
   std::vector<const Lifetime*> placed;
   for (Lifetime& lifetime : lifetimes) {
@@ -43,7 +48,8 @@ std::int64_t allocate(std::vector<Lifetime>& lifetimes) {
     }
     lifetime.offset = offset;
     total = std::max(total, offset + lifetime.bytes);
-    const auto behind = std::upper_bound(placed.begin(), placed.end(), offset, [](std::int64_t o, const Lifetime* l) { return o < l->offset; });
+    const auto behind = std::upper_bound(placed.begin(), placed.end(), offset,
+                                         [](std::int64_t o, const Lifetime* l) { return o < l->offset; });
     placed.insert(behind, &lifetime);
   }
   return total;
@@ -83,10 +89,14 @@ class Planning {
   /// Everything that has memory of its own for as long as the model lives.
   void place_arenas() {
     const Graph& graph = plan_.graph;
-    for (std::size_t i = 0; i < graph.inputs.size(); ++i) settle(graph.inputs[i], {Space::input, static_cast<std::int64_t>(i), 0});
-    for (std::size_t i = 0; i < graph.labels.size(); ++i) settle(graph.labels[i], {Space::label, static_cast<std::int64_t>(i), 0});
-    for (const auto& [value, offset] : arena_layout(graph, Role::parameter).offsets) settle(value, {Space::parameter, offset, 0});
-    for (const auto& [value, offset] : arena_layout(graph, Role::buffer).offsets) settle(value, {Space::buffer, offset, 0});
+    for (std::size_t i = 0; i < graph.inputs.size(); ++i)
+      settle(graph.inputs[i], {Space::input, static_cast<std::int64_t>(i), 0});
+    for (std::size_t i = 0; i < graph.labels.size(); ++i)
+      settle(graph.labels[i], {Space::label, static_cast<std::int64_t>(i), 0});
+    for (const auto& [value, offset] : arena_layout(graph, Role::parameter).offsets)
+      settle(value, {Space::parameter, offset, 0});
+    for (const auto& [value, offset] : arena_layout(graph, Role::buffer).offsets)
+      settle(value, {Space::buffer, offset, 0});
     for (const auto& [value, gradient] : graph.gradients) {
       if (graph[value].is_parameter()) settle(gradient, {Space::gradient, plan_.places[at(value)].offset, 0});
     }
@@ -127,7 +137,8 @@ class Planning {
       const Value& of = plan_.graph[value];
       const int lanes = plan_.layout(value).lanes;
       plan_.memory.multiple = std::max<std::int64_t>(plan_.memory.multiple, lanes);
-      lifetime.bytes = round_up(of.shape.elements() * size_of(of.type), cache_line / (of.shape.has_batch() ? lanes : 1));
+      lifetime.bytes =
+          round_up(of.shape.elements() * size_of(of.type), cache_line / (of.shape.has_batch() ? lanes : 1));
       (of.shape.has_batch() ? by_example : once).push_back(lifetime);
     }
     plan_.memory.per_example = allocate(by_example);
@@ -163,19 +174,22 @@ ArenaLayout arena_layout(const Graph& graph, Role role) {
   return arena;
 }
 
-Plan plan_memory(LaidOutGraph laid_out, std::vector<Group> groups) { return Planning(std::move(laid_out), std::move(groups)).run(); }
+Plan plan_memory(LaidOutGraph laid_out, std::vector<Group> groups) {
+  return Planning(std::move(laid_out), std::move(groups)).run();
+}
 
 std::string print(const Plan& plan) {
   static constexpr const char* spaces[] = {"input", "label", "parameter", "gradient", "buffer", "arena", "fixed"};
-  std::string text = fmt::format("plan {}: {} bytes an example (in multiples of {}), {} bytes fixed\n", plan.graph.name, plan.memory.per_example,
-                                 plan.memory.multiple, plan.memory.fixed);
+  std::string text = fmt::format("plan {}: {} bytes an example (in multiples of {}), {} bytes fixed\n", plan.graph.name,
+                                 plan.memory.per_example, plan.memory.multiple, plan.memory.fixed);
   for (std::size_t i = 0; i < plan.groups.size(); ++i) {
     text += fmt::format("  {} {}\n", i, plan.groups[i].name);
     const auto line = [&](const char* what, ValueId value) {
       const Place& place = plan.place(value);
-      text += fmt::format("    {} {:<28} {} + {}{}, {}\n", what, plan.graph[value].name + to_string(plan.graph[value].shape),
-                          spaces[static_cast<int>(place.space)], place.offset, place.shift != 0 ? fmt::format(" + {} elements", place.shift) : "",
-                          to_string(plan.layout(value)));
+      text += fmt::format(
+          "    {} {:<28} {} + {}{}, {}\n", what, plan.graph[value].name + to_string(plan.graph[value].shape),
+          spaces[static_cast<int>(place.space)], place.offset,
+          place.shift != 0 ? fmt::format(" + {} elements", place.shift) : "", to_string(plan.layout(value)));
     };
     for (ValueId value : plan.groups[i].inputs) line("reads ", value);
     for (ValueId value : plan.groups[i].outputs) line("writes", value);

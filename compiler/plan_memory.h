@@ -13,13 +13,13 @@
 namespace netc {
 
 enum class Space : std::uint8_t {
-  input,      // the user's memory
+  input,  // the user's memory
   label,
   parameter,  // three arenas of the model: offsets in floats
   gradient,
   buffer,
-  arena,      // activations: offsets in bytes for each example
-  fixed,      // the arena's end: offsets in bytes
+  arena,  // activations: offsets in bytes for each example
+  fixed,  // the arena's end: offsets in bytes
 };
 
 struct Place {
@@ -43,11 +43,12 @@ struct Plan {
   const Place& place(ValueId value) const { return places[static_cast<std::size_t>(value)]; }
 };
 
-/// Values that are never alive at once share memory. Outputs, losses and gradients of inputs live to the end of the pass,
-/// which is when users read them; everything else dies with its last reader.
+/// Values that are never alive at once share memory. Outputs, losses and gradients of inputs live to the end of the
+/// pass, which is when users read them; everything else dies with its last reader.
 Plan plan_memory(LaidOutGraph laid_out, std::vector<Group> groups);
 
-/// Parameters (or buffers) in the order of their values, each at a multiple of 64 bytes: offsets and the arena's length.
+/// Parameters (or buffers) in the order of their values, each at a multiple of 64 bytes: offsets and the arena's
+/// length.
 struct ArenaLayout {
   std::vector<std::pair<ValueId, std::int64_t>> offsets;  // in floats
   std::int64_t floats = 0;

@@ -10,7 +10,9 @@ using Halide::TailStrategy;
 using Halide::Var;
 using Halide::VarOrRVar;
 
-std::vector<VarOrRVar> as_loops(const std::vector<Var>& variables) { return {variables.begin(), variables.end()}; }
+std::vector<VarOrRVar> as_loops(const std::vector<Var>& variables) {
+  return {variables.begin(), variables.end()};
+}
 
 int divisor(std::int64_t extent, std::int64_t most) {
   std::int64_t divisor = std::max<std::int64_t>(1, std::min(most, extent));
@@ -72,8 +74,29 @@ void schedule_examples(KernelBuilder& kernel, Func out) {
   if (kernel.lanes() > 1) out.vectorize(kernel.lane(), kernel.machine().vector);
 }
 
-Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::vector<RVar>& order, const std::vector<Var>& loops,
-                   int parallel) {
+namespace {
+
+/// Computes the sums of a tile in registers: vectors along its first side, which lies innermost in memory too,
+/// everything else unrolled inside the loops of the reduction.
+void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVar>& order) {
+  std::vector<Var> storage = sum.args();
+  std::stable_partition(storage.begin(), storage.end(),
+                        [&](const Var& variable) { return variable.same_as(tile[0].variable); });
+  std::vector<VarOrRVar> loops;
+  for (const TileSide& side : tile) loops.emplace_back(side.variable);
+  loops.insert(loops.end(), order.begin(), order.end());
+  sum.reorder_storage(storage).vectorize(tile[0].variable, vector);
+  sum.update().reorder(loops).vectorize(tile[0].variable, vector);
+  for (const TileSide& side : tile) {
+    sum.unroll(side.variable);
+    sum.update().unroll(side.variable);
+  }
+}
+
+}  // namespace
+
+Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::vector<RVar>& order,
+                   const std::vector<Var>& loops, int parallel) {
   std::vector<VarOrRVar> inside;
   std::vector<Var> outer = loops;
   out.compute_root();
@@ -81,7 +104,8 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
     const Var around(tile[i].variable.name() + "o");
     const Var within(tile[i].variable.name() + "i");
     out.split(tile[i].variable, around, within, tile[i].extent, TailStrategy::ShiftInwards);
-    std::replace_if(outer.begin(), outer.end(), [&](const Var& loop) { return loop.same_as(tile[i].variable); }, around);
+    std::replace_if(
+        outer.begin(), outer.end(), [&](const Var& loop) { return loop.same_as(tile[i].variable); }, around);
     inside.emplace_back(within);
   }
   std::vector<VarOrRVar> nest = inside;
@@ -91,14 +115,8 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
   for (const VarOrRVar& within : inside) out.unroll(within);
   for (int i = 0; i < parallel; ++i) out.parallel(outer[outer.size() - 1 - static_cast<std::size_t>(i)]);
 
-  std::vector<VarOrRVar> sums;
-  for (const TileSide& side : tile) sums.emplace_back(side.variable);
-  sum.compute_at(out, outer[0]).vectorize(tile[0].variable, vector);
-  for (const TileSide& side : tile) sum.unroll(side.variable);
-  std::vector<VarOrRVar> inner = sums;
-  for (const RVar& r : order) inner.emplace_back(r);
-  sum.update().reorder(inner).vectorize(tile[0].variable, vector);
-  for (const TileSide& side : tile) sum.update().unroll(side.variable);
+  sum.compute_at(out, outer[0]);
+  schedule_sums(sum, tile, vector, order);
   return outer[0];
 }
 
@@ -107,7 +125,8 @@ void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, c
   std::vector<VarOrRVar> inside;
   std::vector<VarOrRVar> around;
   for (const Var& variable : total.args()) {
-    const auto side = std::find_if(tile.begin(), tile.end(), [&](const TileSide& s) { return s.variable.same_as(variable); });
+    const auto side =
+        std::find_if(tile.begin(), tile.end(), [&](const TileSide& s) { return s.variable.same_as(variable); });
     if (side == tile.end()) {
       if (!variable.same_as(task)) around.emplace_back(variable);
       continue;
@@ -124,15 +143,8 @@ void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, c
   update.reorder(nest).vectorize(inside[0], vector).parallel(task);
   for (const VarOrRVar& within : inside) update.unroll(within);
 
-  sum.compute_at(total, around[0].var).vectorize(tile[0].variable, vector);
-  std::vector<VarOrRVar> sums;
-  for (const TileSide& side : tile) {
-    sum.unroll(side.variable);
-    sums.emplace_back(side.variable);
-  }
-  for (const RVar& r : sum.rvars(0)) sums.emplace_back(r);
-  sum.update().reorder(sums).vectorize(tile[0].variable, vector);
-  for (const TileSide& side : tile) sum.update().unroll(side.variable);
+  sum.compute_at(total, around[0].var);
+  schedule_sums(sum, tile, vector, sum.rvars(0));
 }
 
 }  // namespace netc

@@ -25,17 +25,17 @@ struct TileSide {
 /// A tile of sums that stays in registers: the first side is vectorised, all of them are unrolled.
 using Tile = std::vector<TileSide>;
 
-/// Computes `out` tile by tile; `sum`, a reduction over `order` (innermost first) that `out` finishes, is computed for a
-/// tile in registers. The loops around the tiles run in the order of `loops` (innermost first; a tiled variable stands for
-/// its tiles), the last `parallel` of them in parallel.
-/// Returns the variable of the innermost loop around the tile.
-Halide::Var schedule_tiles(Halide::Func sum, Halide::Func out, const Tile& tile, int vector, const std::vector<Halide::RVar>& order,
-                           const std::vector<Halide::Var>& loops, int parallel);
+/// Computes `out` tile by tile; `sum`, a reduction over `order` (innermost first) that `out` finishes, is computed for
+/// a tile in registers. The loops around the tiles run in the order of `loops` (innermost first; a tiled variable
+/// stands for its tiles), the last `parallel` of them in parallel. Returns the variable of the innermost loop around
+/// the tile.
+Halide::Var schedule_tiles(Halide::Func sum, Halide::Func out, const Tile& tile, int vector,
+                           const std::vector<Halide::RVar>& order, const std::vector<Halide::Var>& loops, int parallel);
 
-/// The same for an update of `total` that adds `sum` up over `slice`: its tiles run inside the reduction, the `task`s in
-/// parallel. The tile's sides must divide the extents where they can (see `divisor`): an element is added once.
-void schedule_tiled_update(Halide::Func sum, Halide::Func total, const Tile& tile, int vector, const Halide::RVar& slice,
-                           const Halide::Var& task);
+/// The same for an update of `total` that adds `sum` up over `slice`: its tiles run inside the reduction, the `task`s
+/// in parallel. The tile's sides must divide the extents where they can (see `divisor`): an element is added once.
+void schedule_tiled_update(Halide::Func sum, Halide::Func total, const Tile& tile, int vector,
+                           const Halide::RVar& slice, const Halide::Var& task);
 
 std::vector<Halide::VarOrRVar> as_loops(const std::vector<Halide::Var>& variables);
 

@@ -26,7 +26,8 @@ std::vector<Row> rows(const Graph& graph) {
   std::set<ValueId> counted;
   for (const Node& node : graph.nodes) {
     if (node.op->is_loss) continue;
-    Row row{node.path, std::string(node.op->name), graph[node.outputs[0]].shape, 0, node.op->macs ? node.op->macs(graph, node) : 0};
+    Row row{node.path, std::string(node.op->name), graph[node.outputs[0]].shape, 0,
+            node.op->macs ? node.op->macs(graph, node) : 0};
     for (ValueId input : node.inputs) {
       if (graph[input].is_parameter() && counted.insert(input).second) row.parameters += graph[input].shape.elements();
     }
@@ -47,11 +48,14 @@ std::string grouped(std::int64_t number) {
   return text;
 }
 
-std::string mebibytes(std::int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
+std::string mebibytes(std::int64_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
 
 std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {
   std::string text;
-  for (ValueId value : values) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
+  for (ValueId value : values)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
   return text;
 }
 
@@ -82,11 +86,14 @@ std::string summary_text(const CompiledModel& model, std::int64_t batch) {
   std::string text = fmt::format(fmt::runtime(line), "path", wide, "operator", "output", "parameters", "multiply-adds");
   text += std::string(text.size() - 1, '-') + "\n";
   for (const Row& row : layers) {
-    text += fmt::format(fmt::runtime(line), row.path, wide, row.op, to_string(row.shape), grouped(row.parameters), grouped(row.macs));
+    text += fmt::format(fmt::runtime(line), row.path, wide, row.op, to_string(row.shape), grouped(row.parameters),
+                        grouped(row.macs));
   }
   const MemoryBill bill = memory_bill(model, batch);
-  text += fmt::format("\n{}: {} -> {}\n", model.graph.name, tensors(model.graph, model.graph.inputs), tensors(model.graph, model.graph.outputs));
-  text += fmt::format("parameters {}, multiply-adds an example {}\n", grouped(total(layers, &Row::parameters)), grouped(total(layers, &Row::macs)));
+  text += fmt::format("\n{}: {} -> {}\n", model.graph.name, tensors(model.graph, model.graph.inputs),
+                      tensors(model.graph, model.graph.outputs));
+  text += fmt::format("parameters {}, multiply-adds an example {}\n", grouped(total(layers, &Row::parameters)),
+                      grouped(total(layers, &Row::macs)));
   text += fmt::format("memory for a batch of {}: forward {}", batch, mebibytes(bill.forward));
   return text + (model.training ? fmt::format(", training {}\n", mebibytes(bill.training)) : "\n");
 }
@@ -103,8 +110,11 @@ std::string summary_json(const CompiledModel& model, std::int64_t batch) {
                               {"memory", {{"forward", bill.forward}, {"training", bill.training}}},
                               {"layers", nlohmann::ordered_json::array()}};
   for (const Row& row : layers) {
-    json["layers"].push_back(
-        {{"path", row.path}, {"op", row.op}, {"shape", to_string(row.shape)}, {"parameters", row.parameters}, {"macs", row.macs}});
+    json["layers"].push_back({{"path", row.path},
+                              {"op", row.op},
+                              {"shape", to_string(row.shape)},
+                              {"parameters", row.parameters},
+                              {"macs", row.macs}});
   }
   return json.dump(2) + "\n";
 }

@@ -7,7 +7,8 @@
 
 namespace netc {
 
-/// Bytes that a run holds for a batch: activations, parameters, buffers; training adds gradients and the optimizer's state.
+/// Bytes that a run holds for a batch: activations, parameters, buffers; training adds gradients and the optimizer's
+/// state.
 struct MemoryBill {
   std::int64_t forward = 0;
   std::int64_t training = 0;  // 0 for models without a loss

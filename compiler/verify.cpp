@@ -16,7 +16,9 @@ void require(bool condition, const char* stage, const std::string& what) {
   if (!condition) throw std::logic_error(fmt::format("after {}: {}", stage, what));
 }
 
-bool exists_before(const Value& value) { return value.role != Role::activation && value.role != Role::gradient; }
+bool exists_before(const Value& value) {
+  return value.role != Role::activation && value.role != Role::gradient;
+}
 
 /// The operator's shape rule gives the shapes that the node has.
 void verify_shapes(const Graph& graph, const Node& node, const char* stage) {
@@ -27,10 +29,13 @@ void verify_shapes(const Graph& graph, const Node& node, const char* stage) {
   const Inference inference = node.op->infer(shapes, node.attributes);
   require(!inference.error, stage, fmt::format("{} refuses its own inputs", node.path));
   require(inference.outputs[0] == graph[node.outputs[0]].shape, stage,
-          fmt::format("{} has the shape {}, its operator infers {}", node.path, to_string(graph[node.outputs[0]].shape), to_string(inference.outputs[0])));
+          fmt::format("{} has the shape {}, its operator infers {}", node.path, to_string(graph[node.outputs[0]].shape),
+                      to_string(inference.outputs[0])));
 }
 
-bool overlap(std::int64_t a, std::int64_t a_end, std::int64_t b, std::int64_t b_end) { return a < b_end && b < a_end; }
+bool overlap(std::int64_t a, std::int64_t a_end, std::int64_t b, std::int64_t b_end) {
+  return a < b_end && b < a_end;
+}
 
 /// One root value in an arena, and when it is alive.
 struct Extent {
@@ -50,7 +55,8 @@ std::vector<Extent> extents(const Plan& plan) {
     if (place.space != Space::arena && place.space != Space::fixed) return;
     const Value& of = plan.graph[root];
     const std::int64_t bytes = of.shape.elements() * (of.type == DType::u8 ? 1 : 4);
-    const auto [entry, inserted] = found.emplace(root, Extent{root, place.space, place.offset, place.offset + bytes, group, group});
+    const auto [entry, inserted] =
+        found.emplace(root, Extent{root, place.space, place.offset, place.offset + bytes, group, group});
     entry->second.last = group;
   };
   for (std::size_t i = 0; i < plan.groups.size(); ++i) {
@@ -72,7 +78,8 @@ void verify(const Graph& graph, const char* stage) {
       require(there, stage, fmt::format("{} of {} reads %{} before it is written", node.op->name, node.path, input));
     }
     for (ValueId output : node.outputs) {
-      require(written.insert(output).second, stage, fmt::format("{} of {} writes %{} again", node.op->name, node.path, output));
+      require(written.insert(output).second, stage,
+              fmt::format("{} of {} writes %{} again", node.op->name, node.path, output));
     }
     verify_shapes(graph, node, stage);
   }
@@ -85,7 +92,8 @@ void verify(const Plan& plan, const char* stage) {
       const Extent& a = all[i];
       const Extent& b = all[j];
       if (a.space != b.space || a.first > b.last || b.first > a.last) continue;
-      require(!overlap(a.begin, a.end, b.begin, b.end), stage, fmt::format("%{} and %{} are alive together and overlap", a.value, b.value));
+      require(!overlap(a.begin, a.end, b.begin, b.end), stage,
+              fmt::format("%{} and %{} are alive together and overlap", a.value, b.value));
     }
   }
 }

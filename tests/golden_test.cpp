@@ -1,4 +1,5 @@
-// Every stage of known models, held by tests/golden. When a change is meant, scripts/update-golden writes the files anew.
+// Every stage of known models, held by tests/golden. When a change is meant, scripts/update-golden writes the files
+// anew.
 #include <doctest/doctest.h>
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// Whole networks against PyTorch, through the commands a user would type: tests/parity/NAME.safetensors holds weights, a
-// batch, and what PyTorch makes of them in double precision (see tests/parity/networks.py).
+// Whole networks against PyTorch, through the commands a user would type: tests/parity/NAME.safetensors holds weights,
+// a batch, and what PyTorch makes of them in double precision (see tests/parity/networks.py).
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -117,21 +117,23 @@ class Parity {
   static std::vector<float> npy(const std::string& file) { return read_npy(file).view<float>().to_vector(); }
 
   std::size_t count(const std::string& prefix) const {
-    return static_cast<std::size_t>(
-        std::count_if(oracle_.tensors().begin(), oracle_.tensors().end(), [&](const auto& entry) { return entry.first.starts_with(prefix); }));
+    return static_cast<std::size_t>(std::count_if(oracle_.tensors().begin(), oracle_.tensors().end(),
+                                                  [&](const auto& entry) { return entry.first.starts_with(prefix); }));
   }
 
   void run(const std::vector<std::string>& options) {
-    std::vector<std::string> arguments{"run",     model_.string(), "--weights", "weights.safetensors", "--input",  "image=input.npy",
-                                       "--label", "label.npy",     "--output",  "output.npy"};
+    std::vector<std::string> arguments{"run",      model_.string(),   "--weights", "weights.safetensors",
+                                       "--input",  "image=input.npy", "--label",   "label.npy",
+                                       "--output", "output.npy"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     const test::CommandResult result = test::run_netc(arguments);
     REQUIRE_MESSAGE(result.status == 0, result.err);
     printed_ = result.out;
   }
 
-  /// The parity rule: a relative error of at most 1e-5, or twice that of PyTorch's own single precision. Where the figure
-  /// is 0 but for rounding (the gradient of a bias in front of batchnorm), no digit means anything: it must be as small.
+  /// The parity rule: a relative error of at most 1e-5, or twice that of PyTorch's own single precision. Where the
+  /// figure is 0 but for rounding (the gradient of a bias in front of batchnorm), no digit means anything: it must be
+  /// as small.
   void compare(const std::string& key, const std::vector<float>& values) {
     INFO(key);
     REQUIRE(oracle_.tensors().contains(key));
@@ -153,13 +155,23 @@ void check(const std::string& name, const std::string& model) {
   fs::create_directory_symlink(root / "tests", "tests");
   fs::create_directory_symlink(root / "models", "models");
   Parity parity(name, model);
-  SUBCASE("evaluation: output and loss") { parity.evaluation(); }
-  SUBCASE("a training step: output, loss, every gradient") { parity.training_step(); }
-  SUBCASE("running statistics after a step") { parity.running_statistics(); }
-  SUBCASE("three steps of the optimizer: losses, parameters, buffers") { parity.three_steps(); }
+  SUBCASE("evaluation: output and loss") {
+    parity.evaluation();
+  }
+  SUBCASE("a training step: output, loss, every gradient") {
+    parity.training_step();
+  }
+  SUBCASE("running statistics after a step") {
+    parity.running_statistics();
+  }
+  SUBCASE("three steps of the optimizer: losses, parameters, buffers") {
+    parity.three_steps();
+  }
 }
 
-TEST_CASE("LeNet computes what PyTorch computes") { check("lenet", "models/lenet.net"); }
+TEST_CASE("LeNet computes what PyTorch computes") {
+  check("lenet", "models/lenet.net");
+}
 
 TEST_CASE("a residual network with batchnorm, add and concat computes what PyTorch computes") {
   check("residual", "tests/parity/residual.net");

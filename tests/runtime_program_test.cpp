@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <sstream>
 #include <thread>
 
@@ -40,6 +40,20 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
+/// The text with one 9 for each whole part of a number and one for each digit behind its point.
+std::string form_of(const std::string& text) {
+  std::string form;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (!std::isdigit(static_cast<unsigned char>(text[i]))) {
+      form += text[i];
+      continue;
+    }
+    const bool behind_point = text.find_last_not_of("0123456789", i) == text.find_last_of('.', i);
+    if (behind_point || form.empty() || form.back() != '9') form += '9';
+  }
+  return form;
+}
+
 void check_fails(const Arguments& arguments, int status, const std::vector<std::string>& texts) {
   const ProgramResult result = run_softmax(arguments);
   CAPTURE(result.err);
@@ -66,12 +80,8 @@ TEST_CASE("train prints a line an epoch and the summary, and writes logs and wei
   check_succeeds(result);
   const std::vector<std::string> lines = lines_of(result.out);
   REQUIRE(lines.size() == 4);
-  const std::regex epoch(
-      R"(epoch 2/3: loss \d\.\d{3}, train acc \d\.\d{3}, test acc \d\.\d{3}, \d+\.\d examples/s, .*)");
-  CHECK(std::regex_match(lines[1], epoch));
-  const std::regex summary(
-      R"(softmax: 3 epochs, loss \d\.\d{3}, train acc \d\.\d{3}, test acc \d\.\d{3}, \d+\.\d examples/s)");
-  CHECK(std::regex_match(lines[3], summary));
+  CHECK(form_of(lines[1]).starts_with("epoch 9/9: loss 9.999, train acc 9.999, test acc 9.999, 9.9 examples/s, 9.9 s"));
+  CHECK(form_of(lines[3]) == "softmax: 9 epochs, loss 9.999, train acc 9.999, test acc 9.999, 9.9 examples/s");
   const std::vector<std::string> metrics = lines_of(read_text(folder / "log/deep/metrics.jsonl"));
   REQUIRE(metrics.size() == 3);
   const auto last = nlohmann::json::parse(metrics[2]);

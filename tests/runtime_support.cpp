@@ -139,7 +139,9 @@ Description make_description(int side) {
 class SoftmaxNetwork : public Network {
  public:
   explicit SoftmaxNetwork(const Description& description)
-      : Network(description), pixels_(description.parameters[0].shape[1]) {}
+      : Network(description), pixels_(description.parameters[0].shape[1]) {
+    initialize(description.recipe.seed);
+  }
 
  private:
   void infer() override {

@@ -9,7 +9,9 @@ using Halide::Expr;
 
 namespace {
 
-Inference same_shape(const std::vector<Shape>& inputs, const Attributes&) { return {.outputs = {inputs[0]}}; }
+Inference same_shape(const std::vector<Shape>& inputs, const Attributes&) {
+  return {.outputs = {inputs[0]}};
+}
 
 /// The gradient of `node` is `backward` of the output's gradient and the output.
 std::vector<ValueId> from_output(GraphBuilder& builder, const Operator& backward, int node, ValueId gradient) {
@@ -34,14 +36,18 @@ Expr backward(KernelBuilder& kernel, const Node& node, const Point& point) {
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
-Expr relu_of(KernelBuilder& kernel, const Expr& x) { return max(x, kernel.constant(0)); }
+Expr relu_of(KernelBuilder& kernel, const Expr& x) {
+  return max(x, kernel.constant(0));
+}
 
 Expr relu_gradient(KernelBuilder& kernel, const Expr& gradient, const Expr& output) {
   return select(output > kernel.constant(0), gradient, kernel.constant(0));
 }
 
 /// exp overflows to infinity for large negative x, and 1 / infinity is the limit.
-Expr sigmoid_of(KernelBuilder& kernel, const Expr& x) { return kernel.constant(1) / (kernel.constant(1) + exp(-x)); }
+Expr sigmoid_of(KernelBuilder& kernel, const Expr& x) {
+  return kernel.constant(1) / (kernel.constant(1) + exp(-x));
+}
 
 Expr sigmoid_gradient(KernelBuilder& kernel, const Expr& gradient, const Expr& output) {
   return gradient * output * (kernel.constant(1) - output);
@@ -69,7 +75,8 @@ const Operator relu{
     .doc = "y = max(x, 0). The gradient at 0 is 0, as in PyTorch.",
     .fusion = Fusion::pointwise,
     .infer = same_shape,
-    .gradient = [](GraphBuilder& builder, int node, const auto& gradients) { return from_output(builder, relu_backward, node, gradients[0]); },
+    .gradient = [](GraphBuilder& builder, int node,
+                   const auto& gradients) { return from_output(builder, relu_backward, node, gradients[0]); },
     .value_at = forward<relu_of>,
     .samples = samples,
 };
@@ -88,7 +95,8 @@ const Operator sigmoid{
     .doc = "y = 1 / (1 + exp(-x)).",
     .fusion = Fusion::pointwise,
     .infer = same_shape,
-    .gradient = [](GraphBuilder& builder, int node, const auto& gradients) { return from_output(builder, sigmoid_backward, node, gradients[0]); },
+    .gradient = [](GraphBuilder& builder, int node,
+                   const auto& gradients) { return from_output(builder, sigmoid_backward, node, gradients[0]); },
     .value_at = forward<sigmoid_of>,
     .samples = samples,
 };
@@ -107,7 +115,8 @@ const Operator tanh{
     .doc = "y = tanh(x).",
     .fusion = Fusion::pointwise,
     .infer = same_shape,
-    .gradient = [](GraphBuilder& builder, int node, const auto& gradients) { return from_output(builder, tanh_backward, node, gradients[0]); },
+    .gradient = [](GraphBuilder& builder, int node,
+                   const auto& gradients) { return from_output(builder, tanh_backward, node, gradients[0]); },
     .value_at = forward<tanh_of>,
     .samples = samples,
 };

@@ -13,7 +13,8 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes&) {
   for (std::size_t i = 1; i < inputs.size(); ++i) {
     if (inputs[i] == inputs[0]) continue;
     return {.error = ShapeError{"N201", "add: the branches differ in shape",
-                                fmt::format("{} from the first branch, {} from branch {}", to_string(inputs[0]), to_string(inputs[i]), i + 1),
+                                fmt::format("{} from the first branch, {} from branch {}", to_string(inputs[0]),
+                                            to_string(inputs[i]), i + 1),
                                 "give the branches the same channels and the same strides"}};
   }
   return {.outputs = {inputs[0]}};
@@ -27,14 +28,17 @@ const Operator add{
     .fusion = Fusion::pointwise,
     .inputs = -1,
     .infer = infer,
-    .gradient = [](GraphBuilder& builder, int node, const auto& gradients) {
-      return std::vector<ValueId>(builder.graph().nodes[static_cast<std::size_t>(node)].inputs.size(), gradients[0]);
-    },
-    .value_at = [](KernelBuilder& kernel, const Node& node, const Point& point) {
-      Halide::Expr sum = kernel.read(node.inputs[0], point);
-      for (std::size_t i = 1; i < node.inputs.size(); ++i) sum += kernel.read(node.inputs[i], point);
-      return sum;
-    },
+    .gradient =
+        [](GraphBuilder& builder, int node, const auto& gradients) {
+          return std::vector<ValueId>(builder.graph().nodes[static_cast<std::size_t>(node)].inputs.size(),
+                                      gradients[0]);
+        },
+    .value_at =
+        [](KernelBuilder& kernel, const Node& node, const Point& point) {
+          Halide::Expr sum = kernel.read(node.inputs[0], point);
+          for (std::size_t i = 1; i < node.inputs.size(); ++i) sum += kernel.read(node.inputs[i], point);
+          return sum;
+        },
     .samples = {{"three", {{Shape::batch, 3, 4, 5}, {Shape::batch, 3, 4, 5}, {Shape::batch, 3, 4, 5}}, {}}},
 };
 

@@ -1,4 +1,5 @@
-// concat: branches side by side along an axis; slice: one of them again. Both are views: branches write into the result.
+// concat: branches side by side along an axis; slice: one of them again. Both are views: branches write into the
+// result.
 #include "compiler/graph_builder.h"
 #include "compiler/ops/ops.h"
 
@@ -25,9 +26,11 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   }
   for (std::size_t i = 1; i < inputs.size(); ++i) {
     if (!fit(inputs[0], inputs[i], axis)) {
-      return {.error = ShapeError{"N207", "concat: the branches differ in shape",
-                                  fmt::format("{} from the first branch, {} from branch {}", to_string(inputs[0]), to_string(inputs[i]), i + 1),
-                                  fmt::format("only axis {} may differ: give the branches the same strides and pads", axis)}};
+      return {.error = ShapeError{
+                  "N207", "concat: the branches differ in shape",
+                  fmt::format("{} from the first branch, {} from branch {}", to_string(inputs[0]), to_string(inputs[i]),
+                              i + 1),
+                  fmt::format("only axis {} may differ: give the branches the same strides and pads", axis)}};
     }
     result[axis] += inputs[i][axis];
   }
@@ -41,7 +44,8 @@ std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vecto
   std::int64_t begin = 0;
   for (ValueId input : node.inputs) {
     const Shape shape = builder.value(input).shape;
-    result.push_back(builder.add(slice, {{"axis", node.attributes.integer("axis")}, {"begin", begin}}, {gradients[0]}, shape));
+    result.push_back(
+        builder.add(slice, {{"axis", node.attributes.integer("axis")}, {"begin", begin}}, {gradients[0]}, shape));
     begin += shape[axis];
   }
   return result;
@@ -54,7 +58,8 @@ const Operator concat{
     .doc = "Its branches one after another along `axis`.",
     .fusion = Fusion::view,
     .inputs = -1,
-    .attributes = {{"axis", AttributeType::integer, std::int64_t{1}, "", 1, 3, "the axis along which the branches lie; 1: channels"}},
+    .attributes = {{"axis", AttributeType::integer, std::int64_t{1}, "", 1, 3,
+                    "the axis along which the branches lie; 1: channels"}},
     .infer = infer,
     .gradient = gradient,
     .samples = {{"channels", {{Shape::batch, 3, 4, 5}, {Shape::batch, 2, 4, 5}}, {{"axis", 1}}},

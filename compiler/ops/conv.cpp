@@ -27,7 +27,9 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   const std::int64_t channels = attributes.integer("channels");
   const std::int64_t groups = attributes.integer("groups");
   if (x[1] % groups != 0 || channels % groups != 0) {
-    return {.error = ShapeError{"N206", fmt::format("conv: groups = {} does not divide {} input and {} output channels", groups, x[1], channels),
+    return {.error = ShapeError{"N206",
+                                fmt::format("conv: groups = {} does not divide {} input and {} output channels", groups,
+                                            x[1], channels),
                                 "input " + to_string(x), "choose a number of groups that divides both"}};
   }
   const auto [height, width] = attributes.pair("kernel");
@@ -35,15 +37,19 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   const std::int64_t fan_out = channels * height * width;
   Inference result{.outputs = {{x[0], channels, slid.height, slid.width}}, .warnings = slid.warnings};
   const Initializer weight{.rule = Initializer::Rule::kaiming_uniform, .a = std::sqrt(5.0)};
-  result.owned.push_back({"weight", Role::parameter, {channels, x[1] / groups, height, width}, {2, 3, 1, 0}, weight, fan_in, fan_out});
+  result.owned.push_back(
+      {"weight", Role::parameter, {channels, x[1] / groups, height, width}, {2, 3, 1, 0}, weight, fan_in, fan_out});
   if (attributes.boolean("bias")) {
-    result.owned.push_back({"bias", Role::parameter, {channels}, {}, {.rule = Initializer::Rule::fan_in_uniform}, fan_in, fan_out});
+    result.owned.push_back(
+        {"bias", Role::parameter, {channels}, {}, {.rule = Initializer::Rule::fan_in_uniform}, fan_in, fan_out});
   }
   return result;
 }
 
 /// Multiply-adds of a convolution with these weights and outputs; the gradients have as many.
-std::int64_t macs(const Shape& weight, const Shape& y) { return weight.elements() * y[2] * y[3]; }
+std::int64_t macs(const Shape& weight, const Shape& y) {
+  return weight.elements() * y[2] * y[3];
+}
 
 std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
   const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
@@ -53,20 +59,28 @@ std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vecto
   std::vector<Shape> shapes{builder.value(weight).shape};
   if (node.inputs.size() > 2) shapes.push_back(builder.value(node.inputs[2]).shape);
   std::vector<ValueId> result{dx};
-  for (ValueId id : builder.add(conv_backward_weights, node.attributes, {gradients[0], x}, shapes)) result.push_back(id);
+  for (ValueId id : builder.add(conv_backward_weights, node.attributes, {gradients[0], x}, shapes))
+    result.push_back(id);
   return result;
 }
 
 Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, const Attributes& other) {
-  Attributes attributes{{"channels", out}, {"kernel", std::int64_t{3}}, {"stride", std::int64_t{1}}, {"pad", std::int64_t{0}},
-                        {"dilation", std::int64_t{1}}, {"groups", std::int64_t{1}}, {"bias", true}};
+  Attributes attributes{{"channels", out},
+                        {"kernel", std::int64_t{3}},
+                        {"stride", std::int64_t{1}},
+                        {"pad", std::int64_t{0}},
+                        {"dilation", std::int64_t{1}},
+                        {"groups", std::int64_t{1}},
+                        {"bias", true}};
   for (const auto& [key, value] : other.all()) attributes.set(key, value);
   return {name, {{Shape::batch, in, 9, 8}}, attributes};
 }
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
-int extent(std::int64_t value) { return static_cast<int>(value); }
+int extent(std::int64_t value) {
+  return static_cast<int>(value);
+}
 
 /// `value` with zeros around its images, arguments as `variables`.
 Func zero_padded(KernelBuilder& kernel, ValueId value) {
@@ -100,12 +114,15 @@ void forward(KernelBuilder& kernel, const Node& node) {
   Func sum(kernel.name("sum"));
   const bool bias = node.inputs.size() > 2;
   sum(kernel.variables(shape)) = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
-  sum(kernel.variables(shape)) += kernel.parameter(node.inputs[1], {at.axes[0], r.x, r.z, r.y}) * padded(kernel.arguments(at.with({i, y, x})));
+  sum(kernel.variables(shape)) +=
+      kernel.parameter(node.inputs[1], {at.axes[0], r.x, r.z, r.y}) * padded(kernel.arguments(at.with({i, y, x})));
   kernel.define(node.outputs[0], sum);
 }
 
 /// The output that reads input `at` through tap `k`, in units of 1 / stride: only whole ones exist.
-Expr reading(const Expr& at, const Expr& k, const Window& w) { return at + extent(w.pad) - k * extent(w.dilation); }
+Expr reading(const Expr& at, const Expr& k, const Window& w) {
+  return at + extent(w.pad) - k * extent(w.dilation);
+}
 
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
 void backward_data(KernelBuilder& kernel, const Node& node) {
@@ -127,11 +144,14 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   Func transposed(kernel.name("transposed"));
   const Var in = kernel.axis(1);
   const Var out = kernel.axis(0);
-  transposed(in, out, kernel.axis(3), kernel.axis(2)) = kernel.parameter(node.inputs[1], {out, in, kernel.axis(2), kernel.axis(3)});
+  transposed(in, out, kernel.axis(3), kernel.axis(2)) =
+      kernel.parameter(node.inputs[1], {out, in, kernel.axis(2), kernel.axis(3)});
   kernel.stage("transposed", transposed);
   Func sum(kernel.name("sum"));
   sum(kernel.variables(shape)) = kernel.constant(0);
-  sum(kernel.variables(shape)) += transposed(i, o, r.y, r.z) * padded(kernel.arguments(at.with({o, y / extent(w.y.stride), x / extent(w.x.stride)})));
+  sum(kernel.variables(shape)) +=
+      transposed(i, o, r.y, r.z) *
+      padded(kernel.arguments(at.with({o, y / extent(w.y.stride), x / extent(w.x.stride)})));
   kernel.define(node.outputs[0], sum);
 }
 
@@ -161,7 +181,8 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
 
   Func block(kernel.name("block"));
   block(l, kx, ky, i, o, n) = kernel.constant(0);
-  block(l, kx, ky, i, o, n) += kernel.read(node.inputs[0], Point{l, n, {existing, r.y, r.x}}) * padded(l, x, y, channel, n);
+  block(l, kx, ky, i, o, n) +=
+      kernel.read(node.inputs[0], Point{l, n, {existing, r.y, r.x}}) * padded(l, x, y, channel, n);
   RDom b(0, per_slice, kernel.name("b"));
   b.where(s * per_slice + b < kernel.blocks());
   Func slice(kernel.name("slice"));
@@ -174,7 +195,9 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   kernel.stage("block", block);
   kernel.stage("slice", slice);
   kernel.define(node.outputs[0], weight);
-  if (node.outputs.size() > 1) kernel.define(node.outputs[1], channel_sums(kernel, "bias", gradient, [&](const Point& at) { return kernel.read(node.inputs[0], at); }));
+  if (node.outputs.size() > 1)
+    kernel.define(node.outputs[1], channel_sums(kernel, "bias", gradient,
+                                                [&](const Point& at) { return kernel.read(node.inputs[0], at); }));
 }
 
 // ---- Schedules -----------------------------------------------------------------------------------------------------
@@ -207,7 +230,8 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
     const int rows = machine.accumulators * machine.vector / kernel.lanes();
     const int channels = tile_extent(shape[1], std::min(rows, 6));
     const int columns = tile_extent(shape[3], rows / channels);
-    schedule_tiles(sum, out, {{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}}, machine.vector, r, {x, c, y, kernel.block()}, 1);
+    schedule_tiles(sum, out, {{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}}, machine.vector, r,
+                   {x, c, y, kernel.block()}, 1);
     padded.compute_at(out, kernel.block());
     schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
     return;
@@ -225,10 +249,14 @@ void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   schedule_images(kernel, node, std::max(w.x.stride, w.y.stride));
   if (kernel.lanes() > 1) return;  // weights are read one by one there
   const int vector = vector_extent(kernel.machine(), kernel.shape(node.inputs[1])[1]);
-  kernel.stage("transposed").compute_root().vectorize(kernel.axis(1), vector).parallel(kernel.axis(0), 8, Halide::TailStrategy::GuardWithIf);
+  kernel.stage("transposed")
+      .compute_root()
+      .vectorize(kernel.axis(1), vector)
+      .parallel(kernel.axis(0), 8, Halide::TailStrategy::GuardWithIf);
 }
 
-/// With lanes a tile is columns of the kernel by output channels, otherwise vectors of output channels by input channels.
+/// With lanes a tile is columns of the kernel by output channels, otherwise vectors of output channels by input
+/// channels.
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Machine& machine = kernel.machine();
@@ -244,12 +272,18 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   Tile tile{{kernel.axis(0), vector}, {kernel.axis(1), divisor(shape[1], 8)}};
   if (lanes) {
     const int columns = divisor(shape[3], std::min(rows, 5));
-    tile = {{kernel.lane(), kernel.lanes()}, {kernel.axis(3), columns}, {kernel.axis(0), divisor(shape[0], rows / columns)}};
+    tile = {{kernel.lane(), kernel.lanes()},
+            {kernel.axis(3), columns},
+            {kernel.axis(0), divisor(shape[0], rows / columns)}};
   }
   const int wide = lanes ? machine.vector : vector;
   std::vector<Var> storage = slice.args();
   std::stable_partition(storage.begin(), storage.end(), [&](const Var& v) { return v.same_as(tile[0].variable); });
-  slice.compute_root().reorder_storage(storage).reorder(as_loops(storage)).vectorize(tile[0].variable, wide).parallel(s);
+  slice.compute_root()
+      .reorder_storage(storage)
+      .reorder(as_loops(storage))
+      .vectorize(tile[0].variable, wide)
+      .parallel(s);
   schedule_tiled_update(block, slice, tile, wide, b, s);
   padded.compute_at(slice, b);
   schedule_padded(kernel, kernel.shape(node.inputs[1])[1]);
@@ -264,27 +298,33 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
 
 const Operator conv{
     .name = "conv",
-    .doc = "2-d convolution: y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, "
-           "x * stride + kx * dilation - pad], where pixels outside are 0.",
+    .doc =
+        "2-d convolution: y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + "
+        "ky * dilation - pad, "
+        "x * stride + kx * dilation - pad], where pixels outside are 0.",
     .attributes = {{"channels", AttributeType::integer, {}, "", 1, 2147483647, "output channels"},
                    {"kernel", AttributeType::pair, {}, "", 1, 2147483647, "height and width of the window"},
-                   {"stride", AttributeType::pair, std::int64_t{1}, "", 1, 2147483647, "pixels from one window to the next"},
+                   {"stride", AttributeType::pair, std::int64_t{1}, "", 1, 2147483647,
+                    "pixels from one window to the next"},
                    {"pad", AttributeType::pair, std::int64_t{0}, "", 0, 2147483647, "zeros around the image"},
-                   {"dilation", AttributeType::pair, std::int64_t{1}, "", 1, 2147483647, "pixels from one tap of the window to the next"},
-                   {"groups", AttributeType::integer, std::int64_t{1}, "", 1, 2147483647, "channels are convolved in this many separate groups"},
+                   {"dilation", AttributeType::pair, std::int64_t{1}, "", 1, 2147483647,
+                    "pixels from one tap of the window to the next"},
+                   {"groups", AttributeType::integer, std::int64_t{1}, "", 1, 2147483647,
+                    "channels are convolved in this many separate groups"},
                    {"bias", AttributeType::boolean, true, "", 0, 1, "whether a bias is added to each channel"}},
     .infer = infer,
-    .macs = [](const Graph& graph, const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.outputs[0]].shape); },
+    .macs = [](const Graph& graph,
+               const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.outputs[0]].shape); },
     .gradient = gradient,
     .algorithm = forward,
     .schedule = [](KernelBuilder& kernel, const Node& node) { schedule_images(kernel, node, 1); },
-    .samples = {conv_sample("plain", 3, 8, {}),
-                conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
+    .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),
                 conv_sample("grouped", 4, 8, {{"groups", 2}, {"pad", 1}}),
                 conv_sample("depthwise", 6, 6, {{"groups", 6}, {"stride", IntPair{1, 2}}, {"pad", 1}}),
-                conv_sample("oblong", 3, 10, {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}})},
+                conv_sample("oblong", 3, 10,
+                            {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}})},
 };
 
 const Operator conv_backward_data{
@@ -292,7 +332,8 @@ const Operator conv_backward_data{
     .doc = "The gradient of conv with respect to its input: a gather over the outputs that read each pixel.",
     .in_language = false,
     .inputs = 2,
-    .macs = [](const Graph& graph, const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.inputs[0]].shape); },
+    .macs = [](const Graph& graph,
+               const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.inputs[0]].shape); },
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
 };
@@ -302,7 +343,8 @@ const Operator conv_backward_weights{
     .doc = "The gradients of conv with respect to its weight and, where there is one, its bias.",
     .in_language = false,
     .inputs = 2,
-    .macs = [](const Graph& graph, const Node& node) { return macs(graph[node.outputs[0]].shape, graph[node.inputs[0]].shape); },
+    .macs = [](const Graph& graph,
+               const Node& node) { return macs(graph[node.outputs[0]].shape, graph[node.inputs[0]].shape); },
     .algorithm = backward_weights,
     .schedule = schedule_weights,
 };

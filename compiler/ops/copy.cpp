@@ -9,7 +9,8 @@ const Operator copy{
     .doc = "y = x, in memory of its own.",
     .fusion = Fusion::pointwise,
     .in_language = false,
-    .value_at = [](KernelBuilder& kernel, const Node& node, const Point& point) { return kernel.read(node.inputs[0], point); },
+    .value_at = [](KernelBuilder& kernel, const Node& node,
+                   const Point& point) { return kernel.read(node.inputs[0], point); },
 };
 
 }  // namespace netc::ops

@@ -33,7 +33,9 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   return result;
 }
 
-std::int64_t macs(const Graph& graph, const Node& node) { return graph[node.inputs[1]].shape.elements(); }
+std::int64_t macs(const Graph& graph, const Node& node) {
+  return graph[node.inputs[1]].shape.elements();
+}
 
 std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
   const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
@@ -56,7 +58,8 @@ void forward(KernelBuilder& kernel, const Node& node) {
   Func sum(kernel.name("sum"));
   const bool bias = node.inputs.size() > 2;
   sum(kernel.variables(shape)) = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
-  sum(kernel.variables(shape)) += kernel.parameter(node.inputs[1], {point.axes[0], i}) * kernel.read(node.inputs[0], point.with({i}));
+  sum(kernel.variables(shape)) +=
+      kernel.parameter(node.inputs[1], {point.axes[0], i}) * kernel.read(node.inputs[0], point.with({i}));
   kernel.define(node.outputs[0], sum);
 }
 
@@ -67,7 +70,8 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const RDom o(0, static_cast<int>(kernel.shape(node.inputs[0])[1]), kernel.name("o"));
   Func sum(kernel.name("sum"));
   sum(kernel.variables(shape)) = kernel.constant(0);
-  sum(kernel.variables(shape)) += kernel.parameter(node.inputs[1], {o, point.axes[0]}) * kernel.read(node.inputs[0], point.with({o}));
+  sum(kernel.variables(shape)) +=
+      kernel.parameter(node.inputs[1], {o, point.axes[0]}) * kernel.read(node.inputs[0], point.with({o}));
   kernel.define(node.outputs[0], sum);
 }
 
@@ -108,7 +112,8 @@ void schedule_rows(KernelBuilder& kernel, const Node& node) {
   }
   const int vector = vector_extent(machine, features);
   const int wide = vector * static_cast<int>(std::min<std::int64_t>(4, features / vector));
-  schedule_tiles(sum, kernel.out(), {{kernel.axis(1), wide}}, vector, {r}, {kernel.lane(), kernel.axis(1), kernel.block()}, 1);
+  schedule_tiles(sum, kernel.out(), {{kernel.axis(1), wide}}, vector, {r},
+                 {kernel.lane(), kernel.axis(1), kernel.block()}, 1);
 }
 
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
@@ -119,7 +124,8 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   const int vector = vector_extent(machine, shape[0]);
   const int wide = vector * static_cast<int>(std::min<std::int64_t>(2, shape[0] / vector));
   const int high = tile_extent(shape[1], machine.accumulators / (wide / vector) / 2);
-  schedule_tiles(sum, kernel.out(), {{kernel.axis(0), wide}, {kernel.axis(1), high}}, vector, n, {kernel.axis(0), kernel.axis(1)}, 1);
+  schedule_tiles(sum, kernel.out(), {{kernel.axis(0), wide}, {kernel.axis(1), high}}, vector, n,
+                 {kernel.axis(0), kernel.axis(1)}, 1);
   Func gradient = kernel.stage("gradient");
   if (kernel.lanes() > 1) gradient.compute_root().vectorize(kernel.lane(), machine.vector).parallel(kernel.block());
   if (node.outputs.size() == 1) return;

@@ -10,8 +10,8 @@ extern const Operator relu, relu_backward, sigmoid, sigmoid_backward, tanh, tanh
 // add.cpp
 extern const Operator add;
 // batchnorm.cpp
-extern const Operator batchnorm, batchnorm_statistics, batchnorm_normalize, batchnorm_inference, batchnorm_backward_sums,
-    batchnorm_backward;
+extern const Operator batchnorm, batchnorm_statistics, batchnorm_normalize, batchnorm_inference,
+    batchnorm_backward_sums, batchnorm_backward;
 // concat.cpp
 extern const Operator concat, slice;
 // conv.cpp

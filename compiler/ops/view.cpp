@@ -6,9 +6,13 @@ namespace netc::ops {
 
 namespace {
 
-Inference same_shape(const std::vector<Shape>& inputs, const Attributes&) { return {.outputs = {inputs[0]}}; }
+Inference same_shape(const std::vector<Shape>& inputs, const Attributes&) {
+  return {.outputs = {inputs[0]}};
+}
 
-Inference flat(const std::vector<Shape>& inputs, const Attributes&) { return {.outputs = {{inputs[0][0], inputs[0].elements()}}}; }
+Inference flat(const std::vector<Shape>& inputs, const Attributes&) {
+  return {.outputs = {{inputs[0][0], inputs[0].elements()}}};
+}
 
 /// The gradient is the output's gradient in the input's shape.
 std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {

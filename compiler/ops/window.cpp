@@ -9,12 +9,14 @@ Windows windows(const Attributes& attributes) {
   const IntPair stride = attributes.pair("stride");
   const IntPair pad = attributes.pair("pad");
   const IntPair dilation = attributes.has("dilation") ? attributes.pair("dilation") : IntPair{1, 1};
-  return {{kernel.first, stride.first, pad.first, dilation.first}, {kernel.second, stride.second, pad.second, dilation.second}};
+  return {{kernel.first, stride.first, pad.first, dilation.first},
+          {kernel.second, stride.second, pad.second, dilation.second}};
 }
 
 std::optional<ShapeError> not_an_image(const std::string& op, const Shape& input) {
   if (input.rank() == 4) return {};
-  return ShapeError{"N203", fmt::format("{} wants [N,C,H,W], found {}", op, to_string(input)), "input " + to_string(input), ""};
+  return ShapeError{"N203", fmt::format("{} wants [N,C,H,W], found {}", op, to_string(input)),
+                    "input " + to_string(input), ""};
 }
 
 namespace {
@@ -22,18 +24,24 @@ namespace {
 std::optional<ShapeError> exceeds(const std::string& op, const Shape& input, const Window& window, int axis) {
   const std::int64_t padded = input[axis] + 2 * window.pad;
   if (window.span() <= padded) return {};
-  return ShapeError{"N202",
-                    fmt::format("{}: the window of {} exceeds the padded {} of {}", op, window.span(), axis == 2 ? "height" : "width", padded),
-                    "input " + to_string(input), fmt::format("make the kernel smaller, or pad by at least {}", (window.span() - input[axis] + 1) / 2)};
+  return ShapeError{
+      "N202",
+      fmt::format("{}: the window of {} exceeds the padded {} of {}", op, window.span(), axis == 2 ? "height" : "width",
+                  padded),
+      "input " + to_string(input),
+      fmt::format("make the kernel smaller, or pad by at least {}", (window.span() - input[axis] + 1) / 2)};
 }
 
-void warn_dropped(const std::string& op, const Shape& input, const Window& window, int axis, std::vector<ShapeWarning>& warnings) {
-  const std::int64_t dropped = (input[axis] + 2 * window.pad - window.span()) % window.stride;
-  if (dropped <= window.pad) return;
-  warnings.push_back({"W401",
-                      fmt::format("{}: a stride of {} over {} leaves the last {} {} unread", op, window.stride, input[axis], dropped - window.pad,
-                                  axis == 2 ? "rows" : "columns"),
-                      "input " + to_string(input)});
+void warn_dropped(const std::string& op, const Shape& input, const Window& window, int axis,
+                  std::vector<ShapeWarning>& warnings) {
+  const std::int64_t dropped = (input[axis] + 2 * window.pad - window.span()) % window.stride - window.pad;
+  if (dropped <= 0 || window.span() < window.stride) return;  // such strides leave pixels everywhere, on purpose
+  const std::string lines = fmt::format("{}{}{}", dropped == 1 ? "" : fmt::format("{} ", dropped),
+                                        axis == 2 ? "row" : "column", dropped == 1 ? "" : "s");
+  warnings.push_back(
+      {"W401",
+       fmt::format("{}: a stride of {} over {} leaves the last {} unread", op, window.stride, input[axis], lines),
+       "add padding, or choose another kernel, if they matter"});
 }
 
 }  // namespace

@@ -28,8 +28,8 @@ struct Windows {
 };
 Windows windows(const Attributes& attributes);
 
-/// The output's height and width, or what is wrong: the input is no image (N203), a window exceeds it (N202). Warns where
-/// a stride leaves edge pixels unread (W401).
+/// The output's height and width, or what is wrong: the input is no image (N203), a window exceeds it (N202). Warns
+/// where a stride leaves edge pixels unread (W401).
 struct WindowShape {
   std::int64_t height = 0;
   std::int64_t width = 0;

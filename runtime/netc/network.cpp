@@ -133,10 +133,9 @@ Network::Network(const Description& description)
   const std::int64_t buffer_bytes = description.buffer_floats * static_cast<std::int64_t>(sizeof(float));
   parameters_ = allocate(parameter_bytes, "parameters");
   buffers_ = allocate(buffer_bytes, "buffers");
-  // Zero where nothing is stored (padding of blocked layouts), so that optimizers may run over all of it.
+  // Zero where nothing is stored (padding of blocked layouts), too, so that optimizers may run over all of it.
   std::memset(parameters_.get(), 0, static_cast<std::size_t>(parameter_bytes));
   std::memset(buffers_.get(), 0, static_cast<std::size_t>(buffer_bytes));
-  initialize(description.recipe.seed);
 }
 
 Network::~Network() = default;

@@ -129,6 +129,7 @@ class Network {
   std::int64_t memory_bytes() const;
 
  protected:
+  /// All parameters and buffers are zero until `initialize`. The description must outlive the network.
   explicit Network(const Description& description);
 
   /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of

@@ -13,7 +13,7 @@ namespace netc {
 namespace {
 
 constexpr double width = 920;
-constexpr double height = 400;
+constexpr double height = 424;
 constexpr const char* train_colour = "#0072b2";  // told apart by colour-blind readers too
 constexpr const char* test_colour = "#d55e00";
 
@@ -82,7 +82,7 @@ class PanelPainter {
   }
 
  private:
-  static constexpr double top = 92;
+  static constexpr double top = 116;
   static constexpr double bottom = height - 56;
 
   template <class... Arguments>
@@ -195,13 +195,13 @@ std::string subtitle(std::span<const EpochMetrics> epochs) {
 std::string plot_curves(const std::string& model, std::span<const EpochMetrics> epochs) {
   const Panel loss{"loss",
                    64,
-                   368,
+                   360,
                    {{"train", train_colour, &EpochMetrics::loss}, {"test", test_colour, &EpochMetrics::test_loss}},
                    true};
   const Panel accuracy{
       "accuracy",
-      524,
-      828,
+      516,
+      812,
       {{"train", train_colour, &EpochMetrics::train_accuracy}, {"test", test_colour, &EpochMetrics::test_accuracy}},
       false};
   std::string svg = fmt::format(

@@ -166,8 +166,8 @@ void check_cover(const std::string& file, std::vector<Entry> entries, std::uint6
   std::uint64_t covered = 0;
   for (const Entry& entry : entries) {
     if (entry.begin != covered) {
-      fail(file, fmt::format("tensor {} begins at byte {}, expected {}: {}", printable(entry.name), entry.begin, covered,
-                             entry.begin < covered ? "it overlaps another" : "there is a hole before it"));
+      fail(file, fmt::format("tensor {} begins at byte {}, expected {}: {}", printable(entry.name), entry.begin,
+                             covered, entry.begin < covered ? "it overlaps another" : "there is a hole before it"));
     }
     covered = entry.end;
   }

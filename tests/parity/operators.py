@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes the vectors in tests/parity/operators: what PyTorch computes in double precision for every sample of the table of
-operators. The samples come from operators/samples.jsonl, which operators_test writes (NETC_UPDATE=1). A file each:
+operators. The samples come from operators/samples.jsonl, which operators_test writes (NETC_UPDATE_SAMPLES=1). A file each:
 
   input0 … weight bias running_mean running_var label projection   what the test sets
   output.train gradient.* after.*   a training step on the loss sum(output * projection), or the mean loss

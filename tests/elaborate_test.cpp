@@ -1,0 +1,712 @@
+// Elaboration of files that are right: values, paths, shared layers, clauses, options, imports, and the book's models.
+// What wrong files get is in errors_test.cpp.
+#include "compiler/elaborate.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "compiler/operator.h"
+#include "compiler/paths.h"
+
+namespace netc {
+namespace {
+
+namespace fs = std::filesystem;
+using Strings = std::vector<std::string>;
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+struct Elaborated {
+  Graph graph;
+  std::string text;  // the diagnostics
+  std::set<std::string> codes;
+  std::shared_ptr<Source> source;
+  std::vector<std::unique_ptr<Source>> imported;
+};
+
+Elaborated elaborate_text(const std::string& path, const std::string& text, const Settings& set = {}) {
+  Elaborated result;
+  result.source = std::make_shared<Source>(path, text);
+  Diagnostics diagnostics;
+  const ElaborateOptions options{.set = set, .std_folder = "models/std"};
+  const ast::Node tree = parse(*result.source, diagnostics);
+  if (!diagnostics.has_errors()) result.graph = elaborate(tree, *result.source, options, result.imported, diagnostics);
+  result.text = diagnostics.text();
+  for (const Diagnostic& diagnostic : diagnostics.all()) result.codes.insert(diagnostic.code);
+  return result;
+}
+
+Elaborated elaborate_file(const fs::path& file, const Settings& set = {}) {
+  std::ifstream in(file, std::ios::binary);
+  return elaborate_text(file.string(), {std::istreambuf_iterator<char>(in), {}}, set);
+}
+
+/// A model of these statements on the input x: f32[N, 4].
+Elaborated model(const std::string& statements, const Settings& set = {}, const std::string& definitions = "") {
+  return elaborate_text("m.net", definitions + "\nmodel m {\n  input x: f32[N, 4];\n" + statements + "\n}\n", set);
+}
+
+/// The same, which must not give a diagnostic.
+Graph clean(const std::string& statements, const std::string& definitions = "", const Settings& set = {}) {
+  Elaborated result = model(statements, set, definitions);
+  CHECK_MESSAGE(result.text.empty(), result.text);
+  return std::move(result.graph);
+}
+
+Strings parameters(const Graph& graph) {
+  Strings names;
+  for (const Value& value : graph.values) {
+    if (value.is_parameter()) names.push_back(value.name);
+  }
+  return names;
+}
+
+/// The paths of the layers that own parameters.
+Strings layers(const Graph& graph) {
+  Strings paths;
+  for (const std::string& name : parameters(graph)) {
+    const std::string path = name.substr(0, name.rfind('.'));
+    if (paths.empty() || paths.back() != path) paths.push_back(path);
+  }
+  return paths;
+}
+
+std::int64_t parameter_count(const Graph& graph) {
+  std::int64_t sum = 0;
+  for (const Value& value : graph.values) sum += value.is_parameter() ? value.shape.elements() : 0;
+  return sum;
+}
+
+const Value& named(const Graph& graph, const std::string& name) {
+  const auto found =
+      std::find_if(graph.values.begin(), graph.values.end(), [&](const Value& v) { return v.name == name; });
+  REQUIRE_MESSAGE(found != graph.values.end(), name);
+  return *found;
+}
+
+/// The output shapes of the nodes of operator `op`, in order.
+Strings shapes(const Graph& graph, const std::string& op) {
+  Strings result;
+  for (const Node& node : graph.nodes) {
+    if (node.op->name == op) result.push_back(to_string(graph[node.outputs[0]].shape));
+  }
+  return result;
+}
+
+Strings repeated(std::size_t times, const std::string& text) {
+  return Strings(times, text);
+}
+
+Strings operator+(Strings a, const Strings& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// ---- Values ---------------------------------------------------------------------------------------------------------
+
+/// The value of an expression that is a whole number from 1 on, seen as a layer's width.
+std::int64_t width(const std::string& expression, const std::string& lets = "") {
+  const Elaborated result = model(lets + "linear(" + expression + ");");
+  REQUIRE_MESSAGE(!result.graph.outputs.empty(), result.text);
+  REQUIRE_MESSAGE(result.graph.outputs[0] != no_value, result.text);
+  return result.graph[result.graph.outputs[0]].shape[1];
+}
+
+TEST_CASE("expressions have the usual precedence") {
+  CHECK(width("2 + 3 * 4") == 14);
+  CHECK(width("(2 + 3) * 4") == 20);
+  CHECK(width("2 ^ 3 ^ 2") == 512);
+  CHECK(width("10 - -2 ^ 2") == 14);
+  CHECK(width("20 - 5 - 3") == 12);
+  CHECK(width("64 * 2 ^ 3 / 4") == 128);
+  CHECK(width("if 1 + 1 == 2 && !(3 < 2) || false {7} else {8}") == 7);
+  CHECK(width("if false {1} else if true {2} else {3}") == 2);
+}
+
+TEST_CASE("division is exact, and fractions cancel") {
+  CHECK(width("1 / 3 * 9") == 3);
+  CHECK(width("(1 / 2 + 1 / 3 + 1 / 6) * 5") == 5);
+  CHECK(width("(1 / 2) ^ -3") == 8);
+  CHECK(width("floor(7 / 2)") == 3);
+  CHECK(width("4 - floor(-7 / 2)") == 8);
+  CHECK(width("floor(3.7)") == 3);
+  CHECK(width("if 1 / 3 == 2 / 6 {4} else {5}") == 4);
+  CHECK(width("if 9007199254740993 > 9007199254740992.0 + 0 {4} else {5}") == 5);
+  CHECK(width("if 9007199254740993 > 9007199254740992 {4} else {5}") == 4);
+}
+
+TEST_CASE("the remainder has the divisor's sign") {
+  CHECK(width("7 % 3") == 1);
+  CHECK(width("-7 % 3") == 2);
+  CHECK(width("5 + 7 % -3") == 3);
+  CHECK(width("floor(1 + 7.5 % 2)") == 2);
+}
+
+TEST_CASE("tuples, min, max and len") {
+  const std::string lets = "let t = ((1, 64), (2, 128), (3, 32)); ";
+  CHECK(width("t.1.1", lets) == 128);
+  CHECK(width("t[2][0]", lets) == 3);
+  CHECK(width("t[1, 1]", lets) == 128);
+  CHECK(width("len(t)", lets) == 3);
+  CHECK(width("max(t.0.1, 5, t.2.1)", lets) == 64);
+  CHECK(width("min((8, 4, 6))") == 4);
+  CHECK(width("if t.0 == (1, 64) && t.0 != t.1 {9} else {8}", lets) == 9);
+  CHECK(width("if \"a\" == \"b\" {9} else {8}") == 8);
+}
+
+TEST_CASE("a value is looked at only when it is needed") {
+  CHECK(width("if true {3} else {1 / 0}") == 3);
+  CHECK(width("if true || 1 / 0 == 1 {3} else {4}") == 3);
+}
+
+TEST_CASE("numbers that leave 64 bits are errors, never wrapped") {
+  for (const char* expression :
+       {"2 ^ 63", "9223372036854775807 + 1", "-9223372036854775807 - 2", "3 ^ 1000000000", "1 / 3 ^ 60",
+        "4000000000 * 4000000000", "1e308 * 10.0", "floor(1e300)", "(2 ^ 62 / 3) ^ 2"}) {
+    CAPTURE(expression);
+    CHECK(model(fmt::format("let a = {}; linear(3);", expression)).codes.contains("N205"));
+  }
+  CHECK(width("1 ^ 1000000000") == 1);
+  CHECK(width("0 ^ 0") == 1);
+}
+
+TEST_CASE("one mistake is reported once") {
+  const Elaborated result = model("let a = missing; let b = a + 1; linear(b) -> linear(b * 2); expect [N, a];");
+  CHECK(result.codes == std::set<std::string>{"N108"});
+  CHECK(result.text.find("N108", result.text.find("N108") + 1) == std::string::npos);
+}
+
+// ---- Blocks, repeats, conditions ------------------------------------------------------------------------------------
+
+TEST_CASE("block parameters: position, name, defaults that use earlier ones, layers") {
+  const std::string block = "block mlp(a, b = 2 * a, act: layer = relu) { linear(a) -> linear(b) -> act }";
+  CHECK(shapes(clean("mlp(3);", block), "linear") == Strings{"[N,3]", "[N,6]"});
+  CHECK(shapes(clean("mlp(b = 5, a = 3);", block), "linear") == Strings{"[N,3]", "[N,5]"});
+  CHECK(shapes(clean("mlp(3, act = sigmoid);", block), "sigmoid") == Strings{"[N,6]"});
+  const Graph graph = clean("mlp(3, 4, dropout(0.25));", block);
+  CHECK(graph.nodes.back().op->name == "dropout");
+  CHECK(graph.nodes.back().attributes.real("p") == 0.25);
+}
+
+TEST_CASE("a layer as an argument may be a block with arguments, or a shared layer") {
+  const std::string blocks = "block wide(f) { linear(f) -> relu }\nblock twice(inner) { a: inner; b: inner }";
+  CHECK(shapes(clean("first: twice(wide(7));", blocks), "linear") == Strings{"[N,7]", "[N,7]"});
+  CHECK(parameters(clean("shared h = linear(4); twice(h);", blocks)) == Strings{"h.weight", "h.bias"});
+}
+
+TEST_CASE("a block sees its file and its parameters, not the values of its caller") {
+  CHECK(model("let f = 3; b();", {}, "block b() { linear(f) }").codes.contains("N108"));
+  CHECK(shapes(clean("b();", "let f = 3;\nblock b() { linear(f) }"), "linear") == Strings{"[N,3]"});
+}
+
+TEST_CASE("every form of repeat") {
+  CHECK(shapes(clean("repeat 3 { linear(5) }"), "linear") == repeated(3, "[N,5]"));
+  CHECK(shapes(clean("repeat i in 2..4 { linear(i) }"), "linear") == Strings{"[N,2]", "[N,3]"});
+  CHECK(shapes(clean("repeat f in (7, 9) { linear(f) }"), "linear") == Strings{"[N,7]", "[N,9]"});
+  CHECK(shapes(clean("repeat (n, f) in ((1, 5), (2, 6)) { repeat n { linear(f) } }"), "linear") ==
+        Strings{"[N,5]", "[N,6]", "[N,6]"});
+  CHECK(shapes(clean("linear(2); repeat 0 { linear(5) }"), "linear") == Strings{"[N,2]"});
+}
+
+TEST_CASE("an if that is not taken passes its input through") {
+  CHECK(shapes(clean("linear(2); if 1 > 2 { linear(3) }"), "linear") == Strings{"[N,2]"});
+  CHECK(shapes(clean("if false { linear(2) } else if true { linear(3) } else { linear(4) }"), "linear") ==
+        Strings{"[N,3]"});
+}
+
+TEST_CASE("inner lists may hide outer values, and end") {
+  CHECK(shapes(clean("let a = 2; { let a = 3; linear(a) } linear(a);"), "linear") == Strings{"[N,3]", "[N,2]"});
+}
+
+TEST_CASE("an error inside blocks and repeats shows the way there") {
+  const Elaborated result = model("repeat i in 0..2 { outer(i + 1) }", {},
+                                  "block outer(n) { inner(2 * n) }\n"
+                                  "block inner(n) { linear(if n > 2 {1.5} else {n}) }");
+  CHECK(result.text.find("note: in inner(n = 4), called at m.net:1:18\n"
+                         "note: in outer(n = 2), called at m.net:5:20, i = 1\n") != std::string::npos);
+}
+
+// ---- Graphs ---------------------------------------------------------------------------------------------------------
+
+TEST_CASE("from takes up labels and inputs; output names several") {
+  const Graph graph = clean(
+      "input y: f32[N, 3]; a: linear(8); b: from(y) -> linear(8); "
+      "c: add { from(a); from(b) }; d: linear(2); output d, a;");
+  CHECK(graph.inputs.size() == 2);
+  REQUIRE(graph.outputs.size() == 2);
+  CHECK(graph[graph.outputs[0]].name == "d");
+  CHECK(graph[graph.outputs[1]].name == "a");
+  const auto add =
+      std::find_if(graph.nodes.begin(), graph.nodes.end(), [](const Node& n) { return n.op->name == "add"; });
+  CHECK(graph[add->inputs[0]].name == "a");
+  CHECK(graph[add->inputs[1]].name == "b.linear");
+}
+
+TEST_CASE("a label's value is the output of its whole statement") {
+  const Graph graph = clean("a: linear(8) -> relu; linear(3); from(a) -> linear(2);");
+  CHECK(graph[graph.nodes.back().inputs[0]].name == "a.relu");
+}
+
+TEST_CASE("branches: groups, repeats and ifs with else are one each, let is none") {
+  const Graph graph = clean(
+      "add { let f = 4; { linear(9) -> relu; linear(f) } repeat 2 { linear(f) } if f > 3 { identity } else { relu } }");
+  const Node& add = graph.nodes.back();
+  CHECK(add.op->name == "add");
+  CHECK(add.inputs.size() == 3);
+}
+
+TEST_CASE("concat joins along channels or another axis") {
+  const std::string image = "model m { input x: f32[N, 2, 6, 6]; concat";
+  const auto shape = [&](const std::string& rest) {
+    const Elaborated result = elaborate_text("m.net", image + rest);
+    CHECK_MESSAGE(result.text.empty(), result.text);
+    return to_string(result.graph[result.graph.outputs[0]].shape);
+  };
+  CHECK(shape(" { conv(3, 1); identity } }") == "[N,5,6,6]");
+  CHECK(shape("(axis = 2) { maxpool((2, 1)); identity } }") == "[N,2,9,6]");
+}
+
+TEST_CASE("losses bring their label") {
+  const Graph classes = clean("linear(3); loss cross_entropy;");
+  REQUIRE(classes.labels.size() == 1);
+  CHECK(classes[classes.labels[0]].type == DType::i32);
+  CHECK(to_string(classes[classes.labels[0]].shape) == "[N]");
+  CHECK(to_string(classes[classes.loss].shape) == "[N]");
+  CHECK(classes.nodes.back().inputs == std::vector<ValueId>{classes.outputs[0], classes.labels[0]});
+  const Graph values = clean("linear(3); loss mse;");
+  CHECK(values[values.labels[0]].type == DType::f32);
+  CHECK(to_string(values[values.labels[0]].shape) == "[N,3]");
+}
+
+TEST_CASE("the batch may be any, extents not") {
+  CHECK(model("linear(3); expect [N, 3];").text.empty());
+  CHECK(model("linear(3); expect [4, 3];").codes.contains("N211"));
+}
+
+// ---- Paths ----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("a label names one operator, and is a segment before anything larger") {
+  CHECK(parameters(clean("fc: linear(3);")) == Strings{"fc.weight", "fc.bias"});
+  CHECK(layers(clean("head: relu -> linear(3);")) == Strings{"head.linear"});
+  CHECK(layers(clean("head: { linear(3) }")) == Strings{"head.linear"});
+  CHECK(layers(clean("head: if true { linear(3) } else { relu }")) == Strings{"head.linear"});
+  CHECK(layers(clean("head: add { linear(4); identity }")) == Strings{"head.linear"});
+  CHECK(layers(clean("head: b();", "block b() { linear(3) }")) == Strings{"head.linear"});
+  CHECK(layers(clean("head: repeat 2 { linear(3) }")) == Strings{"head.0.linear", "head.1.linear"});
+  CHECK(layers(clean("0: linear(3); repeat: linear(4);")) == Strings{"0", "repeat"});
+}
+
+TEST_CASE("what has no label adds no segment, but a repeat its index, from 0") {
+  CHECK(layers(clean("{ { linear(3) } } relu;")) == Strings{"linear"});
+  CHECK(layers(clean("repeat i in 5..7 { fc: linear(i) }")) == Strings{"0.fc", "1.fc"});
+  CHECK(layers(clean("a: repeat 2 { b: repeat 2 { linear(3) } }")) ==
+        Strings{"a.0.b.0.linear", "a.0.b.1.linear", "a.1.b.0.linear", "a.1.b.1.linear"});
+}
+
+TEST_CASE("taken paths are numbered from 2, and labels claim first") {
+  CHECK(layers(clean("linear(3) -> linear(4) -> linear(5);")) == Strings{"linear", "linear2", "linear3"});
+  CHECK(layers(clean("linear(3); linear: linear(4); linear(5);")) == Strings{"linear2", "linear", "linear3"});
+  CHECK(layers(clean("linear(3); linear(4); linear2: linear(5);")) == Strings{"linear", "linear3", "linear2"});
+  CHECK(layers(clean("linear(3); linear: { linear(4) }")) == Strings{"linear2", "linear.linear"});
+  CHECK(layers(clean("{ fc1: linear(3) } { fc1: linear(4) }")) == Strings{"fc1", "fc1_2"});
+}
+
+TEST_CASE("numbering is warned of only where a label outside would prevent it") {
+  const std::string block = "block b() { linear(3) -> linear(4) }";
+  CHECK(model("b();", {}, block).text.empty());
+  CHECK(model("b(); b();", {}, block).codes == std::set<std::string>{"W404"});
+  CHECK(model("one: b(); two: b();", {}, block).text.empty());
+  CHECK(model("repeat 2 { linear(3) } repeat 2 { linear(3) }").codes == std::set<std::string>{"W404"});
+  CHECK(model("repeat 2 { relu } repeat 2 { relu }").text.empty());
+}
+
+TEST_CASE("sequential numbers its operators as PyTorch does") {
+  CHECK(layers(clean("sequential { linear(3) -> relu -> linear(4); relu; linear(5) }")) == Strings{"0", "2", "4"});
+  CHECK(layers(clean("features: sequential { repeat 2 { linear(3) -> relu } { linear(4) } }")) ==
+        Strings{"features.0", "features.2", "features.4"});
+  CHECK(layers(clean(
+            "f: sequential { relu; b(); fc: linear(2); sequential { relu -> linear(3) } add { linear(3); identity } }",
+            "block b() { linear(3) }")) == Strings{"f.1.linear", "f.fc", "f.3.1", "f.4.linear"});
+}
+
+TEST_CASE("all paths of a graph differ") {
+  const Graph graph =
+      clean("relu -> relu; { relu } relu: relu; shared h = { a: linear(4) -> relu }; h -> h -> h; h2: linear(3);");
+  std::set<std::string> paths;
+  for (const Node& node : graph.nodes) CHECK(paths.insert(node.path).second);
+  CHECK(layers(graph) == Strings{"h.a.linear", "h2"});
+}
+
+TEST_CASE("assign_paths keeps leaves and segments apart") {
+  const auto texts = [](const std::vector<Leaf>& leaves) {
+    Strings result;
+    for (const Path& path : assign_paths(leaves)) result.push_back(path.text);
+    return result;
+  };
+  CHECK(texts({{"", "a"}, {"a.b.", "c"}, {"a.", "b"}}) == Strings{"a2", "a.b.c", "a.b2"});
+  CHECK(texts({{"", "a2"}, {"", "a"}, {"", "a"}, {"", "a2", true}}) == Strings{"a2_2", "a", "a3", "a2"});
+}
+
+// ---- Shared layers --------------------------------------------------------------------------------------------------
+
+TEST_CASE("a shared layer has one set of parameters, named where it is declared") {
+  const Graph graph = clean("shared h = linear(8); linear(8) -> relu -> h -> relu -> h -> relu; out: linear(1);");
+  CHECK(layers(graph) == Strings{"linear", "h", "out"});
+  std::vector<ValueId> weights;
+  for (const Node& node : graph.nodes) {
+    if (node.path.starts_with("h")) weights.push_back(node.inputs[1]);
+  }
+  REQUIRE(weights.size() == 2);
+  CHECK(weights[0] == weights[1]);
+  CHECK(graph[weights[0]].name == "h.weight");
+  CHECK(parameter_count(graph) == (4 * 8 + 8) + (8 * 8 + 8) + (8 + 1));
+}
+
+TEST_CASE("a shared group shares all that is inside, also what is shared there") {
+  const Graph graph = clean("shared h = { shared g = linear(4); g -> relu -> linear(4) -> g }; a: h; b: h;");
+  CHECK(layers(graph) == Strings{"h.g", "h.linear"});
+  CHECK(shapes(graph, "linear").size() == 6);
+}
+
+TEST_CASE("a shared batchnorm shares its buffers") {
+  const Elaborated result =
+      elaborate_text("m.net", "model m { input x: f32[N, 2, 4, 4]; shared n = batchnorm; n -> n; }");
+  CHECK_MESSAGE(result.text.empty(), result.text);
+  const auto buffers = std::count_if(result.graph.values.begin(), result.graph.values.end(),
+                                     [](const Value& v) { return v.role == Role::buffer; });
+  CHECK(buffers == 2);
+}
+
+TEST_CASE("a block called twice has two shared layers") {
+  CHECK(layers(clean("one: b(); two: b();", "block b() { shared h = linear(4); h -> h }")) ==
+        Strings{"one.h", "two.h"});
+}
+
+// ---- init -----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("init: the last rule that matches wins, the operator's own is the default") {
+  const Graph graph = clean(
+      "a: linear(4); b: { linear(3) -> linear(2) } init linear: weight = normal(0, 0.01), bias = 0; "
+      "init b: weight = uniform(-1, 2); init b.linear2.weight = 42;");
+  const auto rule = [&](const std::string& name) { return named(graph, name).initializer; };
+  CHECK(rule("a.weight").rule == Initializer::Rule::normal);
+  CHECK(rule("a.weight").b == 0.01);
+  CHECK(rule("b.linear.weight").rule == Initializer::Rule::uniform);
+  CHECK(rule("b.linear.weight").a == -1);
+  CHECK(rule("b.linear.weight").b == 2);
+  CHECK(rule("b.linear2.weight").rule == Initializer::Rule::constant);
+  CHECK(rule("b.linear2.weight").a == 42);
+  CHECK(rule("a.bias").rule == Initializer::Rule::constant);
+  CHECK(named(clean("linear(3);"), "linear.bias").initializer.rule == Initializer::Rule::fan_in_uniform);
+}
+
+TEST_CASE("init: every rule and its defaults") {
+  using Rule = Initializer::Rule;
+  const auto rule = [](const std::string& text) {
+    return named(clean("let s = 0.5; linear(3); expect [N, floor(s * 6)]; init linear: weight = " + text + ";"),
+                 "linear.weight")
+        .initializer;
+  };
+  CHECK(rule("constant(3)").a == 3);
+  CHECK(rule("-1 / 4").a == -0.25);
+  CHECK(rule("2 * s").a == 1);
+  CHECK(rule("uniform").b == 1);
+  CHECK(rule("normal").b == 1);
+  CHECK(rule("normal(std = s)").b == 0.5);
+  CHECK(rule("xavier_uniform").rule == Rule::xavier_uniform);
+  CHECK(rule("xavier_uniform").a == 1);
+  CHECK(rule("xavier_normal(gain = 2)").a == 2);
+  CHECK(rule("kaiming_uniform").a == 0);
+  CHECK(rule("kaiming_normal(a = 0.2)").rule == Rule::kaiming_normal);
+}
+
+TEST_CASE("init: distributions are mixtures or single rules") {
+  const std::string dists =
+      "dist spiky = mix { 1/4: uniform(5, 10); 1/2: 0; 1/4: uniform(-10, -5) };\ndist small = normal(0, 0.1);";
+  const Graph graph = clean("linear(4) -> linear(3); init linear: weight = spiky; init linear2.weight = small;", dists);
+  const Initializer mixture = named(graph, "linear.weight").initializer;
+  REQUIRE(mixture.parts.size() == 3);
+  CHECK(mixture.rule == Initializer::Rule::mixture);
+  CHECK(mixture.parts[0].weight == 0.25);
+  CHECK(mixture.parts[0].low == 5);
+  CHECK(mixture.parts[0].high == 10);
+  CHECK(mixture.parts[1].low == mixture.parts[1].high);
+  CHECK(named(graph, "linear2.weight").initializer.b == 0.1);
+  CHECK(model("linear(4); init linear: weight = d;", {}, "dist d = mix { 1/2: 0; 1/4: 1 };").codes.contains("N115"));
+}
+
+// ---- train and --set ------------------------------------------------------------------------------------------------
+
+TEST_CASE("train fills the recipe") {
+  const Graph graph = clean(
+      "linear(3); loss mse; train { batch = 2 ^ 7; epochs = 3; seed = 5; "
+      "optimizer = sgd(lr = 1 / 8, momentum = 0.9, weight_decay = 1e-4, nesterov = true); }");
+  CHECK(graph.has_recipe);
+  CHECK(graph.recipe.batch == 128);
+  CHECK(graph.recipe.epochs == 3);
+  CHECK(graph.recipe.seed == 5);
+  CHECK(graph.recipe.optimizer.lr == 0.125);
+  CHECK(graph.recipe.optimizer.momentum == 0.9);
+  CHECK(graph.recipe.optimizer.weight_decay == 1e-4);
+  CHECK(graph.recipe.optimizer.nesterov);
+  CHECK(graph.recipe.data.name.empty());
+  CHECK(!clean("linear(3);").has_recipe);
+}
+
+TEST_CASE("data with and without a size") {
+  const auto recipe = [](int pixels, const std::string& data) {
+    const Elaborated result =
+        elaborate_text("m.net", fmt::format("model m {{ input x: f32[N, 1, {0}, {0}]; flatten -> linear(10); loss "
+                                            "cross_entropy; train {{ data = {1}; }} }}",
+                                            pixels, data));
+    CHECK_MESSAGE(result.text.empty(), result.text);
+    return result.graph.recipe.data;
+  };
+  CHECK(recipe(28, "fashion_mnist").resize == 0);
+  CHECK(recipe(28, "fashion_mnist").name == "fashion_mnist");
+  CHECK(recipe(96, "fashion_mnist(resize = 96)").resize == 96);
+}
+
+TEST_CASE("--set replaces values of the model, and later ones follow") {
+  const std::string text = "let ratio = 1; let wide = 64 / ratio; let act = relu; linear(wide) -> act;";
+  CHECK(shapes(clean(text), "relu") == Strings{"[N,64]"});
+  const Graph graph = clean(text, "", {{"ratio", "4"}, {"act", "sigmoid"}});
+  CHECK(shapes(graph, "sigmoid") == Strings{"[N,16]"});
+  CHECK(shapes(clean("let t = (1, 2); linear(t.1);", "", {{"t", "(3, 5)"}}), "linear") == Strings{"[N,5]"});
+  CHECK(shapes(clean("let p = 0.5; linear(floor(p * 4));", "", {{"p", "1"}}), "linear") == Strings{"[N,4]"});
+  CHECK(shapes(clean("let s = \"a\"; linear(if s == \"b\" {2} else {3});", "", {{"s", "b"}}), "linear") ==
+        Strings{"[N,2]"});
+}
+
+TEST_CASE("--set reaches settings of train and their arguments") {
+  const std::string text = "linear(3); loss mse; train { epochs = 3; optimizer = sgd; }";
+  const Graph graph = clean(text, "",
+                            {{"train.epochs", "1"},
+                             {"train.batch", "16"},
+                             {"train.optimizer.lr", "0.5"},
+                             {"train.optimizer.momentum", "1/2"}});
+  CHECK(graph.recipe.epochs == 1);
+  CHECK(graph.recipe.batch == 16);
+  CHECK(graph.recipe.optimizer.lr == 0.5);
+  CHECK(graph.recipe.optimizer.momentum == 0.5);
+  CHECK(clean(text, "", {{"train.optimizer", "sgd(lr = 2)"}}).recipe.optimizer.lr == 2);
+  CHECK(clean(text, "", {{"train.epochs", "1"}, {"train.epochs", "2"}}).recipe.epochs == 2);
+}
+
+TEST_CASE("--set cannot bring in text of the language") {
+  for (const char* value : {"4; linear(9)", "", "4 }", "\xff", "((((", "let b = 3"}) {
+    CAPTURE(value);
+    CHECK(model("let a = 4; linear(a);", {{"a", value}}).codes == std::set<std::string>{"N135"});
+  }
+}
+
+// ---- Imports --------------------------------------------------------------------------------------------------------
+
+/// Files in a folder that goes away with this.
+class Files {
+ public:
+  explicit Files(const std::vector<std::pair<std::string, std::string>>& files)
+      : folder_(fs::temp_directory_path() / fmt::format("netc-elaborate-test-{}", fmt::ptr(this))) {
+    for (const auto& [name, text] : files) {
+      fs::create_directories((folder_ / name).parent_path());
+      std::ofstream(folder_ / name) << text;
+    }
+  }
+  ~Files() { fs::remove_all(folder_); }
+  Files(const Files&) = delete;
+  Files& operator=(const Files&) = delete;
+
+  Elaborated elaborate(const std::string& name) const { return elaborate_file(folder_ / name); }
+
+ private:
+  fs::path folder_;
+};
+
+TEST_CASE("imports are relative to the importing file, and a file's own definition hides an imported one") {
+  const Files files(
+      {{"m.net", "import \"lib/a.net\";\nblock b() { linear(2) }\nmodel m { input x: f32[N, 4]; a(); b(); last(); }"},
+       {"lib/a.net", "import \"b.net\";\nlet width = 5;\nblock a() { linear(width) -> b() }\nblock last() { b() }"},
+       {"lib/b.net", "block b() { linear(3) }"}});
+  const Elaborated result = files.elaborate("m.net");
+  // a and last mean the b that their own file sees.
+  CHECK(shapes(result.graph, "linear") == Strings{"[N,5]", "[N,3]", "[N,2]", "[N,3]"});
+}
+
+TEST_CASE("one file by two ways is one file") {
+  const Files files(
+      {{"m.net", "import \"a.net\";\nimport \"b.net\";\nmodel m { input x: f32[N, 4]; a() -> relu; last: b() }"},
+       {"a.net", "import \"c.net\";\nblock a() { c() }"},
+       {"b.net", "import \"./c.net\";\nblock b() { linear(3) }"},
+       {"c.net", "block c() { linear(8) }"}});
+  const Elaborated result = files.elaborate("m.net");
+  CHECK_MESSAGE(result.text.empty(), result.text);
+}
+
+TEST_CASE("the standard blocks are found from anywhere") {
+  const Elaborated result =
+      elaborate_text("elsewhere/m.net",
+                     "import \"std/blocks.net\";\nmodel m { input x: f32[N, 1, 8, 8]; conv_bn(4, 3, pad = 1) "
+                     "-> flatten; top: dense(5, act = tanh); }");
+  CHECK_MESSAGE(result.text.empty(), result.text);
+  CHECK(layers(result.graph) == Strings{"conv", "batchnorm", "top.linear"});
+}
+
+TEST_CASE("of several models the last is meant") {
+  CHECK(elaborate_text("m.net", "model a { input x: f32[N, 4]; relu }\nmodel b { input x: f32[N, 4]; tanh }")
+            .graph.name == "b");
+}
+
+// ---- Limits ---------------------------------------------------------------------------------------------------------
+
+std::string braces(int depth, const std::string& inside) {
+  return fmt::format("{}{}{}", std::string(static_cast<std::size_t>(depth), '{'), inside,
+                     std::string(static_cast<std::size_t>(depth), '}'));
+}
+
+/// Blocks b0, b1, … b79, each of which calls the one before inside `depth` groups.
+std::string tower(int depth) {
+  std::string blocks = "block b0() { relu }\n";
+  for (int i = 1; i < 80; ++i) blocks += fmt::format("block b{}() {}\n", i, braces(depth, fmt::format("b{}()", i - 1)));
+  return blocks;
+}
+
+TEST_CASE("nesting has limits") {
+  CHECK(model(braces(200, "relu")).text.empty());
+  CHECK(model("b60();", {}, tower(2)).text.empty());
+  CHECK(model("b70();", {}, tower(2)).codes == std::set<std::string>{"N121"});
+  CHECK(model("b60();", {}, tower(100)).codes == std::set<std::string>{"N121"});
+}
+
+TEST_CASE("repetition and sizes have limits") {
+  CHECK(model("repeat 10000 { repeat 10000 { } }").codes.contains("N121"));
+  CHECK(model("repeat i in -9223372036854775807..9223372036854775807 { relu }").codes.contains("N121"));
+  CHECK(model("linear(2147483647);").codes.contains("N205"));
+  CHECK(model("linear(100000) -> linear(100000);").codes.contains("N205"));
+}
+
+TEST_CASE("windows of any size are refused without overflow") {
+  for (const char* call : {"conv(2147483647, 2147483647, pad = 2147483647)", "conv(8, 3, pad = 2147483647)",
+                           "maxpool(2147483647)", "conv(8, 2147483647, dilation = 2147483647)"}) {
+    CAPTURE(call);
+    const Elaborated result = elaborate_text("m.net", fmt::format("model m {{ input x: f32[N, 1, 8, 8]; {}; }}", call));
+    CHECK_FALSE(result.text.empty());
+  }
+}
+
+// ---- The book's models ----------------------------------------------------------------------------------------------
+
+Graph book(const std::string& name, const Settings& set = {}) {
+  Elaborated result = elaborate_file("models/" + name + ".net", set);
+  result.codes.erase("W401");  // AlexNet and NiN leave edge pixels
+  CHECK_MESSAGE(result.codes.empty(), result.text);
+  return std::move(result.graph);
+}
+
+TEST_CASE("the book's models have their parameters") {
+  CHECK(parameter_count(book("lenet")) == 61706);
+  CHECK(parameter_count(book("alexnet")) == 46764746);
+  CHECK(parameter_count(book("vgg11")) == 128806154);
+  CHECK(parameter_count(book("vgg11", {{"ratio", "4"}})) == 43093322);
+  CHECK(parameter_count(book("nin")) == 1992166);
+  CHECK(parameter_count(book("googlenet")) == 5977530);
+  CHECK(parameter_count(book("resnet18")) == 11178378);
+  CHECK(parameter_count(book("resnet152")) == 60192808);
+  CHECK(parameter_count(book("resnet152", {{"depth", "50"}})) == 25557032);
+}
+
+TEST_CASE("LeNet's shapes") {
+  const Graph graph = book("lenet");
+  CHECK(shapes(graph, "conv") == Strings{"[N,6,28,28]", "[N,16,10,10]"});
+  CHECK(shapes(graph, "avgpool") == Strings{"[N,6,14,14]", "[N,16,5,5]"});
+  CHECK(shapes(graph, "flatten") == Strings{"[N,400]"});
+  CHECK(shapes(graph, "linear") == Strings{"[N,120]", "[N,84]", "[N,10]"});
+  CHECK(graph.recipe.optimizer.lr == 0.9);
+  CHECK(graph.recipe.batch == 256);
+  CHECK(graph.recipe.epochs == 10);
+  CHECK(named(graph, "conv1.weight").initializer.rule == Initializer::Rule::xavier_uniform);
+  CHECK(named(graph, "conv1.bias").initializer.rule == Initializer::Rule::fan_in_uniform);
+}
+
+TEST_CASE("AlexNet's shapes") {
+  const Graph graph = book("alexnet");
+  CHECK(shapes(graph, "conv") ==
+        Strings{"[N,96,54,54]", "[N,256,26,26]", "[N,384,12,12]", "[N,384,12,12]", "[N,256,12,12]"});
+  CHECK(shapes(graph, "maxpool") == Strings{"[N,96,26,26]", "[N,256,12,12]", "[N,256,5,5]"});
+  CHECK(shapes(graph, "flatten") == Strings{"[N,6400]"});
+  CHECK(shapes(graph, "linear") == Strings{"[N,4096]", "[N,4096]", "[N,10]"});
+}
+
+TEST_CASE("VGG-11's shapes") {
+  const Graph graph = book("vgg11");
+  CHECK(shapes(graph, "maxpool") ==
+        Strings{"[N,64,112,112]", "[N,128,56,56]", "[N,256,28,28]", "[N,512,14,14]", "[N,512,7,7]"});
+  CHECK(shapes(graph, "flatten") == Strings{"[N,25088]"});
+  CHECK(shapes(graph, "linear") == Strings{"[N,4096]", "[N,4096]", "[N,10]"});
+}
+
+TEST_CASE("NiN's shapes") {
+  const Graph graph = book("nin");
+  CHECK(shapes(graph, "conv") == repeated(3, "[N,96,54,54]") + repeated(3, "[N,256,26,26]") +
+                                     repeated(3, "[N,384,12,12]") + repeated(3, "[N,10,5,5]"));
+  CHECK(shapes(graph, "maxpool") == Strings{"[N,96,26,26]", "[N,256,12,12]", "[N,384,5,5]"});
+  CHECK(shapes(graph, "flatten") == Strings{"[N,10]"});
+}
+
+TEST_CASE("GoogLeNet's shapes") {
+  const Graph graph = book("googlenet");
+  CHECK(shapes(graph, "concat") == Strings{"[N,256,12,12]", "[N,480,12,12]", "[N,512,6,6]", "[N,512,6,6]",
+                                           "[N,512,6,6]", "[N,528,6,6]", "[N,832,6,6]", "[N,832,3,3]", "[N,1024,3,3]"});
+  CHECK(shapes(graph, "flatten") == Strings{"[N,1024]"});
+  CHECK(shapes(graph, "linear") == Strings{"[N,10]"});
+  const Strings pools = shapes(graph, "maxpool");
+  for (const char* shape : {"[N,64,24,24]", "[N,192,12,12]", "[N,480,6,6]", "[N,832,3,3]"}) {
+    CHECK(std::find(pools.begin(), pools.end(), shape) != pools.end());
+  }
+}
+
+TEST_CASE("ResNet-18's shapes") {
+  const Graph graph = book("resnet18", {{"pixels", "224"}});
+  CHECK(shapes(graph, "maxpool") == Strings{"[N,64,56,56]"});
+  CHECK(shapes(graph, "add") == repeated(2, "[N,64,56,56]") + repeated(2, "[N,128,28,28]") +
+                                    repeated(2, "[N,256,14,14]") + repeated(2, "[N,512,7,7]"));
+  CHECK(shapes(graph, "flatten") == Strings{"[N,512]"});
+  CHECK(shapes(graph, "linear") == Strings{"[N,10]"});
+}
+
+TEST_CASE("residual blocks keep the shape, or halve it with a projection") {
+  const std::string text =
+      "block residual(channels, stride = 1, project = false) {\n"
+      "  add {\n"
+      "    conv(channels, 3, stride = stride, pad = 1, bias = true) -> batchnorm -> relu -> conv(channels, 3, pad = 1, "
+      "bias = true) -> batchnorm;\n"
+      "    if project { conv(channels, 1, stride = stride) } else { identity }\n"
+      "  }\n  relu;\n}\n"
+      "model m { input x: f32[N, 3, 6, 6]; a: residual(3); b: residual(6, project = true, stride = 2); }";
+  const Elaborated result = elaborate_text("m.net", text);
+  CHECK_MESSAGE(result.text.empty(), result.text);
+  CHECK(shapes(result.graph, "add") == Strings{"[N,3,6,6]", "[N,6,3,3]"});
+}
+
+TEST_CASE("ResNet-152 has torchvision's names") {
+  const Graph graph = book("resnet152");
+  const Strings names = parameters(graph);
+  const std::set<std::string> known(names.begin(), names.end());
+  CHECK(names.size() == 467);
+  for (const char* name : {"conv1.weight", "bn1.bias", "layer1.0.conv3.weight", "layer1.0.downsample.0.weight",
+                           "layer1.0.downsample.1.bias", "layer2.7.bn2.weight", "layer3.35.conv1.weight",
+                           "layer4.2.bn3.bias", "fc.weight"}) {
+    CAPTURE(name);
+    CHECK(known.contains(name));
+  }
+  CHECK(named(graph, "bn1.running_var").role == Role::buffer);
+}
+
+}  // namespace
+}  // namespace netc

@@ -1,0 +1,97 @@
+// Every tests/errors/X.net must be answered with exactly the text in X.expect. A first line `// --set a=b …` gives
+// options. NETC_UPDATE_EXPECT=1 writes the files anew.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "compiler/elaborate.h"
+
+namespace netc {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path folder = "tests/errors";
+
+std::string read(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::vector<fs::path> cases() {
+  std::vector<fs::path> result;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".net") result.push_back(entry.path());
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+/// The options in a first line such as `// --set ratio=4 --set train.epochs=3`.
+ElaborateOptions options_of(const std::string& text) {
+  ElaborateOptions options{.set = {}, .std_folder = fs::absolute("models/std").string()};
+  std::istringstream words(text.substr(0, text.find('\n')));
+  for (std::string word; text.starts_with("// --set") && words >> word;) {
+    const std::size_t equals = word.find('=');
+    if (equals != std::string::npos) options.set.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+  }
+  return options;
+}
+
+/// What netc says about a file, as if it ran in the file's folder.
+std::string answer(const fs::path& file) {
+  const Source source(file.filename().string(), read(file));
+  const ElaborateOptions options = options_of(source.text);
+  const fs::path here = fs::current_path();
+  fs::current_path(file.parent_path());
+  Diagnostics diagnostics;
+  std::vector<std::unique_ptr<Source>> sources;
+  const ast::Node tree = parse(source, diagnostics);
+  if (!diagnostics.has_errors()) elaborate(tree, source, options, sources, diagnostics);
+  fs::current_path(here);
+  return diagnostics.text();
+}
+
+TEST_CASE("each broken file gets exactly the diagnostics that it should") {
+  const char* update = std::getenv("NETC_UPDATE_EXPECT");
+  for (const fs::path& file : cases()) {
+    CAPTURE(file.string());
+    const fs::path expect = fs::path(file).replace_extension(".expect");
+    const std::string found = answer(file);
+    if (update != nullptr) std::ofstream(expect, std::ios::binary) << found;
+    CHECK_MESSAGE(found == read(expect), expect.string(), " differs from what netc says:\n", found);
+  }
+}
+
+TEST_CASE("each file of errors/ shows the code that it is named after") {
+  for (const fs::path& file : cases()) {
+    CAPTURE(file.string());
+    const std::string code = file.stem().string().substr(0, 4);
+    CHECK(read(fs::path(file).replace_extension(".expect")).find("[" + code + "]") != std::string::npos);
+  }
+}
+
+TEST_CASE("each code that `netc explain` knows has an example, and each example's code an explanation") {
+  std::map<std::string, int> shown;
+  for (const fs::path& file : cases()) ++shown[file.stem().string().substr(0, 4)];
+  for (const auto& [code, count] : shown) {
+    CAPTURE(code);
+    CHECK(!explanation(code).empty());
+  }
+  for (int number = 100; number < 500; ++number) {
+    const std::string code = (number < 400 ? "N" : "W") + std::to_string(number);
+    const bool later = code == "N302";  // found by differentiation
+    CAPTURE(code);
+    CHECK((explanation(code).empty() || later || shown.contains(code)));
+  }
+}
+
+}  // namespace
+}  // namespace netc

@@ -1,0 +1,183 @@
+#include "graph_runner.h"
+
+#include <algorithm>
+#include <array>
+#include <future>
+#include <limits>
+#include <utility>
+
+#include "compiler/kernel_builder.h"
+
+namespace netc::test {
+
+namespace {
+
+constexpr std::size_t most_buffers = 24;
+
+std::size_t at(ValueId value) {
+  return static_cast<std::size_t>(value);
+}
+
+using Buffers = std::vector<Halide::Runtime::Buffer<void>>;
+using Call = int (*)(const Halide::Callable& kernel, int batch, std::uint32_t seed, std::uint32_t step,
+                     Buffers& buffers);
+
+template <std::size_t... I>
+int call(const Halide::Callable& kernel, int batch, std::uint32_t seed, std::uint32_t step, Buffers& buffers,
+         std::index_sequence<I...>) {
+  return kernel(batch, seed, step, buffers[I]...);
+}
+
+/// A Callable takes its buffers as separate arguments: a function for each number of them.
+template <std::size_t... N>
+constexpr std::array<Call, sizeof...(N)> calls(std::index_sequence<N...>) {
+  return {[](const Halide::Callable& kernel, int batch, std::uint32_t seed, std::uint32_t step, Buffers& buffers) {
+    return call(kernel, batch, seed, step, buffers, std::make_index_sequence<N>());
+  }...};
+}
+
+double load(Halide::Type type, const std::byte* element) {
+  if (type == Halide::Float(64)) return *reinterpret_cast<const double*>(element);
+  if (type == Halide::Float(32)) return *reinterpret_cast<const float*>(element);
+  if (type == Halide::Int(32)) return *reinterpret_cast<const std::int32_t*>(element);
+  return static_cast<double>(*element);
+}
+
+void store(Halide::Type type, std::byte* element, double value) {
+  if (type == Halide::Float(64)) {
+    *reinterpret_cast<double*>(element) = value;
+  } else if (type == Halide::Float(32)) {
+    *reinterpret_cast<float*>(element) = static_cast<float>(value);
+  } else if (type == Halide::Int(32)) {
+    *reinterpret_cast<std::int32_t*>(element) = static_cast<std::int32_t>(value);
+  } else {
+    *element = static_cast<std::byte>(value);
+  }
+}
+
+}  // namespace
+
+GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real)
+    : laid_out_(laid_out), groups_(fuse(laid_out.graph, laid_out.layouts)), batch_(batch), real_(real) {
+  memory_.resize(laid_out.graph.values.size());
+  for (ValueId value = 0; value < static_cast<ValueId>(memory_.size()); ++value) {
+    if (owner(value) != value) continue;
+    const Shape& shape = laid_out_.graph[value].shape;
+    const std::int64_t elements = shape.elements() * padded(value);
+    memory_[at(value)].resize(static_cast<std::size_t>(elements * type(value).bytes()));
+    if (!type(value).is_float()) continue;
+    for (std::int64_t i = 0; i < elements; ++i) {
+      store(type(value), data(value) + i * type(value).bytes(), std::numeric_limits<double>::quiet_NaN());
+    }
+  }
+  std::vector<std::future<Kernel>> compiled;
+  for (const Group& group : groups_) {
+    compiled.push_back(std::async(std::launch::async, [this, &group] { return compile(group); }));
+  }
+  for (std::future<Kernel>& kernel : compiled) kernels_.push_back(kernel.get());
+}
+
+// ---- Memory ---------------------------------------------------------------------------------------------------------
+
+int GraphRunner::examples(ValueId value) const {
+  return laid_out_.graph[value].shape.has_batch() ? batch_ : 1;
+}
+
+int GraphRunner::padded(ValueId value) const {
+  const int lanes = laid_out_.layouts[at(value)].lanes;
+  return (examples(value) + lanes - 1) / lanes * lanes;
+}
+
+Halide::Type GraphRunner::type(ValueId value) const {
+  const DType type = laid_out_.graph[value].type;
+  return type == DType::f32 ? real_ : type == DType::i32 ? Halide::Type(Halide::Int(32)) : Halide::UInt(8);
+}
+
+/// The value in whose memory this one lies.
+ValueId GraphRunner::owner(ValueId value) const {
+  const ValueId root = laid_out_.aliases[at(value)].root;
+  const ValueId updates = laid_out_.graph[root].updates;
+  return updates == no_value ? root : updates;
+}
+
+std::byte* GraphRunner::data(ValueId value) const {
+  return memory_[at(owner(value))].data() + laid_out_.aliases[at(value)].offset * type(value).bytes();
+}
+
+std::byte* GraphRunner::element(ValueId value, int example, std::int64_t index) const {
+  const Shape& shape = laid_out_.graph[value].shape;
+  const Layout& layout = laid_out_.layouts[at(value)];
+  const int first = shape.has_batch() ? 1 : 0;
+  std::int64_t offset = example % layout.lanes + example / layout.lanes * layout.block_stride;
+  for (int axis = shape.rank() - 1; axis >= first; index /= shape[axis--]) {
+    offset += index % shape[axis] * layout.strides[static_cast<std::size_t>(axis - first)];
+  }
+  return data(value) + offset * type(value).bytes();
+}
+
+void GraphRunner::put(ValueId value, const std::vector<double>& elements, double padding) {
+  const std::int64_t each = laid_out_.graph[value].shape.elements();
+  for (std::int64_t i = 0; i < each * padded(value); ++i) {
+    const bool exists = i < each * examples(value);
+    set_element(value, i, exists ? elements.at(static_cast<std::size_t>(i)) : padding);
+  }
+}
+
+void GraphRunner::set_element(ValueId value, std::int64_t index, double number) {
+  const std::int64_t each = laid_out_.graph[value].shape.elements();
+  store(type(value), element(value, static_cast<int>(index / each), index % each), number);
+}
+
+std::vector<double> GraphRunner::elements(ValueId value, int begin, int end) const {
+  std::vector<double> result;
+  const std::int64_t each = laid_out_.graph[value].shape.elements();
+  for (int n = begin; n < end; ++n) {
+    for (std::int64_t i = 0; i < each; ++i) result.push_back(load(type(value), element(value, n, i)));
+  }
+  return result;
+}
+
+/// Dimensions in the order of KernelBuilder's variables.
+Halide::Runtime::Buffer<void> GraphRunner::buffer(ValueId value) const {
+  const Shape& shape = laid_out_.graph[value].shape;
+  const Layout& layout = laid_out_.layouts[at(value)];
+  const int first = shape.has_batch() ? 1 : 0;
+  std::vector<halide_dimension_t> dimensions;
+  if (first == 1) dimensions.emplace_back(0, layout.lanes, 1);
+  for (int axis = shape.rank() - 1; axis >= first; --axis) {
+    const std::int64_t stride = layout.strides[static_cast<std::size_t>(axis - first)];
+    dimensions.emplace_back(0, static_cast<int>(shape[axis]), static_cast<int>(stride));
+  }
+  if (first == 1) dimensions.emplace_back(0, padded(value) / layout.lanes, static_cast<int>(layout.block_stride));
+  return Halide::Runtime::Buffer<void>(type(value), data(value), dimensions);
+}
+
+// ---- Kernels --------------------------------------------------------------------------------------------------------
+
+GraphRunner::Kernel GraphRunner::compile(const Group& group) {
+  // Registers of 512 bits for doubles and of 256 bits for floats, as AVX-512 and AVX2 have them.
+  const int registers = real_.bits() == 64 ? 24 : 12;
+  const Machine machine{"host", Halide::get_host_target(), 8, registers, real_};
+  KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine);
+  Halide::Pipeline pipeline = builder.build();
+  const Halide::Callable kernel = pipeline.compile_to_callable(builder.pipeline_arguments(), machine.target);
+  Buffers buffers;
+  for (ValueId value : group.inputs) buffers.push_back(buffer(value));
+  for (ValueId value : group.outputs) buffers.push_back(buffer(value));
+  static constexpr std::array<Call, most_buffers> by_count = calls(std::make_index_sequence<most_buffers>());
+  const Call call = by_count.at(buffers.size());
+  return [this, kernel, call, buffers]() mutable { call(kernel, batch_, seed_, step_, buffers); };
+}
+
+void GraphRunner::run_forward() {
+  const int forward = laid_out_.graph.forward_nodes;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (forward == 0 || groups_[i].nodes[0] < forward) kernels_[i]();
+  }
+}
+
+void GraphRunner::run() {
+  for (Kernel& kernel : kernels_) kernel();
+}
+
+}  // namespace netc::test

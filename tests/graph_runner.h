@@ -1,0 +1,63 @@
+// Runs a graph in this process: every group is compiled by Halide's JIT, with all of Halide's assertions.
+#pragma once
+
+#include <Halide.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "compiler/fuse.h"
+#include "compiler/lay_out.h"
+
+namespace netc::test {
+
+class GraphRunner {
+ public:
+  /// f32 values are computed and stored as `real`. Memory that no kernel wrote holds NaN; examples that pad the last
+  /// block of a value given by `set` hold 7, those of `set_gradient` hold 0.
+  GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real);
+  GraphRunner(const GraphRunner&) = delete;
+  GraphRunner& operator=(const GraphRunner&) = delete;
+
+  /// All elements, row-major in the logical order of axes, the batch first.
+  void set(ValueId value, const std::vector<double>& elements) { put(value, elements, 7); }
+  void set_gradient(ValueId value, const std::vector<double>& elements) { put(value, elements, 0); }
+  void set_element(ValueId value, std::int64_t index, double element);
+  std::vector<double> get(ValueId value) const { return elements(value, 0, examples(value)); }
+  /// Elements of the examples behind the last one; none where a value has no batch.
+  std::vector<double> padding(ValueId value) const { return elements(value, examples(value), padded(value)); }
+
+  /// Key and counter of random numbers.
+  void seed(std::uint32_t seed, std::uint32_t step) { seed_ = seed, step_ = step; }
+  /// Runs the groups of the forward pass, or all of them. Halide's errors are exceptions.
+  void run_forward();
+  void run();
+
+ private:
+  using Kernel = std::function<void()>;
+
+  void put(ValueId value, const std::vector<double>& elements, double padding);
+  std::vector<double> elements(ValueId value, int begin, int end) const;
+  std::byte* element(ValueId value, int example, std::int64_t index) const;
+  /// Examples, without and with those that fill the last block; 1 where a value has no batch.
+  int examples(ValueId value) const;
+  int padded(ValueId value) const;
+  Halide::Type type(ValueId value) const;
+  ValueId owner(ValueId value) const;
+  std::byte* data(ValueId value) const;
+  Halide::Runtime::Buffer<void> buffer(ValueId value) const;
+  Kernel compile(const Group& group);
+
+  LaidOutGraph laid_out_;
+  std::vector<Group> groups_;
+  int batch_;
+  Halide::Type real_;
+  std::uint32_t seed_ = 1;
+  std::uint32_t step_ = 0;
+  mutable std::vector<std::vector<std::byte>> memory_;
+  std::vector<Kernel> kernels_;
+};
+
+}  // namespace netc::test

@@ -1,0 +1,253 @@
+// Every operator of the table, in both layouts: outputs and gradients against PyTorch's and against finite differences.
+#include <doctest/doctest.h>
+
+#include <Halide.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "operator_cases.h"
+#include "netc/safetensors.h"
+
+using namespace netc;
+using namespace netc::test;
+
+namespace {
+
+constexpr int batch = 5;  // with 16 lanes the only block is padded
+const Halide::Type f64 = Halide::Float(64);
+const Halide::Type f32 = Halide::Float(32);
+
+std::filesystem::path vectors() {
+  return std::filesystem::path(__FILE__).parent_path() / "parity" / "operators";
+}
+
+// ---- PyTorch's vectors ----------------------------------------------------------------------------------------------
+
+using Vectors = std::map<std::string, std::vector<double>>;
+
+Vectors read_vectors(const Case& c) {
+  const SafetensorsReader file(vectors() / (c.name() + ".safetensors"));
+  Vectors result;
+  for (const auto& [name, tensor] : file.tensors()) {
+    REQUIRE(tensor.dtype == "F64");
+    result[name].resize(tensor.bytes.size() / sizeof(double));
+    std::memcpy(result[name].data(), tensor.bytes.data(), tensor.bytes.size());
+  }
+  return result;
+}
+
+void set(GraphRunner& run, const Experiment& e, const Vectors& vectors) {
+  for (const auto& [name, value] : e.given) {
+    if (name == "projection") {
+      run.set_gradient(value, vectors.at(name));
+    } else {
+      run.set(value, vectors.at(name));
+    }
+  }
+}
+
+double norm(const std::vector<double>& x) {
+  double squares = 0;
+  for (double element : x) squares += element * element;
+  return std::sqrt(squares);
+}
+
+/// Relative error by the norm; where nothing is expected, the absolute one.
+double error(std::vector<double> actual, const std::vector<double>& expected) {
+  if (actual.size() != expected.size()) return HUGE_VAL;
+  for (std::size_t i = 0; i < actual.size(); ++i) actual[i] -= expected[i];
+  const double size = norm(expected);
+  return norm(actual) / (size > 0 ? size : 1);
+}
+
+std::vector<double> product(std::vector<double> x, const std::vector<double>& y) {
+  std::transform(x.begin(), x.end(), y.begin(), x.begin(), std::multiplies<>());
+  return x;
+}
+
+/// Outputs, gradients and buffers of a training step.
+void compare(const GraphRunner& run, const Experiment& e, const Vectors& expected, double tolerance) {
+  const auto check = [&](const std::string& name, ValueId value, const std::vector<double>& wanted) {
+    CAPTURE(name);
+    CHECK(error(run.get(value), wanted) <= tolerance);
+  };
+  const bool projected = e.given.contains("projection");
+  const std::vector<double>& output = expected.at("output.train");
+  check("output", e.output, projected ? product(output, expected.at("projection")) : output);
+  for (const auto& [value, gradient] : e.graph.gradients) {
+    check("gradient." + e.graph[value].name, gradient, expected.at("gradient." + e.graph[value].name));
+    CHECK(norm(run.padding(gradient)) == 0);
+  }
+  for (const auto& [name, value] : e.given) {
+    if (e.graph[value].role == Role::buffer) check("after." + name, value, expected.at("after." + name));
+  }
+}
+
+// ---- Finite differences ---------------------------------------------------------------------------------------------
+
+double loss(GraphRunner& run, const Case& c, const Experiment& e) {
+  run.run_forward();
+  double sum = 0;
+  for (double element : run.get(e.output)) sum += element;
+  return c.op.is_loss ? sum / batch : sum;
+}
+
+/// The element of a gradient that is furthest from the difference quotient, as text; "" when all agree.
+std::string worst_difference(GraphRunner& run, const Case& c, const Experiment& e, ValueId value,
+                             const std::vector<double>& x, const std::vector<double>& computed) {
+  constexpr double step = 1e-6;
+  double worst = 1;
+  std::string text;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i);
+    run.set_element(value, at, x[i] + step);
+    const double above = loss(run, c, e);
+    run.set_element(value, at, x[i] - step);
+    const double below = loss(run, c, e);
+    run.set_element(value, at, x[i]);
+    const double quotient = (above - below) / (2 * step);
+    const double distance = std::abs(computed[i] - quotient) / (1e-5 + 1e-3 * std::abs(quotient));
+    if (distance <= worst) continue;  // NaN goes on
+    worst = distance;
+    text = fmt::format("element {}: {}, by differences {}", i, computed[i], quotient);
+  }
+  return text;
+}
+
+void check_differences(GraphRunner& run, const Case& c, const Experiment& e, const Vectors& given) {
+  for (const auto& [value, gradient] : e.graph.gradients) {
+    const std::string name = e.graph[value].name;
+    CAPTURE(name);
+    CHECK(worst_difference(run, c, e, value, given.at(name), run.get(gradient)) == "");
+  }
+}
+
+// ---- The list of samples that the vectors were made from ------------------------------------------------------------
+
+nlohmann::ordered_json to_json(const Attribute& attribute) {
+  if (const auto* pair = std::get_if<IntPair>(&attribute)) return {pair->first, pair->second};
+  if (const auto* integer = std::get_if<std::int64_t>(&attribute)) return *integer;
+  if (const auto* real = std::get_if<double>(&attribute)) return *real;
+  return std::get<bool>(attribute);
+}
+
+/// A line a sample: {"name", "op", "inputs", "attributes"}.
+std::string samples_text() {
+  std::string text;
+  for (const Case& c : cases()) {
+    nlohmann::ordered_json sample{{"name", c.name()}, {"op", c.op.name}};
+    for (Shape shape : c.sample.inputs) {
+      shape[0] = batch;
+      sample["inputs"].push_back(shape.extents());
+    }
+    sample["attributes"] = nlohmann::ordered_json::object();
+    for (const auto& [name, value] : c.sample.attributes.all()) sample["attributes"][name] = to_json(value);
+    text += sample.dump() + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("PyTorch's vectors were made from the samples of the table") {
+  const std::filesystem::path file = vectors() / "samples.jsonl";
+  if (std::getenv("NETC_UPDATE_SAMPLES") != nullptr) std::ofstream(file) << samples_text();
+  std::ostringstream committed;
+  committed << std::ifstream(file).rdbuf();
+  INFO("after a change: NETC_UPDATE_SAMPLES=1 build/tests/operators_test, then tests/parity/operators.py");
+  CHECK(committed.str() == samples_text());
+}
+
+TEST_CASE("every operator of the language has a shape rule, documentation and samples") {
+  for (const Operator* op : operators()) {
+    CAPTURE(op->name);
+    CHECK(!op->doc.empty());
+    if (!op->in_language) continue;
+    CHECK(op->infer);
+    CHECK(!op->samples.empty());
+    for (const AttributeSpec& attribute : op->attributes) CHECK(!attribute.doc.empty());
+    for (const Sample& sample : op->samples) {
+      for (const AttributeSpec& attribute : op->attributes) CHECK(sample.attributes.has(attribute.name));
+    }
+  }
+}
+
+namespace {
+
+/// Runs `check` on samples in both layouts. One that fails does not hide the others.
+void for_each(const std::vector<Case>& cases, const std::function<void(const Case&, int lanes)>& check) {
+  for (const Case& c : cases) {
+    for (int lanes : {1, 16}) {
+      CAPTURE(c.name());
+      CAPTURE(lanes);
+      try {
+        check(c, lanes);
+      } catch (const Halide::Error& error) {
+        FAIL_CHECK(std::string(error.what()));
+      }
+    }
+  }
+}
+
+std::vector<Case> first_samples() {
+  std::vector<Case> result;
+  for (const Operator* op : operators()) {
+    if (!op->samples.empty()) result.push_back({*op, op->samples[0]});
+  }
+  return result;
+}
+
+std::vector<Case> evaluated_samples() {
+  std::vector<Case> result = cases();
+  std::erase_if(result, [](const Case& c) { return !c.op.in_evaluation; });
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("in double, training agrees with PyTorch and with finite differences") {
+  for_each(cases(), [](const Case& c, int lanes) {
+    const Vectors expected = read_vectors(c);
+    Experiment e = training(c);
+    const auto run = runner(e, batch, lanes, f64, Inputs::activations);
+    set(*run, e, expected);
+    run->run();
+    if (expected.contains("output.train")) compare(*run, e, expected, 1e-10);
+    check_differences(*run, c, e, expected);
+  });
+}
+
+TEST_CASE("in single precision, training agrees with PyTorch on inputs in rows") {
+  for_each(first_samples(), [](const Case& c, int lanes) {
+    const Vectors expected = read_vectors(c);
+    Experiment e = training(c);
+    const auto run = runner(e, batch, lanes, f32, Inputs::rows);
+    set(*run, e, expected);
+    run->run();
+    if (expected.contains("output.train")) compare(*run, e, expected, 1e-5);
+  });
+}
+
+TEST_CASE("where evaluation differs from training, it agrees with PyTorch") {
+  for_each(evaluated_samples(), [](const Case& c, int lanes) {
+    const Vectors expected = read_vectors(c);
+    Experiment e = evaluation(c);
+    const auto run = runner(e, batch, lanes, f32, Inputs::rows);
+    set(*run, e, expected);
+    run->run();
+    CHECK(error(run->get(e.output), expected.at("output.eval")) <= 1e-5);
+  });
+}
