@@ -120,7 +120,8 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
   return outer[0];
 }
 
-void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, const RVar& slice, const Var& task) {
+void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, const RVar& slice, const Var& task,
+                           bool tiles_in_parallel) {
   Halide::Stage update = total.update();
   std::vector<VarOrRVar> inside;
   std::vector<VarOrRVar> around;
@@ -140,10 +141,16 @@ void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, c
   nest.insert(nest.end(), around.begin(), around.end());
   nest.emplace_back(slice);
   nest.emplace_back(task);
-  update.reorder(nest).vectorize(inside[0], vector).parallel(task);
+  const Var first(tile[0].variable.name() + "o");
+  if (tiles_in_parallel) {
+    const auto is_first = [&](const VarOrRVar& loop) { return loop.name() == first.name(); };
+    std::rotate(std::find_if(nest.begin(), nest.end(), is_first), std::find_if(nest.begin(), nest.end(), is_first) + 1,
+                nest.end());
+  }
+  update.reorder(nest).vectorize(inside[0], vector).parallel(tiles_in_parallel ? first : task);
   for (const VarOrRVar& within : inside) update.unroll(within);
 
-  sum.compute_at(total, around[0].var);
+  sum.compute_at(total, nest[inside.size()].var);
   schedule_sums(sum, tile, vector, sum.rvars(0));
 }
 

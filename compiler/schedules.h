@@ -34,8 +34,9 @@ Halide::Var schedule_tiles(Halide::Func sum, Halide::Func out, const Tile& tile,
 
 /// The same for an update of `total` that adds `sum` up over `slice`: its tiles run inside the reduction, the `task`s
 /// in parallel. The tile's sides must divide the extents where they can (see `divisor`): an element is added once.
+/// `tiles_in_parallel`: instead, the tiles along the first side run in parallel, each through the whole reduction.
 void schedule_tiled_update(Halide::Func sum, Halide::Func total, const Tile& tile, int vector,
-                           const Halide::RVar& slice, const Halide::Var& task);
+                           const Halide::RVar& slice, const Halide::Var& task, bool tiles_in_parallel);
 
 std::vector<Halide::VarOrRVar> as_loops(const std::vector<Halide::Var>& variables);
 

@@ -157,6 +157,23 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
 
 /// dweight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] * x[n, i, y * stride + ky * dilation - pad, …], and
 /// dbias[o] = sum over n, y, x of dy[n, o, y, x]; first by lane and block, then by slice of blocks, then whole.
+///
+/// Small images are taken several at a time, so that their sums are added to the slice less often; large weights are
+/// one slice, whose channels are computed in parallel instead, so that the slices do not outgrow the caches.
+struct Slicing {
+  int images;  // blocks of images that are summed before they are added to a slice
+  int slices;
+};
+
+Slicing slicing(const KernelBuilder& kernel, const Node& node) {
+  const Shape& gradient = kernel.shape(node.inputs[0]);
+  constexpr std::int64_t pixels = 64;
+  constexpr std::int64_t elements = 1 << 17;
+  const bool large = kernel.lanes() == 1 && kernel.shape(node.outputs[0]).elements() > elements;
+  const std::int64_t images = kernel.lanes() > 1 ? 1 : std::max<std::int64_t>(1, pixels / (gradient[2] * gradient[3]));
+  return {extent(images), large ? 1 : slices};
+}
+
 void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
   const Shape& shape = kernel.shape(node.outputs[0]);
@@ -170,25 +187,30 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Var i = kernel.axis(1);
   const Var ky = kernel.axis(2);
   const Var kx = kernel.axis(3);
-  const RDom r(0, extent(gradient[3]), 0, extent(gradient[2]), kernel.name("r"));
+  const auto [images, parts] = slicing(kernel, node);
+  RDom r(0, extent(gradient[3]), 0, extent(gradient[2]), 0, images, kernel.name("r"));
+  const Expr image = n * images + r.z;
+  if (images > 1) r.where(image < kernel.blocks());
+  const Expr existing_image = images > 1 ? min(image, kernel.blocks() - 1) : image;
   const Expr y = r.y * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
   const Expr x = r.x * extent(w.x.stride) + kx * extent(w.x.dilation) - extent(w.x.pad);
   // The last vector of output channels may reach beyond them; its sums there are never read.
   const bool whole = kernel.lanes() > 1 || shape[0] % vector_extent(kernel.machine(), shape[0]) == 0;
   const Expr existing = whole ? Expr(o) : min(likely(o), extent(shape[0]) - 1);
   const Expr channel = node.attributes.integer("groups") == 1 ? Expr(i) : existing / group_out * extent(shape[1]) + i;
-  const Expr per_slice = (kernel.blocks() + (slices - 1)) / slices;
+  const Expr runs = (kernel.blocks() + (images - 1)) / images;
+  const Expr per_slice = (runs + (parts - 1)) / parts;
 
   Func block(kernel.name("block"));
   block(l, kx, ky, i, o, n) = kernel.constant(0);
-  block(l, kx, ky, i, o, n) +=
-      kernel.read(node.inputs[0], Point{l, n, {existing, r.y, r.x}}) * padded(l, x, y, channel, n);
+  block(l, kx, ky, i, o, n) += kernel.read(node.inputs[0], Point{l, existing_image, {existing, r.y, r.x}}) *
+                               padded(l, x, y, channel, existing_image);
   RDom b(0, per_slice, kernel.name("b"));
-  b.where(s * per_slice + b < kernel.blocks());
+  b.where(s * per_slice + b < runs);
   Func slice(kernel.name("slice"));
   slice(l, kx, ky, i, o, s) = kernel.constant(0);
-  slice(l, kx, ky, i, o, s) += block(l, kx, ky, i, o, Halide::min(s * per_slice + b, kernel.blocks() - 1));
-  const RDom all(0, kernel.lanes(), 0, slices, kernel.name("all"));
+  slice(l, kx, ky, i, o, s) += block(l, kx, ky, i, o, min(s * per_slice + b, runs - 1));
+  const RDom all(0, kernel.lanes(), 0, parts, kernel.name("all"));
   Func weight(kernel.name("weight"));
   weight(kx, ky, i, o) = kernel.constant(0);
   weight(kx, ky, i, o) += slice(all.x, kx, ky, i, o, all.y);
@@ -269,7 +291,9 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   const bool lanes = kernel.lanes() > 1;
   const int rows = machine.accumulators * machine.vector / kernel.lanes();
   const int vector = vector_extent(machine, shape[0]);
-  Tile tile{{kernel.axis(0), vector}, {kernel.axis(1), divisor(shape[1], 8)}};
+  const int channels = shape[0] % (2 * vector) == 0 ? 2 * vector : vector;
+  Tile tile{{kernel.axis(0), channels},
+            {kernel.axis(1), divisor(shape[1], machine.accumulators * vector / channels / 3 * 2)}};
   if (lanes) {
     const int columns = divisor(shape[3], std::min(rows, 5));
     tile = {{kernel.lane(), kernel.lanes()},
@@ -284,11 +308,18 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
       .reorder(as_loops(storage))
       .vectorize(tile[0].variable, wide)
       .parallel(s);
-  schedule_tiled_update(block, slice, tile, wide, b, s);
+  const bool whole = slicing(kernel, node).slices == 1;
+  schedule_tiled_update(block, slice, tile, wide, b, s, whole);
   padded.compute_at(slice, b);
   schedule_padded(kernel, kernel.shape(node.inputs[1])[1]);
-  kernel.out().compute_root().parallel(kernel.axis(0));
-  weight.compute_at(kernel.out(), kernel.axis(0));
+  const Var o = kernel.axis(0);
+  kernel.out()
+      .compute_root()
+      .reorder(o, kernel.axis(3), kernel.axis(2), kernel.axis(1))
+      .vectorize(o, vector)
+      .parallel(kernel.axis(1));
+  weight.compute_at(kernel.out(), o).vectorize(o, vector);
+  weight.update().reorder(o, weight.rvars(0)[0], weight.rvars(0)[1]).vectorize(o, vector);
   if (node.outputs.size() == 1) return;
   kernel.out(1).compute_root();
   schedule_channel_sums(kernel, "bias");
