@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <functional>
 #include <utility>
 
 #include "dsl/ast.h"
@@ -188,11 +187,18 @@ constexpr Mark close_index("]", "`,` or `]`");
 constexpr StatementEnd statement_end;
 constexpr FileEnd file_end;
 
+const auto else_if = word("else") >> word("if");
+/// Before each statement of a list, which goes on until its `}`; the file may end earlier, after an error.
+const auto in_list = !close_brace >> !file_end;
+/// Before each definition of a file.
+const auto in_file = *semicolon >> !file_end;
+
 /// `( item, item, … )`, maybe empty, maybe with a comma behind the last. Not X3's `%`: it goes back over the last comma
 /// and then blames the wrong token.
 template <typename Item>
 auto in_parentheses(const Item& item) {
-  return open > (close | (item[child] > *(comma >> !close > item[child]) > -comma > close_list));
+  const auto next_item = comma >> !close;
+  return open > (close | (item[child] > *(next_item > item[child]) > -comma > close_list));
 }
 
 /// `[ item, item, … ]`
@@ -212,7 +218,8 @@ auto in_braces(const Item& item) {
 template <typename Id>
 using Rule = x3::rule<Id, Node>;
 
-// clang-format off: a definition that does not fit one line has a clause a line
+// A definition that does not fit one line has a clause a line.
+// clang-format off
 
 // Expressions
 const Rule<struct expression_id> expression = "an expression";
@@ -232,24 +239,27 @@ const Rule<struct argument_id> argument = "an argument";
 
 auto const expression_def = spanned(operand[child] >> *(infix[operation] > operand[child]) >> fold);
 auto const operand_def = spanned(*prefix[operation] >> postfix[child] >> As(Kind::unary));
-auto const postfix_def = primary[itself] >>
-                         *(if_callable >> call_suffix[suffix] | index_suffix[suffix] | field_suffix[suffix]);
+auto const postfix_def =
+    primary[itself] >> *(if_callable >> call_suffix[suffix] | index_suffix[suffix] | field_suffix[suffix]);
 auto const primary_def = number | string | boolean | conditional | tuple | name_use;
 auto const number_def = spanned(number_token[number_value] >> As(Kind::number));
 auto const string_def = spanned(string_token[string_value] >> As(Kind::string));
 auto const boolean_def = spanned(boolean_word[text] >> As(Kind::boolean));
-auto const braced = open_brace > expression[child] > close_brace;
-auto const conditional_def =
-    spanned(word("if") > expression[child] > braced > *(word("else") >> word("if") > expression[child] > braced) >
-            word("else") > braced > As(Kind::conditional));
-auto const tuple_def = spanned(open > expression[child] > *(comma >> As(Kind::tuple) >> !close > expression[child]) >
-                               -comma > close_list > tuple_if_comma);
 auto const name_use_def = spanned(name[text] >> As(Kind::name));
+auto const braced = open_brace > expression[child] > close_brace;
+auto const conditional_def = spanned(
+    word("if") > expression[child] > braced
+    > *(else_if > expression[child] > braced)
+    > word("else") > braced > As(Kind::conditional));
+// A comma makes it a tuple, also one behind the only element.
+auto const next_element = comma >> As(Kind::tuple) >> !close;
+auto const tuple_def = spanned(
+    open > expression[child] > *(next_element > expression[child]) > -comma > close_list > tuple_if_comma);
 auto const call_suffix_def = spanned(in_parentheses(argument) > As(Kind::call));
 auto const index_suffix_def = spanned(in_brackets(expression) > As(Kind::index));
 auto const field_suffix_def = spanned(mark(".") > digits[text] > As(Kind::field));
-auto const argument_def =
-    spanned(((argument_name[text] > equals > expression[child]) | expression[child]) >> As(Kind::argument));
+auto const argument_def = spanned(
+    ((argument_name[text] > equals > expression[child]) | expression[child]) >> As(Kind::argument));
 
 BOOST_SPIRIT_DEFINE(expression, operand, postfix, primary, number, string, boolean, conditional, tuple, name_use,
                     call_suffix, index_suffix, field_suffix, argument)
@@ -261,10 +271,10 @@ const Rule<struct let_id> let = "`let`";
 const Rule<struct input_id> input = "`input`";
 
 auto const type_def = spanned(
-    ((open > type[child] > *(comma > type[child]) > close_list) | (type_name[text] >> -in_brackets(expression))) >>
-    As(Kind::type));
-auto const parameter_def =
-    spanned(new_name[declared_name] > -(colon > type[child]) > -(equals > expression[child]) > As(Kind::parameter));
+    ((open > type[child] > *(comma > type[child]) > close_list) | (type_name[text] >> -in_brackets(expression)))
+    >> As(Kind::type));
+auto const parameter_def = spanned(
+    new_name[declared_name] > -(colon > type[child]) > -(equals > expression[child]) > As(Kind::parameter));
 auto const let_def = spanned(word("let") > new_name[declared_name] > equals > expression[child] > As(Kind::let));
 auto const input_def = spanned(word("input") > new_name[declared_name] > colon > type[child] > As(Kind::input));
 
@@ -288,15 +298,17 @@ const Rule<StatementId> statement = "a statement";
 auto const body_def = spanned(in_braces(statement) > As(Kind::body));
 auto const group_def = spanned(body[child] >> As(Kind::group));
 auto const sequential_def = spanned(word("sequential") > body[child] > As(Kind::sequential));
-auto const unpacked = &unpacking >> open > new_name[variable] > *(comma > new_name[variable]) > close;
+auto const unpacked = (&unpacking >> open) > new_name[variable] > *(comma > new_name[variable]) > close;
 auto const variables = (range_index[variable] | unpacked) > word("in");
-auto const repeat_def = spanned(word("repeat") > -variables > expression[child] > -(mark("..") > expression[child]) >
-                                body[child] > As(Kind::repeat));
-auto const conditional_element_def = spanned(word("if") > expression[child] > body[child] >
-                                             *(word("else") >> word("if") > expression[child] > body[child]) >
-                                             -(word("else") > body[child]) > As(Kind::conditional_element));
-auto const branches_def = spanned((word("add") >> As(Kind::add) | word("concat") >> As(Kind::concat)) >
-                                  -in_parentheses(argument) > body[child]);
+auto const repeat_def = spanned(
+    word("repeat") > -variables > expression[child] > -(mark("..") > expression[child]) > body[child]
+    > As(Kind::repeat));
+auto const conditional_element_def = spanned(
+    word("if") > expression[child] > body[child]
+    > *(else_if > expression[child] > body[child])
+    > -(word("else") > body[child]) > As(Kind::conditional_element));
+auto const branches_def = spanned(
+    (word("add") >> As(Kind::add) | word("concat") >> As(Kind::concat)) > -in_parentheses(argument) > body[child]);
 auto const from_def = spanned(word("from") > open > label_use[text] > close > As(Kind::from));
 auto const op_def = spanned(operator_name[text] > -in_parentheses(argument) > As(Kind::op));
 auto const element_def = group | sequential | repeat | conditional_element | branches | from | op;
@@ -322,7 +334,7 @@ const Rule<struct setting_id> setting = "a setting such as batch = 256";
 struct TrainStatementId : Recovering<next_statement> {};
 const Rule<TrainStatementId> train_statement = "a setting such as batch = 256";
 
-auto const statement_def = !close_brace >> !file_end > command[itself] > statement_end;
+auto const statement_def = in_list > command[itself] > statement_end;
 // A label comes first: it may be any word of the language.
 auto const command_def = labelled | input | output | shared | expect | loss | init | train | let | unlabelled;
 auto const labelled_def = spanned(label[label_name] > colon > chain[child] > As(Kind::sequence));
@@ -332,13 +344,14 @@ auto const output_name_def = spanned(label_use[text] >> As(Kind::name));
 auto const shared_def = spanned(word("shared") > new_name[declared_name] > equals > chain[child] > As(Kind::shared));
 auto const expect_def = spanned(word("expect") > in_brackets(expression) > As(Kind::expect));
 auto const loss_def = spanned(word("loss") > op[child] > As(Kind::loss));
-auto const init_def =
-    spanned(word("init") > selector[child] > *(comma > selector[child]) >
-            ((colon > rule[child] > *(comma > rule[child])) | (equals > expression[child])) > As(Kind::init));
+auto const init_def = spanned(
+    word("init") > selector[child] > *(comma > selector[child])
+    > ((colon > rule[child] > *(comma > rule[child])) | (equals > expression[child]))
+    > As(Kind::init));
 auto const selector_def = spanned(path[text] >> As(Kind::selector));
 auto const rule_def = spanned(any_name[text] > equals > expression[child] > As(Kind::rule));
 auto const train_def = spanned(word("train") > in_braces(train_statement) > As(Kind::train));
-auto const train_statement_def = !close_brace >> !file_end > setting[itself] > statement_end;
+auto const train_statement_def = in_list > setting[itself] > statement_end;
 auto const setting_def = spanned(any_name[text] > equals > expression[child] > As(Kind::setting));
 
 BOOST_SPIRIT_DEFINE(statement, command, labelled, unlabelled, output, output_name, shared, expect, loss, init, selector,
@@ -350,25 +363,25 @@ const Rule<struct equation_id> equation = "an equation such as y[n, c] = …";
 const Rule<struct index_id> index = "an index";
 const Rule<struct index_range_id> index_range = "an index";
 const Rule<struct definition_body_id> definition_body = "`{`";
-const Rule<struct equation_or_declaration_id> equation_or_declaration =
-    "param, input, let or an equation such as y[n, c] = …";
+const Rule<struct layer_command_id> layer_command = "param, input, let or an equation such as y[n, c] = …";
 
 struct LayerStatementId : Recovering<next_statement> {};
 const Rule<LayerStatementId> layer_statement = "param, input, let or an equation such as y[n, c] = …";
 
 auto const definition_body_def = spanned(in_braces(layer_statement) > As(Kind::body));
-auto const layer_statement_def = !close_brace >> !file_end > equation_or_declaration[itself] > statement_end;
-auto const equation_or_declaration_def = tensor_parameter | input | let | equation;
-auto const tensor_parameter_def = spanned(word("param") > new_name[declared_name] > colon > type[child] >
-                                          -(equals > expression[child]) > As(Kind::tensor_parameter));
-auto const equation_def =
-    spanned(equation_head[text] > in_brackets(index) > equals > expression[child] > As(Kind::equation));
+auto const layer_statement_def = in_list > layer_command[itself] > statement_end;
+auto const layer_command_def = tensor_parameter | input | let | equation;
+auto const tensor_parameter_def = spanned(
+    word("param") > new_name[declared_name] > colon > type[child] > -(equals > expression[child])
+    > As(Kind::tensor_parameter));
+auto const equation_def = spanned(
+    equation_head[text] > in_brackets(index) > equals > expression[child] > As(Kind::equation));
 auto const index_def = index_range | expression;
-auto const index_range_def = spanned(range_index[declared_name] > word("in") > expression[child] > mark("..") >
-                                     expression[child] > As(Kind::index_range));
+auto const index_range_def = spanned(
+    range_index[declared_name] > word("in") > expression[child] > mark("..") > expression[child]
+    > As(Kind::index_range));
 
-BOOST_SPIRIT_DEFINE(definition_body, layer_statement, equation_or_declaration, tensor_parameter, equation, index,
-                    index_range)
+BOOST_SPIRIT_DEFINE(definition_body, layer_statement, layer_command, tensor_parameter, equation, index, index_range)
 
 // Definitions of a file
 const Rule<struct import_id> import = "`import`";
@@ -389,20 +402,22 @@ struct FileStatementId : Recovering<next_definition> {};
 const Rule<FileStatementId> file_statement = "block, model, layer, fn, dist, let, example or import";
 
 auto const import_def = spanned(word("import") > string_token[string_value] > As(Kind::import));
-auto const block_def =
-    spanned(word("block") > new_name[declared_name] > in_parentheses(parameter) > body[child] > As(Kind::block));
+auto const block_def = spanned(
+    word("block") > new_name[declared_name] > in_parentheses(parameter) > body[child] > As(Kind::block));
 auto const model_def = spanned(word("model") > new_name[declared_name] > body[child] > As(Kind::model));
-auto const layer_def = spanned(word("layer") > new_name[declared_name] > -in_parentheses(parameter) >
-                               definition_body[child] > As(Kind::layer));
-auto const fn_def = spanned(word("fn") > new_name[declared_name] > in_parentheses(parameter) >
-                            ((equals > expression[child]) | definition_body[child]) > As(Kind::fn));
-auto const dist_def = spanned(word("dist") > new_name[declared_name] > equals >
-                              ((word("mix") > in_braces(mixture_statement)) | expression[child]) > As(Kind::dist));
-auto const mixture_statement_def = !close_brace >> !file_end > mixture_part[itself] > statement_end;
+auto const layer_def = spanned(
+    word("layer") > new_name[declared_name] > -in_parentheses(parameter) > definition_body[child] > As(Kind::layer));
+auto const fn_def = spanned(
+    word("fn") > new_name[declared_name] > in_parentheses(parameter)
+    > ((equals > expression[child]) | definition_body[child]) > As(Kind::fn));
+auto const dist_def = spanned(
+    word("dist") > new_name[declared_name] > equals
+    > ((word("mix") > in_braces(mixture_statement)) | expression[child]) > As(Kind::dist));
+auto const mixture_statement_def = in_list > mixture_part[itself] > statement_end;
 auto const mixture_part_def = spanned(expression[child] > colon > expression[child] > As(Kind::mixture_part));
 auto const example_def = spanned(word("example") > expression[child] > As(Kind::example));
 auto const definition_def = import | block | model | layer | fn | dist | let | example;
-auto const file_statement_def = *semicolon >> !file_end > definition[itself] > statement_end;
+auto const file_statement_def = in_file > definition[itself] > statement_end;
 auto const file_def = spanned(*file_statement[child] >> *semicolon >> file_end >> As(Kind::file));
 
 BOOST_SPIRIT_DEFINE(import, block, model, layer, fn, dist, mixture_statement, mixture_part, example, definition,

@@ -185,7 +185,7 @@ void Scanner::skip_escape() {
     at_ += 2;
     return;
   }
-  report("N105", span(at_, 1), "a backslash that escapes nothing", "write \\\\ for a backslash and \\\" for a quote");
+  report("N105", span(at_, 1), "a backslash that escapes nothing", R"(write \\ for a backslash and \" for a quote)");
   ++at_;
 }
 
