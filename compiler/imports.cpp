@@ -6,10 +6,11 @@
 #include <fstream>
 #include <set>
 
+#include "dsl/lexical.h"
+
 namespace netc {
 namespace {
 
-constexpr std::size_t longest_file = std::size_t{4} << 20;  // one byte more is read, for the parser to refuse
 constexpr std::size_t deepest_import = 64;
 
 std::string canonical_name(const std::filesystem::path& path) {
@@ -23,7 +24,7 @@ bool read_text(const std::filesystem::path& path, std::string& text) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return false;
   std::ifstream in(path, std::ios::binary);
-  text.resize(longest_file + 1);
+  text.resize(max_file_size + 1);  // a byte too many is the parser's to refuse
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
   return in.eof() || !text.empty();
