@@ -56,7 +56,7 @@ class Differentiation {
 
   void refuse(const Node& node) {
     diagnostics_.add(
-        {.code = "N303",
+        {.code = "N302",
          .span = node.span,
          .message = fmt::format("{} has no gradient, but the loss depends on parameters through it", node.op->name),
          .label = "",

@@ -8,7 +8,7 @@ namespace netc {
 
 /// Adds gradients of the mean loss with respect to every parameter and f32 input, by reverse accumulation; fills
 /// `gradients`, `forward_nodes` and `backward_nodes`. An operator without a gradient between a parameter and the loss
-/// is error N303 at its place.
+/// is error N302 at its place.
 Graph differentiate(const Graph& graph, Diagnostics& diagnostics);
 
 }  // namespace netc
