@@ -70,7 +70,7 @@ CLI::App* add_model_command(CLI::App& app, CommandLine& line, const std::string&
 int explain(const std::string& code) {
   std::string_view text = explanation(code);
   if (!text.empty()) {
-    fmt::print("{}\n", text);
+    fmt::print("{}", text);
     return 0;
   }
   fmt::print(stderr, "error: netc has no diagnostic '{}'; codes look like N201 or W401\n", code);

@@ -34,10 +34,10 @@ netc::Tensor<std::int32_t> make_labels(std::int64_t count) {
 void check_training(lenet::Model& model) {
   const netc::Tensor<float> images = make_images(40);
   const netc::Tensor<std::int32_t> labels = make_labels(40);
-  netc::Sgd optimizer(0.1, 0.9);
+  netc::Sgd optimizer(0.9);
   const float first = model.train_step(images.view(), labels.view(), optimizer);
   float last = first;
-  for (int step = 0; step < 300; ++step) last = model.train_step(images.view(), labels.view(), optimizer);
+  for (int step = 0; step < 2000; ++step) last = model.train_step(images.view(), labels.view(), optimizer);
   std::printf("loss: %g, then %g\n", static_cast<double>(first), static_cast<double>(last));
   require(std::isfinite(first) && last < 0.5F * first, "the loss halves");
 }
