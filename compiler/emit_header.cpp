@@ -80,11 +80,15 @@ std::string training_members(const Emission& emission) {
   return fmt::format(R"(
   /// Training mode: {0}. Fills the gradients and returns the mean loss.
   float backward({1}) {{
-    return Network::backward({{{{{2}}}}}, {{{{{3}}}}});
+    const netc::AnyView inputs[] = {2};
+    const netc::AnyView labels[] = {3};
+    return Network::backward(inputs, labels);
   }}
   /// `backward`, then a step of the optimizer.
   float train_step({1}, netc::Optimizer& optimizer) {{
-    return Network::train_step({{{{{2}}}}}, {{{{{3}}}}}, optimizer);
+    const netc::AnyView inputs[] = {2};
+    const netc::AnyView labels[] = {3};
+    return Network::train_step(inputs, labels, optimizer);
   }}
 )",
                      shape_of(graph, all), emission.parameters_of(all), emission.list_of(graph.inputs),
@@ -129,7 +133,10 @@ class Model final : public netc::Network {{
   explicit Model(std::uint64_t seed = {2});
 
   /// Evaluation mode: {3} -> {4}, valid until the next pass.
-  netc::View<const float> forward({5}) {{ return Network::forward({{{{{6}}}}}); }}
+  netc::View<const float> forward({5}) {{
+    const netc::AnyView inputs[] = {6};
+    return Network::forward(inputs);
+  }}
 {7}
   Parameters parameters;
 
