@@ -233,7 +233,7 @@ void schedule_padded(KernelBuilder& kernel, std::int64_t channels) {
     padded.vectorize(kernel.lane(), kernel.machine().vector);
   } else {
     padded.reorder(c, kernel.axis(3), kernel.axis(2)).reorder_storage(c, kernel.axis(3), kernel.axis(2));
-    padded.vectorize(c, vector_extent(kernel.machine(), channels));
+    padded.vectorize(c, vector_extent(kernel.machine(), channels), Halide::TailStrategy::ShiftInwards);
   }
 }
 
@@ -273,7 +273,7 @@ void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   const int vector = vector_extent(kernel.machine(), kernel.shape(node.inputs[1])[1]);
   kernel.stage("transposed")
       .compute_root()
-      .vectorize(kernel.axis(1), vector)
+      .vectorize(kernel.axis(1), vector, Halide::TailStrategy::ShiftInwards)
       .parallel(kernel.axis(0), 8, Halide::TailStrategy::GuardWithIf);
 }
 
