@@ -70,8 +70,18 @@ class Parity {
       if (key.starts_with("weight.")) weights.push_back({key.substr(7), view(tensor)});
     }
     write_safetensors("weights.safetensors", weights);
-    write_npy("input.npy", view(oracle_.tensors().at("input")));
-    write_labels("label.npy", floats(oracle_.tensors().at("label")));
+    for (const auto& [key, tensor] : oracle_.tensors()) {
+      if (!key.starts_with("input.")) continue;
+      const std::string file = key + ".npy";
+      write_npy(file, view(tensor));
+      inputs_.insert(inputs_.end(), {"--input", key.substr(6) + "=" + file});
+    }
+    const auto classes = oracle_.tensors().find("class");
+    if (classes == oracle_.tensors().end()) {
+      write_npy("label.npy", view(oracle_.tensors().at("target")));
+    } else {
+      write_labels("label.npy", floats(classes->second));
+    }
   }
 
   void evaluation() {
@@ -86,7 +96,7 @@ class Parity {
     compare("loss", losses(printed_));
     const SafetensorsReader gradients("gradients.safetensors");
     for (const auto& [key, tensor] : gradients.tensors()) {
-      const std::string oracle = "gradient." + (key == "input.image" ? "input" : key);
+      const std::string oracle = "gradient." + key;
       REQUIRE_MESSAGE(oracle_.tensors().contains(oracle), key);
       compare(oracle, floats(tensor));
     }
@@ -122,9 +132,9 @@ class Parity {
   }
 
   void run(const std::vector<std::string>& options) {
-    std::vector<std::string> arguments{"run",      model_.string(),   "--weights", "weights.safetensors",
-                                       "--input",  "image=input.npy", "--label",   "label.npy",
-                                       "--output", "output.npy"};
+    std::vector<std::string> arguments{"run",     model_.string(), "--weights", "weights.safetensors",
+                                       "--label", "label.npy",     "--output",  "output.npy"};
+    arguments.insert(arguments.end(), inputs_.begin(), inputs_.end());
     arguments.insert(arguments.end(), options.begin(), options.end());
     const test::CommandResult result = test::run_netc(arguments);
     REQUIRE_MESSAGE(result.status == 0, result.err);
@@ -145,6 +155,7 @@ class Parity {
 
   fs::path model_;
   SafetensorsReader oracle_;
+  std::vector<std::string> inputs_;  // --input NAME=FILE …
   std::string printed_;
 };
 
@@ -175,6 +186,10 @@ TEST_CASE("LeNet computes what PyTorch computes") {
 
 TEST_CASE("a residual network with batchnorm, add and concat computes what PyTorch computes") {
   check("residual", "tests/parity/residual.net");
+}
+
+TEST_CASE("a graph with two inputs, a shared layer and mse computes what PyTorch computes") {
+  check("graph", "tests/parity/graph.net");
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 
 Weights and batches are drawn here and stored, so that both sides have the same ones. Each file holds, in single precision,
     weight.PATH     parameters and buffers before the first step
-    input, label    one batch
+    input.NAME, class or target    one batch and its labels
     output, loss    of a training step in double precision; eval.output, eval.loss of an evaluation
-    gradient.PATH   gradients of that step; gradient.input of the image
+    gradient.PATH   gradients of that step; gradient.input.NAME of the inputs
     buffer.PATH     running statistics after it
     after.PATH      parameters and buffers after three steps of the recipe's optimizer on the same batch; losses [3]
     error.KEY       for each of the above: the relative error of PyTorch's own single precision
@@ -66,6 +66,34 @@ RESIDUAL_NAMES = {
 }
 
 
+class Graph(nn.Module):
+    """tests/parity/graph.net"""
+
+    def __init__(self):
+        super().__init__()
+        self.left = nn.Sequential(nn.Conv2d(3, 12, (5, 3), 2, (2, 1)), nn.BatchNorm2d(12), nn.Tanh())
+        self.conv = nn.Conv2d(5, 12, 1)
+        self.right = nn.Sequential(nn.Conv2d(12, 12, 3, 1, 2, 2, groups=4), nn.Sigmoid())
+        self.h = nn.Conv2d(12, 12, 3, 1, 1, groups=12)
+        self.conv2 = nn.Conv2d(12, 7, 1)
+        self.conv3 = nn.Conv2d(12, 9, 3, 2, 1, bias=False)
+        self.batchnorm = nn.BatchNorm2d(28)
+        self.linear = nn.Linear(28 * 10 * 7, 20)
+        self.head = nn.Linear(20, 4)
+
+    def forward(self, a, b):
+        x = torch.relu(self.left(a) + self.right(self.conv(b)))
+        x = nn.functional.max_pool2d(self.h(torch.relu(self.h(x))), (3, 2), 2, (1, 0))
+        x = torch.cat([self.conv2(nn.functional.avg_pool2d(x, 3, 2, 1)), self.conv3(x), nn.functional.adaptive_avg_pool2d(x, (5, 7))], 1)
+        x = torch.relu(self.batchnorm(x))
+        x = torch.cat([x, nn.functional.max_pool2d(x, 3, 1, 1)], 2)
+        return self.head(torch.softmax(self.linear(x.flatten(1)), 1))
+
+
+GRAPH_NAMES = {name: name for name in ("conv", "h", "conv2", "conv3", "batchnorm", "linear", "head")}
+GRAPH_NAMES |= {"left.0": "left.conv", "left.1": "left.batchnorm", "right.0": "right.conv"}
+
+
 def lenet():
     return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2, 2), nn.Conv2d(6, 16, 5), nn.Sigmoid(),
                          nn.AvgPool2d(2, 2), nn.Flatten(), nn.Linear(400, 120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(),
@@ -75,8 +103,9 @@ def lenet():
 LENET_NAMES = {"0": "conv1", "3": "conv2", "7": "fc1", "9": "fc2", "11": "fc3"}
 
 NETWORKS = {
-    "lenet": (lenet, LENET_NAMES, (5, 1, 28, 28), dict(lr=0.9)),
-    "residual": (Network, RESIDUAL_NAMES, (5, 3, 20, 18), dict(lr=0.01, momentum=0.9, weight_decay=0.001)),
+    "lenet": (lenet, LENET_NAMES, {"image": (5, 1, 28, 28)}, 10, dict(lr=0.9)),
+    "residual": (Network, RESIDUAL_NAMES, {"image": (5, 3, 20, 18)}, 10, dict(lr=0.01, momentum=0.9, weight_decay=0.001)),
+    "graph": (Graph, GRAPH_NAMES, {"a": (3, 3, 37, 53), "b": (3, 5, 19, 27)}, (3, 4), dict(lr=0.05, momentum=0.5, nesterov=True)),
 }
 
 
@@ -90,19 +119,24 @@ def tensors_of(model, names, prefix):
     return result
 
 
-def figures(model, names, image, label, optimizer):
+def loss_of(output, label):
+    return nn.functional.mse_loss(output, label) if label.is_floating_point() else nn.functional.cross_entropy(output, label)
+
+
+def figures(model, names, inputs, label, optimizer):
     """Everything that is compared, in the precision of `model`."""
     result = {}
     model.eval()
     with torch.no_grad():
-        result["eval.output"] = model(image)
-        result["eval.loss"] = nn.functional.cross_entropy(result["eval.output"], label).reshape(1)
+        result["eval.output"] = model(*inputs.values())
+        result["eval.loss"] = loss_of(result["eval.output"], label).reshape(1)
     model.train()
-    x = image.clone().requires_grad_()
-    output = model(x)
-    loss = nn.functional.cross_entropy(output, label)
+    inputs = {name: x.clone().requires_grad_() for name, x in inputs.items()}
+    output = model(*inputs.values())
+    loss = loss_of(output, label)
     loss.backward()
-    result |= {"output": output.detach(), "loss": loss.detach().reshape(1), "gradient.input": x.grad}
+    result |= {"output": output.detach(), "loss": loss.detach().reshape(1)}
+    result |= {f"gradient.input.{name}": x.grad.clone() for name, x in inputs.items()}
     for key, value in model.named_parameters():
         module, _, leaf = key.rpartition(".")
         result[f"gradient.{names[module]}.{leaf}"] = value.grad.clone()
@@ -116,7 +150,7 @@ def figures(model, names, image, label, optimizer):
     step.step()
     for _ in range(2):
         step.zero_grad()
-        loss = nn.functional.cross_entropy(model(image), label)
+        loss = loss_of(model(*inputs.values()), label)
         loss.backward()
         step.step()
         losses.append(loss.detach())
@@ -131,7 +165,7 @@ def relative_error(value, oracle):
 
 
 def write(name):
-    make, names, shape, optimizer = NETWORKS[name]
+    make, names, shapes, labels, optimizer = NETWORKS[name]
     torch.manual_seed(7)
     model = make()
     with torch.no_grad():
@@ -139,14 +173,16 @@ def write(name):
             if isinstance(module, nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.uniform_(-0.5, 0.5)
-    image = torch.rand(shape)
-    label = torch.randint(0, 10, (shape[0],))
+    inputs = {key: torch.rand(shape) for key, shape in shapes.items()}
+    classes = isinstance(labels, int)
+    label = torch.randint(0, labels, (len(next(iter(inputs.values()))),)) if classes else torch.randn(labels)
     start = tensors_of(model, names, "weight")
-    oracle = figures(copy.deepcopy(model).double(), names, image.double(), label, optimizer)
-    single = figures(copy.deepcopy(model), names, image, label, optimizer)
+    wide = {key: x.double() for key, x in inputs.items()}
+    oracle = figures(copy.deepcopy(model).double(), names, wide, label if classes else label.double(), optimizer)
+    single = figures(copy.deepcopy(model), names, inputs, label, optimizer)
     file = {key: value.float().numpy() for key, value in (start | oracle).items()}
-    file["input"] = image.numpy()
-    file["label"] = label.float().numpy()
+    file |= {f"input.{key}": x.numpy() for key, x in inputs.items()}
+    file["class" if classes else "target"] = label.float().numpy()
     for key, value in oracle.items():
         file["error." + key] = numpy.array([relative_error(single[key], value)], dtype=numpy.float32)
     save_file({key: numpy.ascontiguousarray(value) for key, value in file.items()}, FOLDER / f"{name}.safetensors")
