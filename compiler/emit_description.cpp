@@ -1,7 +1,10 @@
 // The Description in NAME.cpp: shapes, parameters, memory and recipe as a literal.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "compiler/emit_parts.h"
+#include "compiler/operator.h"
 
 namespace netc {
 
@@ -25,6 +28,25 @@ std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {
     const Value& value = graph[id];
     items.push_back(fmt::format("{{{}, {}, {}}}", cpp::literal(value.name), type_literal(value.type),
                                 cpp::braces(value.shape.extents())));
+  }
+  return cpp::braces(items);
+}
+
+/// A label of whole numbers holds classes; the loss tells how many: 0 for other labels.
+std::int64_t classes(const Graph& graph, ValueId label) {
+  const auto compares = [&](const Node& node) { return node.op->is_loss && node.inputs[1] == label; };
+  const auto loss = std::find_if(graph.nodes.begin(), graph.nodes.end(), compares);
+  if (loss == graph.nodes.end() || graph[label].type != DType::i32) return 0;
+  return graph[loss->inputs[0]].shape[1];
+}
+
+/// Like tensors, with the number of classes.
+std::string labels(const Graph& graph) {
+  std::vector<std::string> items;
+  for (ValueId id : graph.labels) {
+    const Value& value = graph[id];
+    items.push_back(fmt::format("{{{}, {}, {}, {}}}", cpp::literal(value.name), type_literal(value.type),
+                                cpp::braces(value.shape.extents()), classes(graph, id)));
   }
   return cpp::braces(items);
 }
@@ -103,7 +125,7 @@ std::string emit_description(const Emission& emission) {
   return description;
 }}
 )",
-                     cpp::literal(graph.name), tensors(graph, graph.inputs), tensors(graph, graph.labels),
+                     cpp::literal(graph.name), tensors(graph, graph.inputs), labels(graph),
                      tensors(graph, graph.outputs), parameters(emission, Role::parameter),
                      parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
                      arena_layout(graph, Role::buffer).floats, memory(model.evaluation.memory),
