@@ -185,6 +185,7 @@ bool update_library(const CompiledModel& model, const Options& options, const fs
 std::string dependencies(const fs::path& target, const Session& session) {
   std::string text = target.string() + ":";
   for (const auto& source : session.sources) {
+    if (source->path.starts_with("--set ")) continue;  // an option, which is a source so that errors can point into it
     text += " ";
     for (char c : source->path) text += c == ' ' ? std::string("\\ ") : std::string(1, c);
   }

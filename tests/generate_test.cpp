@@ -59,8 +59,8 @@ TEST_CASE("generated/lenet is what netc writes for models/lenet.net") {
 TEST_CASE("unchanged input touches nothing; the depfile names all that was read") {
   WorkingFolder folder;
   write_text("parts.net", "block head(n) { fc: linear(n); }\n");
-  write_text("a model.net", "import \"parts.net\";\nmodel m { input x: f32[N, 3]; head(2); }\n");
-  const std::vector<std::string> command{"a model.net", "-o", "out", "--depfile", "out/m.d"};
+  write_text("a model.net", "import \"parts.net\";\nmodel m { input x: f32[N, 3]; let n = 2; head(n); }\n");
+  const std::vector<std::string> command{"a model.net", "-o", "out", "--set", "n=4", "--depfile", "out/m.d"};
   REQUIRE(run_netc(command).status == 0);
   CHECK(read_text("out/m.d") == "out/m.hpp: a\\ model.net parts.net\n");
 
