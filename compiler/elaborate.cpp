@@ -22,7 +22,7 @@ void Elaborator::model(const ast::Node& model, const Environment& file) {
   const ValueId last = list(model.children.front(), no_value, {}, scope);
   check_complete(model);
   outputs(last, scope);
-  loss();
+  loss(scope);
   if (!reporter_.has_errors()) layers_.assign_names();
   clauses(scope);
   overrides_.report_unused();
@@ -116,7 +116,7 @@ void Elaborator::outputs(ValueId last, const Scope& scope) {
   if (graph_.outputs.empty()) graph_.outputs.push_back(last);
 }
 
-void Elaborator::loss() {
+void Elaborator::loss(const Scope& scope) {
   bool has_loss = false;
   for (const ast::Node* clause : clauses_) {
     if (clause->kind != Kind::loss) continue;
@@ -129,7 +129,7 @@ void Elaborator::loss() {
     }
     if (has_loss) reporter_.error("N132", clause->span, "the model has two losses");
     has_loss = true;
-    const auto arguments = evaluate_arguments(call, 0, {}, reporter_);
+    const auto arguments = evaluate_arguments(call, 0, scope.names, reporter_);
     const auto attributes = bind_attributes(*op, arguments, call.span, reporter_);
     if (attributes) layers_.add_loss(*op, *attributes, graph_.outputs.front(), call.span);
   }

@@ -46,8 +46,8 @@ class Elaborator {
   void statement(const ast::Node& node, ValueId& value, const Place& place, Scope& scope);
   void model_statement(const ast::Node& node, ValueId& value, Scope& scope);
   void input(const ast::Node& node, ValueId& value, Scope& scope);
-  void outputs(const ValueId last, const Scope& scope);
-  void loss();
+  void outputs(ValueId last, const Scope& scope);
+  void loss(const Scope& scope);
   void clauses(const Scope& scope);
   void check_complete(const ast::Node& model);
 

@@ -15,6 +15,10 @@ void Reporter::error(const std::string& code, const Span& span, const std::strin
   report({.code = code, .span = span, .message = message, .label = "", .notes = {}, .help = help});
 }
 
+void Reporter::warning(const std::string& code, const Span& span, const std::string& message, const std::string& help) {
+  report({.code = code, .span = span, .message = message, .label = "", .notes = {}, .help = help});
+}
+
 void Reporter::report(Diagnostic diagnostic) {
   for (const auto& [source, option] : options_) {
     if (diagnostic.span.source != source) continue;

@@ -15,9 +15,7 @@ class Reporter {
   explicit Reporter(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
 
   void error(const std::string& code, const Span& span, const std::string& message, const std::string& help = "");
-  void warning(const std::string& code, const Span& span, const std::string& message, const std::string& help = "") {
-    error(code, span, message, help);
-  }
+  void warning(const std::string& code, const Span& span, const std::string& message, const std::string& help = "");
   /// The same for any diagnostic; its own notes stand above those of the block instantiations.
   void report(Diagnostic diagnostic);
 

@@ -10,7 +10,7 @@ const netc::Description& description() {
   static const netc::Description description{
       .name = "lenet",
       .inputs = {{"image", netc::DType::f32, {-1, 1, 28, 28}}},
-      .labels = {{"label", netc::DType::i32, {-1}}},
+      .labels = {{"label", netc::DType::i32, {-1}, 10}},
       .outputs = {{"fc3", netc::DType::f32, {-1, 10}}},
       .parameters = {
           {"conv1.weight", {6, 1, 5, 5}, {1, 6, 30, 6}, 0, 25, 150, {netc::Initializer::Rule::xavier_uniform, 1.0}},

@@ -41,15 +41,22 @@ class Model final : public netc::Network {
   explicit Model(std::uint64_t seed = 1);
 
   /// Evaluation mode: image [N,1,28,28] -> [N,10], valid until the next pass.
-  netc::View<const float> forward(netc::View<const float> image) { return Network::forward({{{image}}}); }
+  netc::View<const float> forward(netc::View<const float> image) {
+    const netc::AnyView inputs[] = {image};
+    return Network::forward(inputs);
+  }
 
   /// Training mode: image [N,1,28,28], label [N]. Fills the gradients and returns the mean loss.
   float backward(netc::View<const float> image, netc::View<const std::int32_t> label) {
-    return Network::backward({{{image}}}, {{{label}}});
+    const netc::AnyView inputs[] = {image};
+    const netc::AnyView labels[] = {label};
+    return Network::backward(inputs, labels);
   }
   /// `backward`, then a step of the optimizer.
   float train_step(netc::View<const float> image, netc::View<const std::int32_t> label, netc::Optimizer& optimizer) {
-    return Network::train_step({{{image}}}, {{{label}}}, optimizer);
+    const netc::AnyView inputs[] = {image};
+    const netc::AnyView labels[] = {label};
+    return Network::train_step(inputs, labels, optimizer);
   }
 
   Parameters parameters;
