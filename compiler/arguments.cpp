@@ -125,7 +125,7 @@ std::optional<Attribute> AttributeReader::read(const Constant& value) const {
 }
 
 std::optional<Attribute> AttributeReader::pair(const Constant& value) const {
-  const Tuple* halves = value.as<Tuple>();
+  const auto* halves = value.as<Tuple>();
   if (halves != nullptr && halves->size() != 2) {
     reporter_.error("N111", span_,
                     fmt::format("{} must be an int or a pair of ints, found {}", what_, describe(value)));

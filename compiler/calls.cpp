@@ -19,7 +19,7 @@ bool has_type(const Constant& value, const ast::Node& type) {
   if (type.text == "int") return value.is_integer();
   if (type.text == "float") return value.is_number();
   if (!type.text.empty()) return type_name(value) == type.text;
-  const Tuple* tuple = value.as<Tuple>();
+  const auto* tuple = value.as<Tuple>();
   if (tuple == nullptr || tuple->size() != type.children.size()) return false;
   return std::equal(tuple->begin(), tuple->end(), type.children.begin(), has_type);
 }

@@ -34,7 +34,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// The sources of a run; spans point into them.
-struct Session {
+struct Compilation {
   std::vector<std::unique_ptr<Source>> sources;
   Diagnostics diagnostics;
 };
@@ -93,23 +93,23 @@ std::string emitted(const CompiledModel& model, const Options& options) {
 }
 
 /// All stages that need no kernels. Returns false when there were errors, or when `dump` has what it wants.
-bool compile(const Options& options, Session& session, Dump& dump, CompiledModel& model) {
+bool compile(const Options& options, Compilation& compilation, Dump& dump, CompiledModel& model) {
   const std::optional<std::string> text = read_file(options.file);
   if (!text) {
     fmt::print(stderr, "error: cannot read {}: {}\n", options.file,
                std::strerror(fs::is_directory(options.file) ? EISDIR : errno));
     return false;
   }
-  session.sources.push_back(std::make_unique<Source>(options.file, *text));
-  const Source& source = *session.sources.front();
-  Diagnostics& diagnostics = session.diagnostics;
+  compilation.sources.push_back(std::make_unique<Source>(options.file, *text));
+  const Source& source = *compilation.sources.front();
+  Diagnostics& diagnostics = compilation.diagnostics;
 
   // What the text says.
   const ast::Node file = parse(source, diagnostics);
   if (diagnostics.has_errors() || dump.stop("parse", [&] { return print(file); })) return false;
 
   // One node an operator: blocks and repeats are unrolled, shapes inferred, parameters named.
-  model.graph = elaborate(file, source, {options.set, installation().std.string()}, session.sources, diagnostics);
+  model.graph = elaborate(file, source, {options.set, installation().std.string()}, compilation.sources, diagnostics);
   if (diagnostics.has_errors()) return false;
   verify(model.graph, "elaborate");
   if (dump.stop("elaborate", [&] { return print(model.graph); })) return false;
@@ -141,12 +141,12 @@ bool compile(const Options& options, Session& session, Dump& dump, CompiledModel
 /// Compiles, prints the diagnostics, and passes a complete model on to `use`, which returns the exit status.
 template <class Use>
 int with_model(const Options& options, Use use) {
-  Session session;
+  Compilation compilation;
   Dump none;
   CompiledModel model;
-  const bool complete = compile(options, session, none, model);
-  fmt::print(stderr, "{}", session.diagnostics.text());
-  return complete ? use(model, session) : 1;
+  const bool complete = compile(options, compilation, none, model);
+  fmt::print(stderr, "{}", compilation.diagnostics.text());
+  return complete ? use(model, compilation) : 1;
 }
 
 /// Writes `text` unless the file has it already, so that builds see what really changed.
@@ -182,9 +182,9 @@ bool update_library(const CompiledModel& model, const Options& options, const fs
 }
 
 /// make's form: TARGET: SOURCES.
-std::string dependencies(const fs::path& target, const Session& session) {
+std::string dependencies(const fs::path& target, const Compilation& compilation) {
   std::string text = target.string() + ":";
-  for (const auto& source : session.sources) {
+  for (const auto& source : compilation.sources) {
     if (source->path.starts_with("--set ")) continue;  // an option, which is a source so that errors can point into it
     text += " ";
     for (char c : source->path) text += c == ' ' ? std::string("\\ ") : std::string(1, c);
@@ -196,7 +196,7 @@ fs::path output_folder(const Options& options, const CompiledModel& model) {
   return options.output.empty() ? fs::path("generated") / model.graph.name : options.output;
 }
 
-int write_files(const CompiledModel& model, const Options& options, const Session& session, const fs::path& folder) {
+int write_files(const CompiledModel& model, const Options& options, const Compilation& compilation, const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
@@ -208,16 +208,16 @@ int write_files(const CompiledModel& model, const Options& options, const Sessio
   }
   if (!update_library(model, options, folder / fmt::format("lib{}_kernels.a", model.graph.name))) return 1;
   const fs::path first = folder / (model.graph.name + ".hpp");
-  if (!options.depfile.empty() && !update(options.depfile, dependencies(first, session))) return 1;
+  if (!options.depfile.empty() && !update(options.depfile, dependencies(first, compilation))) return 1;
   return 0;
 }
 
 }  // namespace
 
 int generate(const Options& options) {
-  return with_model(options, [&](const CompiledModel& model, const Session& session) {
+  return with_model(options, [&](const CompiledModel& model, const Compilation& compilation) {
     const fs::path folder = output_folder(options, model);
-    const int status = write_files(model, options, session, folder);
+    const int status = write_files(model, options, compilation, folder);
     if (status == 0 && !options.quiet) {
       fmt::print("{}: {} kernels in {}\n", model.graph.name, model.kernels.entries.size(), folder.string());
     }
@@ -226,20 +226,20 @@ int generate(const Options& options) {
 }
 
 int check(const Options& options) {
-  Session session;
+  Compilation compilation;
   Dump none;
   CompiledModel model;
-  const bool complete = compile(options, session, none, model);
+  const bool complete = compile(options, compilation, none, model);
   if (options.json) {
-    fmt::print("{}\n", session.diagnostics.json());
+    fmt::print("{}\n", compilation.diagnostics.json());
   } else {
-    fmt::print(stderr, "{}", session.diagnostics.text());
+    fmt::print(stderr, "{}", compilation.diagnostics.text());
   }
   return complete ? 0 : 1;
 }
 
 int summary(const Options& options) {
-  return with_model(options, [&](const CompiledModel& model, const Session&) {
+  return with_model(options, [&](const CompiledModel& model, const Compilation&) {
     const int batch = options.batch > 0 ? options.batch : model.graph.recipe.batch;
     fmt::print("{}", options.json ? summary_json(model, batch) : summary_text(model, batch));
     return 0;
@@ -247,11 +247,11 @@ int summary(const Options& options) {
 }
 
 int dump(const Options& options, const std::string& stage) {
-  Session session;
+  Compilation compilation;
   Dump dump{stage, ""};
   CompiledModel model;
-  const bool complete = compile(options, session, dump, model);
-  fmt::print(stderr, "{}", session.diagnostics.text());
+  const bool complete = compile(options, compilation, dump, model);
+  fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (complete && stage == "emit") dump.text = emitted(model, options);
   if (complete && stage == "lower") {
     const Plan& plan = model.training ? *model.training : model.evaluation;
@@ -262,9 +262,9 @@ int dump(const Options& options, const std::string& stage) {
 }
 
 int build(const Options& options) {
-  return with_model(options, [&](const CompiledModel& model, const Session& session) {
+  return with_model(options, [&](const CompiledModel& model, const Compilation& compilation) {
     const fs::path folder = output_folder(options, model);
-    int status = write_files(model, options, session, folder);
+    int status = write_files(model, options, compilation, folder);
     if (status == 0) status = build_program({folder, model.graph.name});
     if (status == 0 && options.shared) status = build_shared_library({folder, model.graph.name});
     if (status == 0 && !options.quiet) fmt::print("built {}\n", (folder / model.graph.name).string());
@@ -273,10 +273,10 @@ int build(const Options& options) {
 }
 
 int run(const Options& options, const std::vector<std::string>& arguments) {
-  return with_model(options, [&](const CompiledModel& model, const Session& session) {
+  return with_model(options, [&](const CompiledModel& model, const Compilation& compilation) {
     Options quiet = options;
     quiet.quiet = true;
-    const auto write = [&](const fs::path& folder) { return write_files(model, quiet, session, folder); };
+    const auto write = [&](const fs::path& folder) { return write_files(model, quiet, compilation, folder); };
     return run_program(model.graph.name, write, arguments);
   });
 }

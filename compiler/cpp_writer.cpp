@@ -37,6 +37,18 @@ std::string Names::unique(std::string_view wish) {
   return unique(fmt::format("{}{}{}", name, digit(name.back()) ? "_" : "", uses));
 }
 
+std::string c_type(DType type) {
+  switch (type) {
+    case DType::f32:
+      return "float";
+    case DType::i32:
+      return "int32_t";
+    case DType::u8:
+      return "uint8_t";
+  }
+  return "";
+}
+
 std::string literal(std::string_view text) {
   std::string quoted = "\"";
   for (char c : text) {

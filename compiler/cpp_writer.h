@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "netc/tensor.h"
+
 namespace netc::cpp {
 
 /// "head.linear" -> "head_linear"; a digit in front gets a "_" before it.
@@ -23,6 +25,9 @@ class Names {
  private:
   std::map<std::string, int> used_;
 };
+
+/// C's type of an element: "float", "int32_t".
+std::string c_type(DType type);
 
 /// A string literal.
 std::string literal(std::string_view text);

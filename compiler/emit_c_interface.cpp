@@ -7,23 +7,11 @@ namespace netc {
 
 namespace {
 
-std::string c_type(DType type) {
-  switch (type) {
-    case DType::f32:
-      return "float";
-    case DType::i32:
-      return "int32_t";
-    case DType::u8:
-      return "uint8_t";
-  }
-  return "";
-}
-
 /// "const float* image, const int32_t* label"
 std::string c_parameters(const Graph& graph, const std::vector<ValueId>& values) {
   std::string text;
   for (ValueId value : values)
-    text += fmt::format("const {}* {}, ", c_type(graph[value].type), cpp::identifier(graph[value].name));
+    text += fmt::format("const {}* {}, ", cpp::c_type(graph[value].type), cpp::identifier(graph[value].name));
   return text;
 }
 

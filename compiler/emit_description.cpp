@@ -11,15 +11,7 @@ namespace netc {
 namespace {
 
 std::string type_literal(DType type) {
-  switch (type) {
-    case DType::f32:
-      return "netc::DType::f32";
-    case DType::i32:
-      return "netc::DType::i32";
-    case DType::u8:
-      return "netc::DType::u8";
-  }
-  return "";
+  return "netc::DType::" + to_string(type);
 }
 
 std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {

@@ -14,18 +14,6 @@ std::string shapes(const Plan& plan, const std::vector<ValueId>& values) {
   return text;
 }
 
-std::string operand_type(DType type) {
-  switch (type) {
-    case DType::f32:
-      return "f32";
-    case DType::i32:
-      return "i32";
-    case DType::u8:
-      return "u8";
-  }
-  return "";
-}
-
 /// Dimensions innermost first, as KernelBuilder has them: the lane, the axes from the last, the block.
 std::string operand(const Plan& plan, ValueId value) {
   const Shape& shape = plan.graph[value].shape;
@@ -41,7 +29,7 @@ std::string operand(const Plan& plan, ValueId value) {
     dims.push_back(fmt::format("{{{}, {}}}", layout.lanes == 1 ? "examples" : fmt::format("blocks_of_{}", layout.lanes),
                                layout.block_stride));
   }
-  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", operand_type(plan.graph[value].type), dims.size(),
+  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", to_string(plan.graph[value].type), dims.size(),
                      cpp::braces(dims), to_string(shape));
 }
 

@@ -39,15 +39,7 @@ const KernelEntry& Emission::kernel(const Plan& plan, std::size_t group) const {
 namespace {
 
 std::string element_type(DType type) {
-  switch (type) {
-    case DType::f32:
-      return "float";
-    case DType::i32:
-      return "std::int32_t";
-    case DType::u8:
-      return "std::uint8_t";
-  }
-  return "";
+  return (type == DType::f32 ? "" : "std::") + cpp::c_type(type);
 }
 
 }  // namespace

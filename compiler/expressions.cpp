@@ -231,7 +231,7 @@ Constant Evaluator::field(const ast::Node& node) {
 }
 
 Constant Evaluator::element(const Constant& tuple, std::int64_t index, const ast::Node& node) {
-  const Tuple* elements = tuple.as<Tuple>();
+  const auto* elements = tuple.as<Tuple>();
   if (elements == nullptr) {
     return error("N111", node.span, fmt::format("only tuples have elements, found {}", describe(tuple)));
   }

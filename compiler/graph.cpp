@@ -35,14 +35,7 @@ std::string to_string(const Attribute& attribute) {
   return first == second ? std::to_string(first) : fmt::format("({}, {})", first, second);
 }
 
-ValueId Graph::add(Value value) {
-  values.push_back(std::move(value));
-  return static_cast<ValueId>(values.size()) - 1;
-}
-
-namespace {
-
-std::string type_name(DType type) {
+std::string to_string(DType type) {
   switch (type) {
     case DType::f32:
       return "f32";
@@ -54,12 +47,19 @@ std::string type_name(DType type) {
   return "";
 }
 
+ValueId Graph::add(Value value) {
+  values.push_back(std::move(value));
+  return static_cast<ValueId>(values.size()) - 1;
+}
+
+namespace {
+
 /// "%7:f32[N,6,28,28]", or for values that exist before the run "conv.weight:f32[6,1,5,5]".
 std::string print(const Graph& graph, ValueId id) {
   if (id == no_value) return "-";
   const Value& value = graph[id];
   const bool computed = value.role == Role::activation || value.role == Role::gradient;
-  return fmt::format("{}:{}{}", computed ? fmt::format("%{}", id) : value.name, type_name(value.type),
+  return fmt::format("{}:{}{}", computed ? fmt::format("%{}", id) : value.name, to_string(value.type),
                      to_string(value.shape));
 }
 

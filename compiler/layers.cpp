@@ -188,7 +188,7 @@ std::optional<Tuple> Elaborator::repetitions(const ast::Node& node, const Scope&
   const auto over = [&](std::size_t i) { return evaluate(node.children[i], scope.names, reporter_); };
   const Constant first = over(0);
   if (node.children.size() == 2 && !node.variables.empty()) {
-    if (const Tuple* tuple = first.as<Tuple>()) return *tuple;
+    if (const auto* tuple = first.as<Tuple>()) return *tuple;
     if (first.is_unknown()) return std::nullopt;
     reporter_.error("N111", node.children[0].span,
                     fmt::format("repeat … in takes a tuple or a range, found {}", describe(first)),
@@ -220,11 +220,13 @@ ValueId Elaborator::repeat(const ast::Node& node, ValueId value, const Place& pl
   if (!items) return no_value;
   Place inside = place.inside();
   if (place.label.empty()) inside.instance = layers_.add_instance(node.span, place.instance);
+  const int errors = reporter_.errors();
   for (std::size_t i = 0; i < items->size(); ++i) {
     if (!step(node.span)) return no_value;
     Place here = inside;
     if (here.number == nullptr) here.prefix += std::to_string(i) + ".";
     value = iteration(node, (*items)[i], value, here, scope);
+    if (reporter_.errors() > errors) return no_value;  // the next ones would say the same
   }
   return value;
 }
@@ -234,7 +236,7 @@ ValueId Elaborator::iteration(const ast::Node& repeat, const Constant& item, Val
   Scope inner{.names = Environment(&scope.names), .labels = {}, .parent = &scope};
   const std::vector<std::string>& variables = repeat.variables;
   if (variables.empty()) return list(repeat.children.back(), value, place, inner);
-  const Tuple* parts = item.as<Tuple>();
+  const auto* parts = item.as<Tuple>();
   if (variables.size() == 1) {
     declare(variables[0], item, repeat.span, inner);
   } else if (parts == nullptr || parts->size() != variables.size()) {

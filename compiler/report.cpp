@@ -20,6 +20,7 @@ void Reporter::warning(const std::string& code, const Span& span, const std::str
 }
 
 void Reporter::report(Diagnostic diagnostic) {
+  if (diagnostic.severity() == Severity::error) ++errors_;
   for (const auto& [source, option] : options_) {
     if (diagnostic.span.source != source) continue;
     diagnostic.span = {};

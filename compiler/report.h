@@ -23,6 +23,8 @@ class Reporter {
   void add_option(const Source& source, std::string option) { options_.emplace_back(&source, std::move(option)); }
 
   bool has_errors() const { return diagnostics_.has_errors(); }
+  /// Calls that reported an error so far, also those that said again what had been said.
+  int errors() const { return errors_; }
   /// No further error would be shown.
   bool full() const { return diagnostics_.full(); }
 
@@ -42,6 +44,7 @@ class Reporter {
   std::string loops() const;
 
   Diagnostics& diagnostics_;
+  int errors_ = 0;
   std::vector<std::pair<const Source*, std::string>> options_;
   std::vector<Level> levels_{1};
 };

@@ -60,7 +60,7 @@ Constant remainder(const Fraction& a, const Fraction& b, const Span& span, Repor
 /// a^b for a whole b, by repeated squaring. Stops at the first overflow.
 Constant whole_power(const Constant& base, std::int64_t exponent, const Span& span, Reporter& reporter) {
   if (exponent < 0) {
-    const Constant inverse = compute("/", make_integer(1), base, span, reporter);
+    Constant inverse = compute("/", make_integer(1), base, span, reporter);
     if (inverse.is_unknown()) return inverse;
     if (exponent == std::numeric_limits<std::int64_t>::min()) return too_large(span, reporter);
     return whole_power(inverse, -exponent, span, reporter);
