@@ -141,9 +141,10 @@ void Elaborator::loss(const Scope& scope) {
 }
 
 void Elaborator::clauses(const Scope& scope) {
+  const bool has_paths = !reporter_.has_errors();  // and parameters; later `init`s are checked after a wrong one, too
   const ast::Node* train = nullptr;
   for (const ast::Node* clause : clauses_) {
-    if (clause->kind == Kind::init && !reporter_.has_errors()) {
+    if (clause->kind == Kind::init && has_paths) {
       apply_init(*clause, scope.names, layers_.owned(), graph_, reporter_);
     }
     if (clause->kind != Kind::train) continue;

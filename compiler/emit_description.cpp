@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "compiler/emit_parts.h"
+#include "compiler/init_rule.h"
 #include "compiler/operator.h"
 
 namespace netc {
@@ -43,23 +44,18 @@ std::string labels(const Graph& graph) {
   return cpp::braces(items);
 }
 
-std::string rule_name(Initializer::Rule rule) {
-  static constexpr const char* names[] = {"constant",       "uniform",        "normal",
-                                          "xavier_uniform", "xavier_normal",  "kaiming_uniform",
-                                          "kaiming_normal", "fan_in_uniform", "mixture"};
-  return fmt::format("netc::Initializer::Rule::{}", names[static_cast<int>(rule)]);
-}
-
+/// The members of the rule up to the last that is not its default.
 std::string initializer(const Initializer& of) {
-  std::vector<std::string> items{rule_name(of.rule)};
-  if (of.a != 0 || of.b != 0 || !of.parts.empty()) items.push_back(cpp::literal(of.a));
-  if (of.b != 0 || !of.parts.empty()) items.push_back(cpp::literal(of.b));
+  std::vector<std::string> items{fmt::format("netc::Initializer::Rule::{}", rule_name(of.rule))};
+  const bool has_parts = !of.parts.empty();
+  if (of.a != 0 || of.b != 0 || of.by_fan_out || has_parts) items.push_back(cpp::literal(of.a));
+  if (of.b != 0 || of.by_fan_out || has_parts) items.push_back(cpp::literal(of.b));
+  if (of.by_fan_out || has_parts) items.emplace_back(of.by_fan_out ? "true" : "false");
   std::vector<std::string> parts;
   for (const MixturePart& part : of.parts) {
-    parts.push_back(
-        fmt::format("{{{}, {}, {}}}", cpp::literal(part.weight), cpp::literal(part.low), cpp::literal(part.high)));
+    parts.push_back(fmt::format("{{{}, {}}}", cpp::literal(part.weight), initializer(part.value)));
   }
-  if (!parts.empty()) items.push_back(cpp::braces(parts));
+  if (has_parts) items.push_back(cpp::braces(parts));
   return cpp::braces(items);
 }
 

@@ -294,14 +294,16 @@ Fix: rename or remove one.
 )"},
     {"N133", R"(N133: no model
 
-The file defines no model. It can be imported by others, but there is nothing to generate.
+The file defines no model, or none of the name that `--model` gives. A file without one can be imported by others, but
+there is nothing to generate.
 
-Fix: add `model name { … }`, or give netc the file that imports this one.
+    netc pair.net --model tide        // the file has `model tied`
+
+Fix: add `model name { … }`, give netc the file that imports this one, or name a model that the file has.
 )"},
     {"N134", R"(N134: not supported yet
 
-The language has this, but this version of netc cannot compile it: `fn` and `layer` as layers, and mixtures of other
-distributions than uniform ones.
+The language has this, but this version of netc cannot compile it: `fn` and `layer` as layers.
 
     fn mish(x) = x * tanh(log(1 + exp(x)));
     conv(8, 3) -> mish;
@@ -449,6 +451,15 @@ Fix: use the settings data, batch, epochs, optimizer and seed, and state a `loss
     init linear: gamma = 1;           // linear has weight and bias
 
 Fix: use a path that `netc summary` prints, and a parameter of the layer.
+)"},
+    {"N306", R"(N306: a rule that needs fans, for a parameter that has none
+
+The rules of xavier and kaiming scale by fan-in and fan-out, the numbers of inputs and outputs of a weight. A parameter
+of one dimension, such as a bias or batchnorm's weight, has none.
+
+    init linear: bias = xavier_uniform;
+
+Fix: give it a number, uniform(a, b) or normal(mean, std).
 )"},
 
     // ---- W4xx: warnings ---------------------------------------------------------------------------------------------

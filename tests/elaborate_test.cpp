@@ -423,8 +423,34 @@ TEST_CASE("init: every rule and its defaults") {
   CHECK(rule("xavier_uniform").rule == Rule::xavier_uniform);
   CHECK(rule("xavier_uniform").a == 1);
   CHECK(rule("xavier_normal(gain = 2)").a == 2);
-  CHECK(rule("kaiming_uniform").a == 0);
   CHECK(rule("kaiming_normal(a = 0.2)").rule == Rule::kaiming_normal);
+}
+
+TEST_CASE("init: the gains of kaiming rules are PyTorch's, by fan-in or fan-out") {
+  const auto rule = [](const std::string& arguments) {
+    return named(clean("linear(3); init linear: weight = kaiming_uniform" + arguments + ";"), "linear.weight")
+        .initializer;
+  };
+  CHECK(rule("").a == doctest::Approx(std::sqrt(2.0)));
+  CHECK(rule("(2)").a == doctest::Approx(std::sqrt(0.4)));
+  CHECK(rule("(a = 2, nonlinearity = \"relu\")").a == doctest::Approx(std::sqrt(2.0)));
+  CHECK(rule("(nonlinearity = \"tanh\")").a == doctest::Approx(5.0 / 3));
+  CHECK(rule("(nonlinearity = \"linear\")").a == 1);
+  CHECK(rule("(nonlinearity = \"selu\")").a == 0.75);
+  CHECK(!rule("(mode = \"fan_in\")").by_fan_out);
+  CHECK(rule("(mode = \"fan_out\")").by_fan_out);
+}
+
+TEST_CASE("init: fans are PyTorch's, with groups and windows that are not square") {
+  const std::string text =
+      "model m { input x: f32[N, 8, 9, 9]; conv(12, (3, 5), groups = 4) -> globalavgpool -> flatten -> linear(7); }";
+  const Elaborated result = elaborate_text("m.net", text);
+  const Value& conv = named(result.graph, "conv.weight");
+  CHECK(conv.fan_in == 8 / 4 * 3 * 5);
+  CHECK(conv.fan_out == 12 * 3 * 5);
+  CHECK(named(result.graph, "conv.bias").fan_in == conv.fan_in);
+  CHECK(named(result.graph, "linear.weight").fan_in == 12);
+  CHECK(named(result.graph, "linear.weight").fan_out == 7);
 }
 
 TEST_CASE("init: distributions are mixtures or single rules") {
@@ -435,9 +461,11 @@ TEST_CASE("init: distributions are mixtures or single rules") {
   REQUIRE(mixture.parts.size() == 3);
   CHECK(mixture.rule == Initializer::Rule::mixture);
   CHECK(mixture.parts[0].weight == 0.25);
-  CHECK(mixture.parts[0].low == 5);
-  CHECK(mixture.parts[0].high == 10);
-  CHECK(mixture.parts[1].low == mixture.parts[1].high);
+  CHECK(mixture.parts[0].value.rule == Initializer::Rule::uniform);
+  CHECK(mixture.parts[0].value.a == 5);
+  CHECK(mixture.parts[0].value.b == 10);
+  CHECK(mixture.parts[1].value.rule == Initializer::Rule::constant);
+  CHECK(mixture.parts[1].value.a == 0);
   CHECK(named(graph, "linear2.weight").initializer.b == 0.1);
   CHECK(model("linear(4); init linear: weight = d;", {}, "dist d = mix { 1/2: 0; 1/4: 1 };").codes.contains("N115"));
 }

@@ -98,38 +98,64 @@ void check_normal(const Initializer& rule, double mean, double deviation) {
 }
 
 TEST_CASE("uniform rules have PyTorch's bounds") {
-  check_uniform({Rule::uniform, -0.25, 0.25, {}}, 0.25);
-  check_uniform({Rule::xavier_uniform, 1, 0, {}}, std::sqrt(6.0 / 150));
-  check_uniform({Rule::xavier_uniform, 2, 0, {}}, 2 * std::sqrt(6.0 / 150));
-  check_uniform({Rule::kaiming_uniform, std::sqrt(5.0), 0, {}}, 0.1);
-  check_uniform({Rule::kaiming_uniform, 0, 0, {}}, std::sqrt(6.0 / 100));
-  check_uniform({Rule::fan_in_uniform, 0, 0, {}}, 0.1);
+  const double relu = std::sqrt(2.0);
+  check_uniform({Rule::uniform, -0.25, 0.25}, 0.25);
+  check_uniform({Rule::xavier_uniform, 1}, std::sqrt(6.0 / 150));
+  check_uniform({Rule::xavier_uniform, 2}, 2 * std::sqrt(6.0 / 150));
+  check_uniform({Rule::kaiming_uniform, relu}, std::sqrt(6.0 / 100));
+  check_uniform({Rule::kaiming_uniform, relu, 0, true}, std::sqrt(6.0 / 50));
+  check_uniform({Rule::fan_in_uniform}, 0.1);
 }
 
 TEST_CASE("normal rules have PyTorch's deviations") {
-  check_normal({Rule::normal, 3, 0.01, {}}, 3, 0.01);
-  check_normal({Rule::xavier_normal, 1, 0, {}}, 0, std::sqrt(2.0 / 150));
-  check_normal({Rule::kaiming_normal, 0, 0, {}}, 0, std::sqrt(2.0 / 100));
-  check_normal({Rule::kaiming_normal, 1, 0, {}}, 0, std::sqrt(1.0 / 100));
+  check_normal({Rule::normal, 3, 0.01}, 3, 0.01);
+  check_normal({Rule::xavier_normal, 1}, 0, std::sqrt(2.0 / 150));
+  check_normal({Rule::kaiming_normal, 1}, 0, std::sqrt(1.0 / 100));
+  check_normal({Rule::kaiming_normal, 1, 0, true}, 0, std::sqrt(1.0 / 50));
 }
 
-TEST_CASE("constants and mixtures") {
-  const Statistics constant = statistics(draw({Rule::constant, 42, 0, {}}));
+TEST_CASE("constants") {
+  const Statistics constant = statistics(draw({Rule::constant, 42}));
   CHECK(constant.low == 42);
   CHECK(constant.high == 42);
-  const std::vector<float> spiky = draw({Rule::mixture, 0, 0, {{0.25, 5, 10}, {0.5, 0, 0}, {0.25, -10, -5}}});
-  const auto share = [&](auto predicate) {
-    return static_cast<double>(std::count_if(spiky.begin(), spiky.end(), predicate)) /
-           static_cast<double>(spiky.size());
-  };
-  CHECK(share([](float x) { return x == 0; }) == doctest::Approx(0.5).epsilon(0.02));
-  CHECK(share([](float x) { return x >= 5 && x < 10; }) == doctest::Approx(0.25).epsilon(0.02));
-  CHECK(share([](float x) { return x >= -10 && x <= -5; }) == doctest::Approx(0.25).epsilon(0.02));
-  check_error(ErrorKind::usage, {"mixture"}, [] { draw({Rule::mixture, 0, 0, {}}); });
+}
+
+/// The share of values in [low, high].
+double share(const std::vector<float>& values, double low, double high) {
+  const auto inside = std::count_if(values.begin(), values.end(), [&](float x) { return x >= low && x <= high; });
+  return static_cast<double>(inside) / static_cast<double>(values.size());
+}
+
+Initializer mixture_of(const std::vector<MixturePart>& parts) {
+  return {.rule = Rule::mixture, .parts = parts};
+}
+
+TEST_CASE("mixtures draw each part with its probability") {
+  const std::vector<float> spiky =
+      draw(mixture_of({{0.25, {Rule::uniform, 5, 10}}, {0.5, {Rule::constant, 0}}, {0.25, {Rule::uniform, -10, -5}}}));
+  CHECK(share(spiky, 0, 0) == doctest::Approx(0.5).epsilon(0.02));
+  CHECK(share(spiky, 5, 10) == doctest::Approx(0.25).epsilon(0.02));
+  CHECK(share(spiky, -10, -5) == doctest::Approx(0.25).epsilon(0.02));
+  CHECK(share(spiky, 7.5, 10) == doctest::Approx(0.125).epsilon(0.03));
+  CHECK(share(spiky, 5, 10) + share(spiky, -10, -5) + share(spiky, 0, 0) == doctest::Approx(1));
+}
+
+TEST_CASE("parts of mixtures may be normal, or scaled by fans") {
+  const std::vector<float> values = draw(mixture_of({{0.2, {Rule::normal, 100, 2}}, {0.8, {Rule::xavier_uniform, 1}}}));
+  const double bound = std::sqrt(6.0 / 150);
+  CHECK(share(values, 90, 110) == doctest::Approx(0.2).epsilon(0.02));
+  CHECK(share(values, 98, 102) == doctest::Approx(0.2 * 0.6827).epsilon(0.02));
+  CHECK(share(values, -bound, bound) == doctest::Approx(0.8).epsilon(0.01));
+  CHECK(share(values, 0, bound / 2) == doctest::Approx(0.2).epsilon(0.02));
+}
+
+TEST_CASE("mixtures without sense are refused") {
+  check_error(ErrorKind::usage, {"mixture", "at least one part"}, [] { draw(mixture_of({})); });
+  check_error(ErrorKind::usage, {"part of a mixture"}, [] { draw(mixture_of({{1, mixture_of({})}})); });
 }
 
 TEST_CASE("values depend on seed and path, not on the layout") {
-  const Initializer rule{Rule::normal, 0, 1, {}};
+  const Initializer rule{Rule::normal, 0, 1};
   CHECK(draw(rule) == draw(rule));
   CHECK(draw(rule) != draw(rule, {100, 50}, 2));
   CHECK(draw(rule) != draw(rule, {100, 50}, 1, "v"));

@@ -8,8 +8,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 namespace netc::ops {
 
 using Halide::Expr;
@@ -36,12 +34,11 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   const std::int64_t fan_in = x[1] / groups * height * width;
   const std::int64_t fan_out = channels * height * width;
   Inference result{.outputs = {{x[0], channels, slid.height, slid.width}}, .warnings = slid.warnings};
-  const Initializer weight{.rule = Initializer::Rule::kaiming_uniform, .a = std::sqrt(5.0)};
-  result.owned.push_back(
-      {"weight", Role::parameter, {channels, x[1] / groups, height, width}, {2, 3, 1, 0}, weight, fan_in, fan_out});
+  const Initializer initializer{.rule = Initializer::Rule::fan_in_uniform};
+  const Shape weight{channels, x[1] / groups, height, width};
+  result.owned.push_back({"weight", Role::parameter, weight, {2, 3, 1, 0}, initializer, fan_in, fan_out});
   if (attributes.boolean("bias")) {
-    result.owned.push_back(
-        {"bias", Role::parameter, {channels}, {}, {.rule = Initializer::Rule::fan_in_uniform}, fan_in, fan_out});
+    result.owned.push_back({"bias", Role::parameter, {channels}, {}, initializer, fan_in, fan_out});
   }
   return result;
 }

@@ -6,8 +6,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 namespace netc::ops {
 
 using Halide::Expr;
@@ -25,10 +23,10 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   const std::int64_t in = x[1];
   const std::int64_t out = attributes.integer("features");
   Inference result{.outputs = {{x[0], out}}};
-  const Initializer weight{.rule = Initializer::Rule::kaiming_uniform, .a = std::sqrt(5.0)};
-  result.owned.push_back({"weight", Role::parameter, {out, in}, {1, 0}, weight, in, out});
+  const Initializer initializer{.rule = Initializer::Rule::fan_in_uniform};
+  result.owned.push_back({"weight", Role::parameter, {out, in}, {1, 0}, initializer, in, out});
   if (attributes.boolean("bias")) {
-    result.owned.push_back({"bias", Role::parameter, {out}, {}, {.rule = Initializer::Rule::fan_in_uniform}, in, out});
+    result.owned.push_back({"bias", Role::parameter, {out}, {}, initializer, in, out});
   }
   return result;
 }

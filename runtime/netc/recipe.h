@@ -8,30 +8,32 @@
 
 namespace netc {
 
-/// One piece of a mixture: with probability `weight`, uniform in [low, high) (a constant where they are equal).
-struct MixturePart {
-  double weight = 1;
-  double low = 0;
-  double high = 0;
-};
+struct MixturePart;
 
-/// How a parameter gets its first values. Rules and defaults are PyTorch's (torch.nn.init).
+/// How a parameter gets its first values. Rules are PyTorch's (torch.nn.init).
 struct Initializer {
   enum class Rule {
     constant,         // a
     uniform,          // [a, b)
     normal,           // mean a, standard deviation b
-    xavier_uniform,   // gain a
-    xavier_normal,    // gain a
-    kaiming_uniform,  // negative slope a; bound = sqrt(6 / ((1 + a^2) fan_in))
-    kaiming_normal,   // negative slope a; standard deviation = sqrt(2 / ((1 + a^2) fan_in))
-    fan_in_uniform,   // +-1 / sqrt(fan_in): PyTorch's default for biases
-    mixture,          // parts
+    xavier_uniform,   // gain a: bound = a sqrt(6 / (fan_in + fan_out))
+    xavier_normal,    // gain a: standard deviation = a sqrt(2 / (fan_in + fan_out))
+    kaiming_uniform,  // gain a: bound = a sqrt(3 / fan_in)
+    kaiming_normal,   // gain a: standard deviation = a / sqrt(fan_in)
+    fan_in_uniform,   // +-1 / sqrt(fan_in): PyTorch's default
+    mixture,          // one of the parts for each element
   };
   Rule rule = Rule::constant;
   double a = 0;
   double b = 0;
+  bool by_fan_out = false;  // kaiming: fan_out in place of fan_in
   std::vector<MixturePart> parts{};
+};
+
+/// A part of a mixture, chosen with probability `weight`.
+struct MixturePart {
+  double weight = 1;
+  Initializer value{};
 };
 
 struct DataRecipe {
