@@ -2,7 +2,7 @@
 #
 # Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
 # a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
-#   NAME     the model, where NET is not named after it
+#   NAME     the model of NET that is meant; default: the one that is named as the file
 #   OUTPUT   the folder of the generated files; default: generated/NAME in the current binary folder
 #   SET      settings for `netc --set`
 #   PROGRAM  adds the model's own program (train, eval, bench, run) too, as the target TARGET_main
@@ -33,7 +33,7 @@ function(netc_add_model)
 
   add_custom_command(
     OUTPUT ${headers} ${sources} ${kernels} ${main}
-    COMMAND netc::netc ${arg_NET} -o ${arg_OUTPUT} ${arg_SET} --depfile ${prefix}.d
+    COMMAND netc::netc ${arg_NET} --model ${arg_NAME} -o ${arg_OUTPUT} ${arg_SET} --depfile ${prefix}.d
     DEPENDS ${arg_NET} netc::netc
     DEPFILE ${prefix}.d
     COMMENT "Compiling the model ${arg_NAME}"

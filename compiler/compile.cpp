@@ -109,7 +109,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   if (diagnostics.has_errors() || dump.stop("parse", [&] { return print(file); })) return false;
 
   // One node an operator: blocks and repeats are unrolled, shapes inferred, parameters named.
-  model.graph = elaborate(file, source, {options.set, installation().std.string()}, compilation.sources, diagnostics);
+  model.graph = elaborate(file, source, {options.set, installation().std.string(), options.model}, compilation.sources, diagnostics);
   if (diagnostics.has_errors()) return false;
   verify(model.graph, "elaborate");
   if (dump.stop("elaborate", [&] { return print(model.graph); })) return false;

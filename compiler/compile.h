@@ -10,6 +10,7 @@ namespace netc {
 
 struct Options {
   std::string file;                                      // the `.net` file
+  std::string model;                                     // which model of the file; empty: the last
   std::filesystem::path output;                          // folder of the generated files; empty: generated/MODEL
   std::vector<std::pair<std::string, std::string>> set;  // --set PATH=VALUE, in order
   std::string depfile;                                   // where to write what the files depend on, for make and ninja

@@ -160,6 +160,30 @@ void Elaborator::clauses(const Scope& scope) {
 
 // ---- The whole file -------------------------------------------------------------------------------------------------
 
+namespace {
+
+/// The model called `name`, or the file's last one without a name; nullptr after an error.
+const ast::Node* find_model(const ast::Node& file, const Source& source, const std::string& name, Reporter& reporter) {
+  const ast::Node* found = nullptr;
+  std::vector<std::string> names;
+  for (const ast::Node& node : file.children) {
+    if (node.kind != Kind::model) continue;
+    names.push_back(node.text);
+    if (name.empty() || node.text == name) found = &node;
+  }
+  if (found != nullptr) return found;
+  if (names.empty()) {
+    reporter.error("N133", {&source, 0, 0}, "no model in this file", "add `model name { … }`");
+    return nullptr;
+  }
+  std::string help = did_you_mean(name, names);
+  if (help.empty()) help = fmt::format("the file has {}", fmt::join(names, ", "));
+  reporter.error("N133", {}, fmt::format("--model {}: no model of this name in {}", name, source.path), help);
+  return nullptr;
+}
+
+}  // namespace
+
 Graph elaborate(const ast::Node& file, const Source& source, const ElaborateOptions& options,
                 std::vector<std::unique_ptr<Source>>& sources, Diagnostics& diagnostics) {
   Graph graph;
@@ -167,12 +191,8 @@ Graph elaborate(const ast::Node& file, const Source& source, const ElaborateOpti
   Imports imports(options.std_folder, sources, diagnostics, reporter);
   const Environment& environment = imports.load(file, source);
   if (diagnostics.has_errors()) return graph;  // what an import should have defined would be reported again as unknown
-  const auto model = std::find_if(file.children.rbegin(), file.children.rend(),
-                                  [](const ast::Node& node) { return node.kind == Kind::model; });
-  if (model == file.children.rend()) {
-    reporter.error("N133", {&source, 0, 0}, "no model in this file", "add `model name { … }`");
-    return graph;
-  }
+  const ast::Node* model = find_model(file, source, options.model, reporter);
+  if (model == nullptr) return graph;
   Overrides overrides(options.set, sources, reporter);
   Elaborator(graph, overrides, reporter).model(*model, environment);
   if (!diagnostics.has_errors()) warn(file, graph, reporter);

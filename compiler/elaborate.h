@@ -16,9 +16,10 @@ namespace netc {
 struct ElaborateOptions {
   std::vector<std::pair<std::string, std::string>> set;  // `--set path=value`, in order
   std::string std_folder;                                // where "std/…" imports lie
+  std::string model = "";                                // `--model NAME`; empty: the last one of the file
 };
 
-/// The model in `file` (the last one where there are several), unrolled. Errors and warnings go to `diagnostics`; the
+/// The chosen model of `file`, unrolled. Errors and warnings go to `diagnostics`; the
 /// graph is complete only when it has gained no error. Sources read by imports are appended to `sources`, which must
 /// outlive all spans.
 Graph elaborate(const ast::Node& file, const Source& source, const ElaborateOptions& options,

@@ -11,6 +11,7 @@
 
 #include "compiler/commands/crash_report.h"
 #include "compiler/compile.h"
+#include "compiler/cpp_writer.h"
 #include "dsl/diagnostic.h"
 
 namespace netc {
@@ -41,11 +42,20 @@ std::string check_target(const std::string& target) {
   return fmt::format("'{}' is not a target of this netc; targets: cpu", target);
 }
 
+std::string check_model(const std::string& name) {
+  if (cpp::is_identifier(name)) return "";
+  return fmt::format("'{}' is not the name of a model", name);
+}
+
 void add_file(CLI::App& command, CommandLine& line) {
   command.add_option("MODEL", line.options.file, "The model, a .net file")->required()->type_name("FILE");
 }
 
+/// What chooses and changes the model of a file.
 void add_settings(CLI::App& command, CommandLine& line) {
+  command.add_option("--model", line.options.model, "Which model of the file (default: the last)")
+      ->type_name("NAME")
+      ->check(CLI::Validator(check_model, ""));
   command.add_option("--set", line.settings, "Set a `let` of the model, or a setting of `train` as train.NAME")
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false)

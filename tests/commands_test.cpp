@@ -38,6 +38,7 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
       {{"a.net", "--target", "abacus"}, "'abacus' is not a target of this netc; targets: cpu"},
       {{"a.net", "--set", "batch"}, "'batch' is not of the form PATH=VALUE"},
       {{"a.net", "--set", "=3"}, "'=3' is not of the form PATH=VALUE"},
+      {{"a.net", "--model", "../a"}, "'../a' is not the name of a model"},
       {{"a.net", "--bogus"}, "--bogus"},
       {{"check"}, "MODEL is required\nhelp: netc check --help"},
       {{"check", "a.net", "b.net"}, "b.net"},

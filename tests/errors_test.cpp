@@ -1,5 +1,5 @@
-// Every tests/errors/X.net must be answered with exactly the text in X.expect. A first line `// --set a=b …` gives
-// options. NETC_UPDATE_EXPECT=1 writes the files anew.
+// Every tests/errors/X.net must be answered with exactly the text in X.expect. A first line `// --set a=b …` or
+// `// --model m` gives options. NETC_UPDATE_EXPECT=1 writes the files anew.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -34,11 +34,12 @@ std::vector<fs::path> cases() {
   return result;
 }
 
-/// The options in a first line such as `// --set ratio=4 --set train.epochs=3`.
+/// The options in a first line such as `// --model small --set ratio=4 --set train.epochs=3`.
 ElaborateOptions options_of(const std::string& text) {
   ElaborateOptions options{.set = {}, .std_folder = fs::absolute("models/std").string()};
   std::istringstream words(text.substr(0, text.find('\n')));
-  for (std::string word; text.starts_with("// --set") && words >> word;) {
+  for (std::string word; text.starts_with("// --") && words >> word;) {
+    if (word == "--model") words >> options.model;
     const std::size_t equals = word.find('=');
     if (equals != std::string::npos) options.set.emplace_back(word.substr(0, equals), word.substr(equals + 1));
   }

@@ -73,6 +73,22 @@ TEST_CASE("unchanged input touches nothing; the depfile names all that was read"
   }
 }
 
+TEST_CASE("--model chooses one of a file's models; without it the last one is compiled") {
+  WorkingFolder folder;
+  write_text("pair.net",
+             "model wide { input x: f32[N, 3]; linear(8); }\nmodel narrow { input x: f32[N, 3]; linear(2); }\n");
+  REQUIRE(run_netc({"pair.net"}).status == 0);
+  CHECK(fs::exists("generated/narrow/narrow.hpp"));
+  CHECK_FALSE(fs::exists("generated/wide"));
+  REQUIRE(run_netc({"pair.net", "--model", "wide"}).status == 0);
+  CHECK(contains(read_text("generated/wide/wide.hpp"), "// [8,3]"));
+  CommandResult summary = run_netc({"summary", "pair.net", "--model=wide"});
+  CHECK(contains(summary.out, "parameters 32"));
+  CommandResult unknown = run_netc({"pair.net", "--model", "wid"});
+  CHECK(unknown.status == 1);
+  CHECK(contains(unknown.err, "help: did you mean `wide`?"));
+}
+
 TEST_CASE("an output folder that cannot be made: exit status 1, its name, no crash folder") {
   WorkingFolder folder;
   write_text("tiny.net", tiny);
