@@ -41,6 +41,60 @@ std::vector<ValueId> inputs_and_labels(const Graph& graph) {
   return all;
 }
 
+constexpr const char* access_declarations =
+    R"(/* Parameters by path, `"conv.weight"`. Values are PyTorch's, in row-major order, whatever order kernels use; what is
+   written counts from the next pass on. */
+
+/* The path of parameter 0, 1, …; null behind the last. */
+const char* {0}_parameter(int64_t index);
+/* Writes the number of dimensions and, for each, its extent; at most 6. */
+int {0}_shape({0}_model* model, const char* path, int64_t* extents, int* dimensions);
+/* All elements are copied out or in; `count` is their number. */
+int {0}_get({0}_model* model, const char* path, float* elements, int64_t count);
+int {0}_set({0}_model* model, const char* path, const float* elements, int64_t count);
+/* One element, at as many indices as the parameter has dimensions. */
+int {0}_get_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float* element);
+int {0}_set_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float element);
+)";
+
+constexpr const char* access_definitions = R"(
+const char* {0}_parameter(int64_t index) {{
+  const auto& parameters = {0}::description().parameters;
+  const bool exists = index >= 0 && index < static_cast<int64_t>(parameters.size());
+  return exists ? parameters[static_cast<std::size_t>(index)].path.c_str() : nullptr;
+}}
+
+int {0}_shape({0}_model* model, const char* path, int64_t* extents, int* dimensions) {{
+  return guarded([&] {{
+    const netc::Extents shape = model->model.parameter(path).shape();
+    std::copy(shape.begin(), shape.end(), extents);
+    *dimensions = shape.size();
+  }});
+}}
+
+int {0}_get({0}_model* model, const char* path, float* elements, int64_t count) {{
+  return guarded([&] {{
+    const netc::View<float> from = parameter(model, path, count);
+    netc::View<float>(elements, from.shape()).copy_from(from);
+  }});
+}}
+
+int {0}_set({0}_model* model, const char* path, const float* elements, int64_t count) {{
+  return guarded([&] {{
+    const netc::View<float> to = parameter(model, path, count);
+    to.copy_from(netc::View<const float>(elements, to.shape()));
+  }});
+}}
+
+int {0}_get_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float* element) {{
+  return guarded([&] {{ *element = model->model.parameter(path).at(extents(index, dimensions)); }});
+}}
+
+int {0}_set_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float element) {{
+  return guarded([&] {{ model->model.parameter(path).at(extents(index, dimensions)) = element; }});
+}}
+)";
+
 std::string train_declaration(const Emission& emission) {
   if (!emission.has_loss()) return "";
   const Graph& graph = emission.model().graph;
@@ -96,10 +150,7 @@ void {0}_destroy({0}_model* model);
 int {0}_load({0}_model* model, const char* file);
 int {0}_save({0}_model* model, const char* file);
 
-/* A parameter by path: its elements in row-major order are copied out or in; `count` is their number. */
-int {0}_get({0}_model* model, const char* path, float* elements, int64_t count);
-int {0}_set({0}_model* model, const char* path, const float* elements, int64_t count);
-
+{6}
 /* Evaluation mode: {2} -> {3}, written to `output`. */
 int {0}_forward({0}_model* model, {4}int64_t batch, float* output);
 {5}
@@ -111,7 +162,7 @@ int {0}_forward({0}_model* model, {4}int64_t batch, float* output);
 )",
                                   emission.name(), guard, shape_comment(graph, graph.inputs),
                                   to_string(graph[graph.outputs[0]].shape), c_parameters(graph, graph.inputs),
-                                  train_declaration(emission));
+                                  train_declaration(emission), fmt::format(access_declarations, emission.name()));
 }
 
 std::string emit_c_interface(const Emission& emission) {
@@ -122,6 +173,7 @@ std::string emit_c_interface(const Emission& emission) {
 #include <algorithm>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "{0}.hpp"
 
@@ -143,6 +195,10 @@ int guarded(Action action) {{
     last_error = error.what();
     return 1;
   }}
+}}
+
+netc::Extents extents(const int64_t* values, int count) {{
+  return netc::Extents(std::vector<int64_t>(values, values + std::max(count, 0)));
 }}
 
 /// The parameter at `path`, if it has this many elements.
@@ -172,21 +228,7 @@ int {0}_load({0}_model* model, const char* file) {{
 int {0}_save({0}_model* model, const char* file) {{
   return guarded([&] {{ model->model.save(file); }});
 }}
-
-int {0}_get({0}_model* model, const char* path, float* elements, int64_t count) {{
-  return guarded([&] {{
-    const netc::View<float> from = parameter(model, path, count);
-    netc::View<float>(elements, from.shape()).copy_from(from);
-  }});
-}}
-
-int {0}_set({0}_model* model, const char* path, const float* elements, int64_t count) {{
-  return guarded([&] {{
-    const netc::View<float> to = parameter(model, path, count);
-    to.copy_from(netc::View<const float>(elements, to.shape()));
-  }});
-}}
-
+{4}
 int {0}_forward({0}_model* model, {1}int64_t batch, float* output) {{
   return guarded([&] {{
     const netc::View<const float> result = model->model.forward({2});
@@ -195,7 +237,7 @@ int {0}_forward({0}_model* model, {1}int64_t batch, float* output) {{
 }}
 {3})",
                      emission.name(), c_parameters(graph, graph.inputs), views(graph, graph.inputs),
-                     train_definition(emission));
+                     train_definition(emission), fmt::format(access_definitions, emission.name()));
 }
 
 }  // namespace netc

@@ -101,6 +101,21 @@ TEST_CASE("parameters, gradients and buffers are reached by name") {
   check_error(ErrorKind::usage, {"no buffer 'zzz'"}, [&] { network->buffer("zzz"); });
 }
 
+TEST_CASE("all parameters and buffers are listed with path, shape and values") {
+  const auto network = make();
+  const auto parameters = network->named_parameters();
+  REQUIRE(parameters.size() == 2);
+  CHECK(parameters[0].first == "out.weight");
+  CHECK(parameters[0].second.shape() == Extents{10, 784});
+  CHECK(parameters[1].first == "out.bias");
+  parameters[1].second(9) = 3;
+  CHECK(network->parameter("out.bias")(9) == 3);
+  const auto buffers = network->named_buffers();
+  REQUIRE(buffers.size() == 1);
+  CHECK(buffers[0].first == "stats.mean");
+  CHECK(buffers[0].second.to_vector() == std::vector<float>{1});
+}
+
 TEST_CASE("padding of the arenas is zero and stays so") {
   const auto network = make();
   const Examples examples(2);

@@ -32,6 +32,12 @@ TEST_CASE("views read and write elements, and refuse indices outside") {
   check_error(ErrorKind::usage, {"[0]"}, [&] { w(0); });
 }
 
+TEST_CASE("a tensor has as many elements as its shape holds") {
+  check_error(ErrorKind::mismatch, {"[2,3] has 6 elements, 5 are given"}, [] {
+    Tensor<float>({2, 3}, {1, 2, 3, 4, 5});
+  });
+}
+
 TEST_CASE("whole views change at once") {
   Tensor<float> tensor({2, 2}, {0, 1, 2, 3});
   tensor.view() += 1;

@@ -21,9 +21,19 @@ void lenet_destroy(lenet_model* model);
 int lenet_load(lenet_model* model, const char* file);
 int lenet_save(lenet_model* model, const char* file);
 
-/* A parameter by path: its elements in row-major order are copied out or in; `count` is their number. */
+/* Parameters by path, `"conv.weight"`. Values are PyTorch's, in row-major order, whatever order kernels use; what is
+   written counts from the next pass on. */
+
+/* The path of parameter 0, 1, …; null behind the last. */
+const char* lenet_parameter(int64_t index);
+/* Writes the number of dimensions and, for each, its extent; at most 6. */
+int lenet_shape(lenet_model* model, const char* path, int64_t* extents, int* dimensions);
+/* All elements are copied out or in; `count` is their number. */
 int lenet_get(lenet_model* model, const char* path, float* elements, int64_t count);
 int lenet_set(lenet_model* model, const char* path, const float* elements, int64_t count);
+/* One element, at as many indices as the parameter has dimensions. */
+int lenet_get_element(lenet_model* model, const char* path, const int64_t* index, int dimensions, float* element);
+int lenet_set_element(lenet_model* model, const char* path, const int64_t* index, int dimensions, float element);
 
 /* Evaluation mode: image [N,1,28,28] -> [N,10], written to `output`. */
 int lenet_forward(lenet_model* model, const float* image, int64_t batch, float* output);

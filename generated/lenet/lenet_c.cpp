@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "lenet.hpp"
 
@@ -26,6 +27,10 @@ int guarded(Action action) {
     last_error = error.what();
     return 1;
   }
+}
+
+netc::Extents extents(const int64_t* values, int count) {
+  return netc::Extents(std::vector<int64_t>(values, values + std::max(count, 0)));
 }
 
 /// The parameter at `path`, if it has this many elements.
@@ -56,6 +61,20 @@ int lenet_save(lenet_model* model, const char* file) {
   return guarded([&] { model->model.save(file); });
 }
 
+const char* lenet_parameter(int64_t index) {
+  const auto& parameters = lenet::description().parameters;
+  const bool exists = index >= 0 && index < static_cast<int64_t>(parameters.size());
+  return exists ? parameters[static_cast<std::size_t>(index)].path.c_str() : nullptr;
+}
+
+int lenet_shape(lenet_model* model, const char* path, int64_t* extents, int* dimensions) {
+  return guarded([&] {
+    const netc::Extents shape = model->model.parameter(path).shape();
+    std::copy(shape.begin(), shape.end(), extents);
+    *dimensions = shape.size();
+  });
+}
+
 int lenet_get(lenet_model* model, const char* path, float* elements, int64_t count) {
   return guarded([&] {
     const netc::View<float> from = parameter(model, path, count);
@@ -68,6 +87,14 @@ int lenet_set(lenet_model* model, const char* path, const float* elements, int64
     const netc::View<float> to = parameter(model, path, count);
     to.copy_from(netc::View<const float>(elements, to.shape()));
   });
+}
+
+int lenet_get_element(lenet_model* model, const char* path, const int64_t* index, int dimensions, float* element) {
+  return guarded([&] { *element = model->model.parameter(path).at(extents(index, dimensions)); });
+}
+
+int lenet_set_element(lenet_model* model, const char* path, const int64_t* index, int dimensions, float element) {
+  return guarded([&] { model->model.parameter(path).at(extents(index, dimensions)) = element; });
 }
 
 int lenet_forward(lenet_model* model, const float* image, int64_t batch, float* output) {

@@ -97,6 +97,12 @@ View<float> find(float* arena, const std::vector<ParameterSpec>& specs, std::str
   throw Error(ErrorKind::usage, fmt::format("no {} '{}'{}", what, path, did_you_mean(path, paths)));
 }
 
+std::vector<std::pair<std::string, View<float>>> named_views(float* arena, const std::vector<ParameterSpec>& specs) {
+  std::vector<std::pair<std::string, View<float>>> views;
+  for (const ParameterSpec& spec : specs) views.emplace_back(spec.path, view_of(arena, spec));
+  return views;
+}
+
 }  // namespace
 
 AnyView::AnyView(View<const float> view) : data(contiguous_data(view)), type(DType::f32), shape(view.shape()) {}
@@ -166,6 +172,14 @@ View<float> Network::buffer(std::string_view path) {
   return find(buffers_.get(), description_.buffers, path, "buffer");
 }
 
+std::vector<std::pair<std::string, View<float>>> Network::named_parameters() {
+  return named_views(parameters_.get(), description_.parameters);
+}
+
+std::vector<std::pair<std::string, View<float>>> Network::named_buffers() {
+  return named_views(buffers_.get(), description_.buffers);
+}
+
 std::span<float> Network::gradients_flat() {
   allocate_gradients();
   return {gradients_.get(), parameter_floats()};
@@ -203,14 +217,14 @@ void Network::load(const std::filesystem::path& path) {
   for (const ParameterSpec& spec : description_.buffers) file.require(spec.path, spec.shape);
   require_known(file, description_);
   // Nothing can fail from here on.
-  for (const ParameterSpec& spec : description_.parameters) file.copy_to(view_of(parameters_.get(), spec), spec.path);
-  for (const ParameterSpec& spec : description_.buffers) file.copy_to(view_of(buffers_.get(), spec), spec.path);
+  for (const auto& [name, view] : named_parameters()) file.copy_to(view, name);
+  for (const auto& [name, view] : named_buffers()) file.copy_to(view, name);
 }
 
 void Network::save(const std::filesystem::path& path) {
   std::vector<NamedTensor> tensors;
-  for (const ParameterSpec& spec : description_.parameters) tensors.push_back({spec.path, parameter(spec.path)});
-  for (const ParameterSpec& spec : description_.buffers) tensors.push_back({spec.path, buffer(spec.path)});
+  for (const auto& [name, view] : named_parameters()) tensors.push_back({name, view});
+  for (const auto& [name, view] : named_buffers()) tensors.push_back({name, view});
   write_safetensors(path, tensors, {{"model", description_.name}});
 }
 

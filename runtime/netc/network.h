@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "netc/kernel.h"
@@ -89,6 +90,10 @@ class Network {
   View<float> parameter(std::string_view path);
   View<float> gradient(std::string_view path);
   View<float> buffer(std::string_view path);
+  /// All of them, with path, shape and values, in the order of the description. Views stay valid, and writing through
+  /// them at any time changes the next pass; a parameter that layers share is there once.
+  std::vector<std::pair<std::string, View<float>>> named_parameters();
+  std::vector<std::pair<std::string, View<float>>> named_buffers();
   /// The arenas as they are stored, for optimizers.
   std::span<float> parameters_flat() { return {parameters_.get(), parameter_floats()}; }
   std::span<float> gradients_flat();

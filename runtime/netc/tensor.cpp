@@ -66,6 +66,12 @@ void require_same_shape(const Extents& expected, const Extents& found) {
   throw Error(ErrorKind::mismatch, fmt::format("expected shape {}, found {}", to_string(expected), to_string(found)));
 }
 
+void require_count(const Extents& shape, std::size_t elements) {
+  if (static_cast<std::size_t>(count(shape)) == elements) return;
+  throw Error(ErrorKind::mismatch, fmt::format("a tensor of shape {} has {} elements, {} are given", to_string(shape),
+                                               count(shape), elements));
+}
+
 RowWalk::RowWalk(const Extents& shape) : shape_(shape), index_(shape), outer_(std::max(shape.size() - 1, 0)) {
   for (int i = 0; i < index_.size(); ++i) index_[i] = 0;
   length_ = shape.size() > 0 ? shape[outer_] : 1;

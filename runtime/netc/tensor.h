@@ -97,7 +97,8 @@ class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(Extents shape) : shape_(shape), elements_(static_cast<std::size_t>(count(shape))) {}
-  Tensor(Extents shape, std::vector<T> elements) : shape_(shape), elements_(std::move(elements)) {}
+  /// Throws Error (mismatch) unless there are as many elements as the shape holds.
+  Tensor(Extents shape, std::vector<T> elements);
 
   const Extents& shape() const { return shape_; }
   std::int64_t size() const { return static_cast<std::int64_t>(elements_.size()); }

@@ -1,4 +1,4 @@
-// Definitions of View's member templates; included by tensor.h only.
+// Definitions of the member templates of View and Tensor; included by tensor.h only.
 #pragma once
 
 #include "netc/tensor.h"
@@ -12,6 +12,9 @@ std::int64_t element_offset(const Extents& index, const Extents& shape, const Ex
 
 /// Throws Error (mismatch) unless the shapes are equal.
 void require_same_shape(const Extents& expected, const Extents& found);
+
+/// Throws Error (mismatch) unless a tensor of this shape has so many elements.
+void require_count(const Extents& shape, std::size_t elements);
 
 /// Walks over the rows (the innermost dimension) of a tensor in row-major order of its logical indices.
 class RowWalk {
@@ -85,6 +88,11 @@ std::vector<std::remove_const_t<T>> View<T>::to_vector() const {
   elements.reserve(static_cast<std::size_t>(size()));
   for_each([&elements](T& element) { elements.push_back(element); });
   return elements;
+}
+
+template <class T>
+Tensor<T>::Tensor(Extents shape, std::vector<T> elements) : shape_(shape), elements_(std::move(elements)) {
+  detail::require_count(shape_, elements_.size());
 }
 
 }  // namespace netc
