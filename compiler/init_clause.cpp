@@ -108,7 +108,7 @@ void assign(const std::vector<Owned>& selected, const std::string& name, const I
 void apply_single(const ast::Node& clause, const Environment& environment, Selection& selection, Graph& graph,
                   Reporter& reporter) {
   const ast::Node& selector = clause.children.front();
-  const std::optional<Initializer> rule = read_rule(clause.children.back(), environment, reporter);
+  const std::optional<Initializer> rule = read_initializer(clause.children.back(), environment, reporter);
   const std::size_t dot = selector.text.rfind('.');
   if (dot == std::string::npos) {
     reporter.error("N305", selector.span, fmt::format("`{}` names no parameter", selector.text),
@@ -139,7 +139,7 @@ void apply_init(const ast::Node& clause, const Environment& environment, const s
       reporter.error("N119", child.span, fmt::format("init: `{}` has two rules in one clause", child.text),
                      "remove one of them");
     }
-    const std::optional<Initializer> rule = read_rule(child.children.front(), environment, reporter);
+    const std::optional<Initializer> rule = read_initializer(child.children.front(), environment, reporter);
     if (rule) assign(selected, child.text, *rule, child.span, graph, reporter);
   }
 }

@@ -255,7 +255,8 @@ std::optional<MixturePart> RuleReader::part(const ast::Node& node) const {
 
 }  // namespace
 
-std::optional<Initializer> read_rule(const ast::Node& expression, const Environment& environment, Reporter& reporter) {
+std::optional<Initializer> read_initializer(const ast::Node& expression, const Environment& environment,
+                                            Reporter& reporter) {
   return RuleReader(environment, reporter).read(expression);
 }
 

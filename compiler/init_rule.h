@@ -12,7 +12,8 @@ namespace netc {
 
 /// The rule that `expression` stands for: a number, `xavier_uniform(gain = 2)`, the name of a `dist`. Nothing after an
 /// error, which has been reported.
-std::optional<Initializer> read_rule(const ast::Node& expression, const Environment& environment, Reporter& reporter);
+std::optional<Initializer> read_initializer(const ast::Node& expression, const Environment& environment,
+                                            Reporter& reporter);
 
 /// As one would write it, without arguments: "xavier_uniform".
 const char* rule_name(Initializer::Rule rule);

@@ -139,11 +139,12 @@ class Network {
 
   /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of
   /// `description().forward`, the others in that of `description().training`; the second of each follows the first.
-  virtual void infer() = 0;                // evaluation mode, sets the outputs
-  virtual void infer_loss() = 0;           // sets the losses, from the outputs that `infer` left
-  virtual void forward_pass() = 0;         // training mode, sets outputs and losses
-  virtual void backward_pass() = 0;        // fills the gradient arena
-  virtual void input_backward_pass() = 0;  // sets the gradients of the inputs
+  /// A model without a loss has the first alone, and the others are never called.
+  virtual void infer() = 0;              // evaluation mode, sets the outputs
+  virtual void infer_loss() {}           // sets the losses, from the outputs that `infer` left
+  virtual void forward_pass() {}         // training mode, sets outputs and losses
+  virtual void backward_pass() {}        // fills the gradient arena
+  virtual void input_backward_pass() {}  // sets the gradients of the inputs
 
   // What the passes use.
   const Launch& launch() const { return launch_; }
