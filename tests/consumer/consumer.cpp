@@ -1,4 +1,5 @@
-// Trains the generated LeNet on synthetic data, and reaches its parameters by member, by path and by file.
+// Trains the generated LeNet on synthetic data, and reaches its parameters by member, by path and by file; writes a shared
+// layer while training.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -7,6 +8,7 @@
 
 #include "lenet.hpp"
 #include "netc/tensor.h"
+#include "tied.hpp"
 
 namespace {
 
@@ -59,11 +61,29 @@ void check_file(lenet::Model& model, const std::filesystem::path& file) {
   require(logits.size() == 30 && logits == other.forward(images.view()).to_vector(), "equal models, equal outputs");
 }
 
+/// Two layers share one weight: it is listed once, and written between steps.
+void check_tying() {
+  tied::Model model;
+  std::int64_t elements = 0;
+  for (const auto& [path, values] : model.named_parameters()) elements += values.size();
+  require(elements == 32 + 8 + 64 + 8 + 8 + 1, "a shared layer is counted once");
+  const netc::Tensor<float> x({1, 4}, {1, 2, 3, 4});
+  const netc::Tensor<float> y({1, 1});
+  netc::Sgd optimizer(0.01, 0.9);
+  for (int step = 0; step < 3; ++step) {
+    model.parameters.h.weight.fill(0);
+    model.parameters.h.bias.fill(0);
+    model.parameters.out.bias(0) = 3;
+    require(model.train_step(x.view(), y.view(), optimizer) == 9, "a step computes with what was written");
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   lenet::Model model;
   check_training(model);
   check_parameters(model);
+  check_tying();
   check_file(model, std::filesystem::path(argc > 1 ? argv[1] : ".") / "consumer.safetensors");
 }
