@@ -109,7 +109,8 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   if (diagnostics.has_errors() || dump.stop("parse", [&] { return print(file); })) return false;
 
   // One node an operator: blocks and repeats are unrolled, shapes inferred, parameters named.
-  model.graph = elaborate(file, source, {options.set, installation().std.string(), options.model}, compilation.sources, diagnostics);
+  model.graph = elaborate(file, source, {options.set, installation().std.string(), options.model}, compilation.sources,
+                          diagnostics);
   if (diagnostics.has_errors()) return false;
   verify(model.graph, "elaborate");
   if (dump.stop("elaborate", [&] { return print(model.graph); })) return false;
@@ -196,7 +197,8 @@ fs::path output_folder(const Options& options, const CompiledModel& model) {
   return options.output.empty() ? fs::path("generated") / model.graph.name : options.output;
 }
 
-int write_files(const CompiledModel& model, const Options& options, const Compilation& compilation, const fs::path& folder) {
+int write_files(const CompiledModel& model, const Options& options, const Compilation& compilation,
+                const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {

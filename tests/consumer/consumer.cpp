@@ -1,5 +1,5 @@
-// Trains the generated LeNet on synthetic data, and reaches its parameters by member, by path and by file; writes a shared
-// layer while training.
+// Trains the generated LeNet on synthetic data, and reaches its parameters by member, by path and by file; writes a
+// shared layer while training.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
