@@ -16,7 +16,7 @@ namespace netc {
 struct ElaborateOptions {
   std::vector<std::pair<std::string, std::string>> set;  // `--set path=value`, in order
   std::string std_folder;                                // where "std/…" imports lie
-  std::string model = "";                                // `--model NAME`; empty: the last one of the file
+  std::string model{};                                   // `--model NAME`; empty: the last one of the file
 };
 
 /// The chosen model of `file`, unrolled. Errors and warnings go to `diagnostics`; the

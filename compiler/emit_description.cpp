@@ -44,18 +44,23 @@ std::string labels(const Graph& graph) {
   return cpp::braces(items);
 }
 
-/// The members of the rule up to the last that is not its default.
+/// Its members up to the last that is not its default, behind `items`; `behind`: that there are more to follow.
+template <class Rules>
+std::vector<std::string> members_of(std::vector<std::string> items, const Rules& of, bool behind) {
+  items.push_back(fmt::format("netc::Initializer::Rule::{}", rule_name(of.rule)));
+  if (of.a != 0 || of.b != 0 || of.by_fan_out || behind) items.push_back(cpp::literal(of.a));
+  if (of.b != 0 || of.by_fan_out || behind) items.push_back(cpp::literal(of.b));
+  if (of.by_fan_out || behind) items.emplace_back(of.by_fan_out ? "true" : "false");
+  return items;
+}
+
 std::string initializer(const Initializer& of) {
-  std::vector<std::string> items{fmt::format("netc::Initializer::Rule::{}", rule_name(of.rule))};
-  const bool has_parts = !of.parts.empty();
-  if (of.a != 0 || of.b != 0 || of.by_fan_out || has_parts) items.push_back(cpp::literal(of.a));
-  if (of.b != 0 || of.by_fan_out || has_parts) items.push_back(cpp::literal(of.b));
-  if (of.by_fan_out || has_parts) items.emplace_back(of.by_fan_out ? "true" : "false");
+  std::vector<std::string> items = members_of({}, of, !of.parts.empty());
   std::vector<std::string> parts;
   for (const MixturePart& part : of.parts) {
-    parts.push_back(fmt::format("{{{}, {}}}", cpp::literal(part.weight), initializer(part.value)));
+    parts.push_back(cpp::braces(members_of({cpp::literal(part.weight)}, part, false)));
   }
-  if (has_parts) items.push_back(cpp::braces(parts));
+  if (!parts.empty()) items.push_back(cpp::braces(parts));
   return cpp::braces(items);
 }
 

@@ -250,7 +250,7 @@ std::optional<MixturePart> RuleReader::part(const ast::Node& node) const {
   if (*weight < 0) return error("N115", written.span, fmt::format("a weight must be at least 0, found {}", *weight));
   const auto value = rule_or_number(node.children.back());
   if (!value) return std::nullopt;
-  return MixturePart{*weight, *value};
+  return MixturePart{*weight, value->rule, value->a, value->b, value->by_fan_out};
 }
 
 }  // namespace
@@ -268,17 +268,11 @@ const char* rule_name(Rule rule) {
 }
 
 bool needs_fans(const Initializer& initializer) {
-  switch (initializer.rule) {
-    case Rule::constant:
-    case Rule::uniform:
-    case Rule::normal:
-      return false;
-    case Rule::mixture:
-      return std::any_of(initializer.parts.begin(), initializer.parts.end(),
-                         [](const MixturePart& part) { return needs_fans(part.value); });
-    default:
-      return true;
-  }
+  const auto scales = [](Rule rule) {
+    return rule != Rule::constant && rule != Rule::uniform && rule != Rule::normal && rule != Rule::mixture;
+  };
+  return scales(initializer.rule) || std::any_of(initializer.parts.begin(), initializer.parts.end(),
+                                                 [&](const MixturePart& part) { return scales(part.rule); });
 }
 
 }  // namespace netc

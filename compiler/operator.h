@@ -16,7 +16,7 @@
 
 #include "compiler/graph.h"
 
-namespace Halide {
+namespace Halide {  // NOLINT(readability-identifier-naming)
 class Expr;
 class Func;
 }  // namespace Halide

@@ -461,11 +461,11 @@ TEST_CASE("init: distributions are mixtures or single rules") {
   REQUIRE(mixture.parts.size() == 3);
   CHECK(mixture.rule == Initializer::Rule::mixture);
   CHECK(mixture.parts[0].weight == 0.25);
-  CHECK(mixture.parts[0].value.rule == Initializer::Rule::uniform);
-  CHECK(mixture.parts[0].value.a == 5);
-  CHECK(mixture.parts[0].value.b == 10);
-  CHECK(mixture.parts[1].value.rule == Initializer::Rule::constant);
-  CHECK(mixture.parts[1].value.a == 0);
+  CHECK(mixture.parts[0].rule == Initializer::Rule::uniform);
+  CHECK(mixture.parts[0].a == 5);
+  CHECK(mixture.parts[0].b == 10);
+  CHECK(mixture.parts[1].rule == Initializer::Rule::constant);
+  CHECK(mixture.parts[1].a == 0);
   CHECK(named(graph, "linear2.weight").initializer.b == 0.1);
   CHECK(model("linear(4); init linear: weight = d;", {}, "dist d = mix { 1/2: 0; 1/4: 1 };").codes.contains("N115"));
 }

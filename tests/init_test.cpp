@@ -108,11 +108,11 @@ TEST_CASE("xavier's rules scale by both fans and the gain") {
 TEST_CASE("kaiming's rules scale by one fan and the gain of the nonlinearity") {
   check(linear_weight(weights("linear", "kaiming_uniform")), centred(std::sqrt(6.0 / 300)));
   check(linear_weight(weights("linear", "kaiming_uniform(a = 2)")), centred(std::sqrt(6.0 / (5 * 300))));
-  check(linear_weight(weights("linear", "kaiming_normal(nonlinearity = \"tanh\")")),
+  check(linear_weight(weights("linear", R"(kaiming_normal(nonlinearity = "tanh"))")),
         normal(0, 5.0 / 3 / std::sqrt(300.0)));
-  check(linear_weight(weights("linear", "kaiming_normal(mode = \"fan_out\")")), normal(0, std::sqrt(2.0 / 200)));
-  check(grouped_weight(weights("conv", "kaiming_normal(nonlinearity = \"relu\")")), normal(0, std::sqrt(2.0 / 120)));
-  check(grouped_weight(weights("conv", "kaiming_uniform(mode = \"fan_out\", nonlinearity = \"linear\")")),
+  check(linear_weight(weights("linear", R"(kaiming_normal(mode = "fan_out"))")), normal(0, std::sqrt(2.0 / 200)));
+  check(grouped_weight(weights("conv", R"(kaiming_normal(nonlinearity = "relu"))")), normal(0, std::sqrt(2.0 / 120)));
+  check(grouped_weight(weights("conv", R"(kaiming_uniform(mode = "fan_out", nonlinearity = "linear"))")),
         centred(std::sqrt(3.0 / 960)));
 }
 

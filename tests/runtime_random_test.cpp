@@ -132,7 +132,7 @@ Initializer mixture_of(const std::vector<MixturePart>& parts) {
 
 TEST_CASE("mixtures draw each part with its probability") {
   const std::vector<float> spiky =
-      draw(mixture_of({{0.25, {Rule::uniform, 5, 10}}, {0.5, {Rule::constant, 0}}, {0.25, {Rule::uniform, -10, -5}}}));
+      draw(mixture_of({{0.25, Rule::uniform, 5, 10}, {0.5, Rule::constant, 0}, {0.25, Rule::uniform, -10, -5}}));
   CHECK(share(spiky, 0, 0) == doctest::Approx(0.5).epsilon(0.02));
   CHECK(share(spiky, 5, 10) == doctest::Approx(0.25).epsilon(0.02));
   CHECK(share(spiky, -10, -5) == doctest::Approx(0.25).epsilon(0.02));
@@ -141,7 +141,7 @@ TEST_CASE("mixtures draw each part with its probability") {
 }
 
 TEST_CASE("parts of mixtures may be normal, or scaled by fans") {
-  const std::vector<float> values = draw(mixture_of({{0.2, {Rule::normal, 100, 2}}, {0.8, {Rule::xavier_uniform, 1}}}));
+  const std::vector<float> values = draw(mixture_of({{0.2, Rule::normal, 100, 2}, {0.8, Rule::xavier_uniform, 1}}));
   const double bound = std::sqrt(6.0 / 150);
   CHECK(share(values, 90, 110) == doctest::Approx(0.2).epsilon(0.02));
   CHECK(share(values, 98, 102) == doctest::Approx(0.2 * 0.6827).epsilon(0.02));
@@ -151,7 +151,7 @@ TEST_CASE("parts of mixtures may be normal, or scaled by fans") {
 
 TEST_CASE("mixtures without sense are refused") {
   check_error(ErrorKind::usage, {"mixture", "at least one part"}, [] { draw(mixture_of({})); });
-  check_error(ErrorKind::usage, {"part of a mixture"}, [] { draw(mixture_of({{1, mixture_of({})}})); });
+  check_error(ErrorKind::usage, {"part of a mixture"}, [] { draw(mixture_of({{1, Rule::mixture}})); });
 }
 
 TEST_CASE("values depend on seed and path, not on the layout") {

@@ -27,7 +27,9 @@ Distribution centred(bool uniform, double deviation) {
                  : Distribution{Distribution::Kind::normal, 0, deviation};
 }
 
-Distribution resolve(const Initializer& rule, Fan fan) {
+/// Of an Initializer or a MixturePart.
+template <class Rules>
+Distribution resolve(const Rules& rule, Fan fan) {
   const auto in = static_cast<double>(fan.in);
   const auto out = static_cast<double>(fan.out);
   switch (rule.rule) {
@@ -69,7 +71,7 @@ void fill_mixture(View<float> parameter, const std::vector<MixturePart>& parts, 
   std::vector<Distribution> distributions;
   for (const MixturePart& part : parts) {
     total += part.weight;
-    distributions.push_back(resolve(part.value, fan));
+    distributions.push_back(resolve(part, fan));
   }
   parameter.for_each([&](float& element) {
     double remaining = random.uniform() * total;

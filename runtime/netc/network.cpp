@@ -76,10 +76,8 @@ std::int64_t batch_of(const TensorSpec& spec, const AnyView& view) {
 }
 
 Extents shape_for(const TensorSpec& spec, std::int64_t batch) {
-  Extents shape(spec.shape);
-  for (int i = 0; i < shape.size(); ++i) {
-    if (shape[i] < 0) shape[i] = batch;
-  }
+  Extents shape;
+  for (const std::int64_t extent : spec.shape) shape.push_back(extent < 0 ? batch : extent);
   return shape;
 }
 
@@ -105,7 +103,7 @@ std::vector<std::pair<std::string, View<float>>> named_views(float* arena, const
 
 }  // namespace
 
-AnyView::AnyView(View<const float> view) : data(contiguous_data(view)), type(DType::f32), shape(view.shape()) {}
+AnyView::AnyView(View<const float> view) : data(contiguous_data(view)), shape(view.shape()) {}
 AnyView::AnyView(View<float> view) : AnyView(View<const float>(view)) {}
 AnyView::AnyView(View<const std::int32_t> view) : data(contiguous_data(view)), type(DType::i32), shape(view.shape()) {}
 AnyView::AnyView(View<std::int32_t> view) : AnyView(View<const std::int32_t>(view)) {}
@@ -211,21 +209,21 @@ void require_known(const SafetensorsReader& file, const Description& description
 
 }  // namespace
 
-void Network::load(const std::filesystem::path& path) {
-  const SafetensorsReader file(path);
-  for (const ParameterSpec& spec : description_.parameters) file.require(spec.path, spec.shape);
-  for (const ParameterSpec& spec : description_.buffers) file.require(spec.path, spec.shape);
-  require_known(file, description_);
+void Network::load(const std::filesystem::path& file) {
+  const SafetensorsReader reader(file);
+  for (const ParameterSpec& spec : description_.parameters) reader.require(spec.path, spec.shape);
+  for (const ParameterSpec& spec : description_.buffers) reader.require(spec.path, spec.shape);
+  require_known(reader, description_);
   // Nothing can fail from here on.
-  for (const auto& [name, view] : named_parameters()) file.copy_to(view, name);
-  for (const auto& [name, view] : named_buffers()) file.copy_to(view, name);
+  for (const auto& [name, view] : named_parameters()) reader.copy_to(view, name);
+  for (const auto& [name, view] : named_buffers()) reader.copy_to(view, name);
 }
 
-void Network::save(const std::filesystem::path& path) {
+void Network::save(const std::filesystem::path& file) {
   std::vector<NamedTensor> tensors;
   for (const auto& [name, view] : named_parameters()) tensors.push_back({name, view});
   for (const auto& [name, view] : named_buffers()) tensors.push_back({name, view});
-  write_safetensors(path, tensors, {{"model", description_.name}});
+  write_safetensors(file, tensors, {{"model", description_.name}});
 }
 
 namespace {

@@ -8,32 +8,36 @@
 
 namespace netc {
 
-struct MixturePart;
+/// The rules of torch.nn.init; what their numbers a and b mean.
+enum class InitializerRule {
+  constant,         // a
+  uniform,          // [a, b)
+  normal,           // mean a, standard deviation b
+  xavier_uniform,   // gain a: bound = a sqrt(6 / (fan_in + fan_out))
+  xavier_normal,    // gain a: standard deviation = a sqrt(2 / (fan_in + fan_out))
+  kaiming_uniform,  // gain a: bound = a sqrt(3 / fan_in)
+  kaiming_normal,   // gain a: standard deviation = a / sqrt(fan_in)
+  fan_in_uniform,   // +-1 / sqrt(fan_in): PyTorch's default
+  mixture,          // one of the parts for each element
+};
 
-/// How a parameter gets its first values. Rules are PyTorch's (torch.nn.init).
+/// A part of a mixture: with probability `weight`, an element is drawn by this rule, which is no mixture.
+struct MixturePart {
+  double weight = 1;
+  InitializerRule rule = InitializerRule::constant;
+  double a = 0;
+  double b = 0;
+  bool by_fan_out = false;
+};
+
+/// How a parameter gets its first values.
 struct Initializer {
-  enum class Rule {
-    constant,         // a
-    uniform,          // [a, b)
-    normal,           // mean a, standard deviation b
-    xavier_uniform,   // gain a: bound = a sqrt(6 / (fan_in + fan_out))
-    xavier_normal,    // gain a: standard deviation = a sqrt(2 / (fan_in + fan_out))
-    kaiming_uniform,  // gain a: bound = a sqrt(3 / fan_in)
-    kaiming_normal,   // gain a: standard deviation = a / sqrt(fan_in)
-    fan_in_uniform,   // +-1 / sqrt(fan_in): PyTorch's default
-    mixture,          // one of the parts for each element
-  };
+  using Rule = InitializerRule;
   Rule rule = Rule::constant;
   double a = 0;
   double b = 0;
   bool by_fan_out = false;  // kaiming: fan_out in place of fan_in
   std::vector<MixturePart> parts{};
-};
-
-/// A part of a mixture, chosen with probability `weight`.
-struct MixturePart {
-  double weight = 1;
-  Initializer value{};
 };
 
 struct DataRecipe {
