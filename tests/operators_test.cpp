@@ -31,7 +31,7 @@ const Halide::Type f64 = Halide::Float(64);
 const Halide::Type f32 = Halide::Float(32);
 
 std::filesystem::path vectors() {
-  return std::filesystem::path(__FILE__).parent_path() / "parity" / "operators";
+  return "tests/parity/operators";  // tests run in the root of the source tree
 }
 
 // ---- PyTorch's vectors ----------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@
 
 namespace netc::test {
 
-/// tests/parity/runtime
+/// The figures of peers; tests run in the root of the source tree.
 inline std::filesystem::path vectors() {
-  return std::filesystem::path(__FILE__).parent_path() / "parity" / "runtime";
+  return "tests/parity/runtime";
 }
 
 /// A folder that is removed with its content.
