@@ -51,7 +51,7 @@ fs::path KernelCache::object(const std::string& description,
   static const std::string compiler = this_compiler();
   const std::string key = content_hash(compiler + "\n" + description);
   const fs::path entry = fs::absolute(folder_ / key);
-  const fs::path object = entry.string() + ".o";
+  fs::path object = entry.string() + ".o";
   const fs::path text = entry.string() + ".txt";
   if (fs::exists(object) && holds(text, description)) return object;
   fs::create_directories(folder_);

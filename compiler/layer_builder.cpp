@@ -35,6 +35,7 @@ ValueId LayerBuilder::add(const Operator& op, const Attributes& attributes, cons
 
 std::vector<Shape> LayerBuilder::shapes(const std::vector<ValueId>& ids) const {
   std::vector<Shape> result;
+  result.reserve(ids.size());
   for (const ValueId id : ids) result.push_back(graph_[id].shape);
   return result;
 }

@@ -64,6 +64,7 @@ std::vector<Extent> extents(const Plan& plan) {
     for (ValueId value : plan.groups[i].outputs) touch(value, static_cast<int>(i));
   }
   std::vector<Extent> all;
+  all.reserve(found.size());
   for (const auto& [value, extent] : found) all.push_back(extent);
   return all;
 }

@@ -127,6 +127,7 @@ TEST_CASE("blocks are at most a quarter and two lines larger than asked for, and
 
 TEST_CASE("many threads share the pool") {
   std::vector<std::thread> workers;
+  workers.reserve(4);
   std::atomic<int> wrong = 0;
   for (int t = 0; t < 4; ++t) {
     workers.emplace_back([t, &wrong] {
