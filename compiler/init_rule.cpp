@@ -162,12 +162,13 @@ std::optional<Initializer> RuleReader::rule(const RuleSpec& spec, const ast::Nod
 std::optional<double> RuleReader::number(const RuleSpec& spec, const NumberSpec& of, const Bindings& arguments) const {
   const auto given = of.name == nullptr ? arguments.end() : arguments.find(of.name);
   if (given == arguments.end()) return of.fallback;
+  const Argument& argument = given->second;
   const std::string what = fmt::format("{}: {}", spec.name, of.name);
-  const auto& [value, span] = std::tie(given->second.value, given->second.span);
-  const auto number = need_real(value, what, span, reporter_);
+  const auto number = need_real(argument.value, what, argument.span, reporter_);
   if (!number || (*number >= of.least && *number <= largest)) return number;
-  const std::string range = of.least == -largest ? "within the range of a float" : fmt::format("at least {}", of.least);
-  return error("N115", span, fmt::format("{} must be {}, found {}", what, range, to_string(value)));
+  const bool is_low = *number < of.least && of.least > -largest;
+  const std::string range = is_low ? fmt::format("at least {}", of.least) : "within the range of a float";
+  return error("N115", argument.span, fmt::format("{} must be {}, found {}", what, range, to_string(argument.value)));
 }
 
 /// The rule with its gain, which the nonlinearity and the slope `a` give.
