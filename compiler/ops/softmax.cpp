@@ -115,9 +115,10 @@ void backward(KernelBuilder& kernel, const Node& node) {
   kernel.define(node.outputs[0], gradient);
 }
 
+}  // namespace
+
 // ---- Schedules -----------------------------------------------------------------------------------------------------
 
-/// A reduction for each block of examples, these side by side where the layout has lanes.
 void schedule_reduction(KernelBuilder& kernel, const std::string& name) {
   Func reduction = kernel.stage(name);
   reduction.compute_at(kernel.out(), kernel.block());
@@ -125,8 +126,6 @@ void schedule_reduction(KernelBuilder& kernel, const std::string& name) {
   reduction.vectorize(kernel.lane(), kernel.machine().vector);
   reduction.update().vectorize(kernel.lane(), kernel.machine().vector);
 }
-
-}  // namespace
 
 void schedule_exponentials(KernelBuilder& kernel, ValueId x) {
   schedule_reduction(kernel, "maximum");

@@ -3,6 +3,8 @@
 
 #include <Halide.h>
 
+#include <string>
+
 #include "compiler/kernel_builder.h"
 
 namespace netc::ops {
@@ -28,6 +30,10 @@ class Exponentials {
   Halide::Func exponential_;
   Halide::Func sum_;
 };
+
+/// Computes the stage `name`, a reduction, for each block of examples that `kernel.out()` computes, these side by side
+/// where the layout has lanes.
+void schedule_reduction(KernelBuilder& kernel, const std::string& name);
 
 /// Computes them for each block of examples that `kernel.out()` computes.
 void schedule_exponentials(KernelBuilder& kernel, ValueId x);

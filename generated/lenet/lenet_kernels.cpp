@@ -104,18 +104,18 @@ const netc::Kernel linear("linear", {
     netc_linear_709187a79024_avx2_argv,
     netc_linear_709187a79024_avx512_argv}, linear_operands);
 
-extern "C" int netc_cross_entropy_c484799fc15b_sse41_argv(void** arguments);
-extern "C" int netc_cross_entropy_c484799fc15b_avx2_argv(void** arguments);
-extern "C" int netc_cross_entropy_c484799fc15b_avx512_argv(void** arguments);
+extern "C" int netc_cross_entropy_97ff8f217b26_sse41_argv(void** arguments);
+extern "C" int netc_cross_entropy_97ff8f217b26_avx2_argv(void** arguments);
+extern "C" int netc_cross_entropy_97ff8f217b26_avx512_argv(void** arguments);
 static constexpr netc::Operand cross_entropy_operands[] = {
     {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
     {i32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
     {f32, 2, {{{16, 1}, {blocks_of_16, 16}}}},  // [N]
 };
 const netc::Kernel cross_entropy("cross_entropy", {
-    netc_cross_entropy_c484799fc15b_sse41_argv,
-    netc_cross_entropy_c484799fc15b_avx2_argv,
-    netc_cross_entropy_c484799fc15b_avx512_argv}, cross_entropy_operands);
+    netc_cross_entropy_97ff8f217b26_sse41_argv,
+    netc_cross_entropy_97ff8f217b26_avx2_argv,
+    netc_cross_entropy_97ff8f217b26_avx512_argv}, cross_entropy_operands);
 
 extern "C" int netc_copy_55e8956d2338_sse41_argv(void** arguments);
 extern "C" int netc_copy_55e8956d2338_avx2_argv(void** arguments);
@@ -129,18 +129,18 @@ const netc::Kernel copy("copy", {
     netc_copy_55e8956d2338_avx2_argv,
     netc_copy_55e8956d2338_avx512_argv}, copy_operands);
 
-extern "C" int netc_cross_entropy_backward_0678dd28963d_sse41_argv(void** arguments);
-extern "C" int netc_cross_entropy_backward_0678dd28963d_avx2_argv(void** arguments);
-extern "C" int netc_cross_entropy_backward_0678dd28963d_avx512_argv(void** arguments);
+extern "C" int netc_cross_entropy_backward_364219afb386_sse41_argv(void** arguments);
+extern "C" int netc_cross_entropy_backward_364219afb386_avx2_argv(void** arguments);
+extern "C" int netc_cross_entropy_backward_364219afb386_avx512_argv(void** arguments);
 static constexpr netc::Operand cross_entropy_backward_operands[] = {
     {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
     {i32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
     {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
 };
 const netc::Kernel cross_entropy_backward("cross_entropy_backward", {
-    netc_cross_entropy_backward_0678dd28963d_sse41_argv,
-    netc_cross_entropy_backward_0678dd28963d_avx2_argv,
-    netc_cross_entropy_backward_0678dd28963d_avx512_argv}, cross_entropy_backward_operands);
+    netc_cross_entropy_backward_364219afb386_sse41_argv,
+    netc_cross_entropy_backward_364219afb386_avx2_argv,
+    netc_cross_entropy_backward_364219afb386_avx512_argv}, cross_entropy_backward_operands);
 
 extern "C" int netc_linear_backward_data_sigmoid_backward_9d594b93f95b_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx2_argv(void** arguments);

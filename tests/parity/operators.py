@@ -106,15 +106,15 @@ def labels(op, shape):
     return values(shape, 30)
 
 
-def losses(op, x, label):
+def losses(op, x, label, attributes):
     if op == "cross_entropy":
-        return F.cross_entropy(x, label, reduction="none")
+        return F.cross_entropy(x, label, reduction="none", **attributes)
     return F.mse_loss(x, label, reduction="none").flatten(1).mean(1)
 
 
-def loss_vectors(op, x):
+def loss_vectors(op, x, attributes):
     tensors = {"label": labels(op, x.shape)}
-    each = losses(op, x, tensors["label"])
+    each = losses(op, x, tensors["label"], attributes)
     each.mean().backward()
     return tensors | {"output.train": each, "output.eval": each}
 
@@ -140,7 +140,7 @@ def main():
         op = sample["op"]
         inputs = [values(shape, i).requires_grad_() for i, shape in enumerate(sample["inputs"])]
         is_loss = op in ("cross_entropy", "mse")
-        tensors = loss_vectors(op, inputs[0]) if is_loss else operator_vectors(op, inputs, sample["attributes"])
+        tensors = loss_vectors(op, inputs[0], sample["attributes"]) if is_loss else operator_vectors(op, inputs, sample["attributes"])
         for i, x in enumerate(inputs):
             tensors[f"input{i}"] = x
             if x.grad is not None:
