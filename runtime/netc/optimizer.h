@@ -1,6 +1,7 @@
 // Optimizers over flat arrays: all parameters of a model lie in one arena, all gradients in another.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -12,16 +13,35 @@
 
 namespace netc {
 
+/// What becomes of a gradient before a step, as by torch.nn.utils.clip_grad_value_ and then clip_grad_norm_; 0:
+/// nothing.
+struct Clipping {
+  double value = 0;  // elements are clamped to [-value, value]
+  double norm = 0;  // all gradients are scaled so that their norm (the square root of all squares' sum) is at most this
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  /// parameters[i] moves along gradients[i]; both have the length of the first call.
-  virtual void step(std::span<float> parameters, std::span<const float> gradients) = 0;
+  /// parameters[i] moves along gradients[i], which is clipped on the way and stays as it is; both have the length of
+  /// the first call. The result does not depend on the number of threads.
+  void step(std::span<float> parameters, std::span<const float> gradients);
   /// What must be saved to continue a run of `parameters` elements bit for bit: a name and a flat array each, made if
   /// there has been no step yet. An array as long as the parameters is stored as they are.
   virtual std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) = 0;
 
   double lr = 0;
+  Clipping clipping{};
+
+ protected:
+  /// Clamps to [-limit, limit], then multiplies by `scale`.
+  struct Clip {
+    float limit;
+    float scale;
+  };
+
+ private:
+  virtual void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) = 0;
 };
 
 /// Stochastic gradient descent with PyTorch's formulas: g += weight_decay p; v = momentum v + g (v = g at first);
@@ -29,16 +49,48 @@ class Optimizer {
 class Sgd : public Optimizer {
  public:
   explicit Sgd(double lr, double momentum = 0, double weight_decay = 0, bool nesterov = false);
-  void step(std::span<float> parameters, std::span<const float> gradients) override;
   std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) override;
 
  private:
+  void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
+
   double momentum_;
   double weight_decay_;
   bool nesterov_;
   std::vector<float> velocity_;
 };
 
+/// How `weight_decay` acts: as a part of the gradient (Adam), or on the parameter beside it (AdamW).
+enum class WeightDecay { of_gradient, decoupled };
+
+/// Adam and AdamW with PyTorch's formulas, for step t from 1:
+/// g += weight_decay p, or p -= lr weight_decay p where decoupled;
+/// m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2;
+/// p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
+class Adam : public Optimizer {
+ public:
+  explicit Adam(double lr, std::array<double, 2> betas = {0.9, 0.999}, double eps = 1e-8, double weight_decay = 0,
+                WeightDecay decay = WeightDecay::of_gradient);
+  std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) override;
+
+ private:
+  void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
+
+  std::array<double, 2> betas_;
+  double eps_;
+  double weight_decay_;
+  WeightDecay decay_;
+  std::array<float, 1> steps_{};  // exact up to 2^24, where the corrections of the bias have long been 1
+  std::vector<float> mean_;       // m
+  std::vector<float> square_;     // v
+};
+
+/// How many arrays as long as the parameters the recipe's optimizer keeps.
+int state_arrays(const OptimizerRecipe& recipe);
+
+/// Throws Error (usage) for a name that is not known.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerRecipe& recipe);
+/// The same with the recipe's clipping.
+std::unique_ptr<Optimizer> make_optimizer(const Recipe& recipe);
 
 }  // namespace netc

@@ -4,6 +4,8 @@
 #include <HalideRuntime.h>
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 namespace netc {
 
@@ -34,6 +36,14 @@ void parallel_for(std::int64_t count, const std::function<void(std::int64_t begi
     return;
   }
   halide_do_par_for(nullptr, run_piece, 0, pieces, reinterpret_cast<std::uint8_t*>(&loop));
+}
+
+double parallel_sum(std::int64_t count, const std::function<double(std::int64_t begin, std::int64_t end)>& f) {
+  std::vector<double> sums(static_cast<std::size_t>((count + piece - 1) / piece));
+  parallel_for(count, [&](std::int64_t begin, std::int64_t end) {
+    sums[static_cast<std::size_t>(begin / piece)] = f(begin, end);
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 }  // namespace netc

@@ -2,6 +2,7 @@
 // runtime.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,24 +41,62 @@ struct Initializer {
   std::vector<MixturePart> parts{};
 };
 
+// What a `train` clause says. Members are named as its settings and their arguments; settings.h has what each means,
+// and its range.
+
 struct DataRecipe {
-  std::string name;  // "fashion_mnist"; empty: the model has no `train` clause
-  int resize = 0;    // pixels a side after Pillow's bilinear resize; 0: as stored
+  std::string name{};  // "fashion_mnist"; empty: the model has no `train` clause
+  int resize = 0;      // pixels a side after Pillow's bilinear resize; 0: as stored
 };
 
 struct OptimizerRecipe {
   std::string name = "sgd";
-  double lr = 0.1;
+  double lr = 1e-3;
   double momentum = 0;
   double weight_decay = 0;
   bool nesterov = false;
+  std::array<double, 2> betas{0.9, 0.999};
+  double eps = 1e-8;
+};
+
+struct ScheduleRecipe {
+  std::string name = "constant";
+  int step_size = 0;
+  double gamma = 0.1;
+  int t_max = 0;  // 0: the epochs behind the warm-up
+  double eta_min = 0;
+};
+
+/// Changes that training images undergo at random; each is off at 0.
+struct AugmentRecipe {
+  struct Flip {
+    double p = 0;
+  };
+  struct Crop {
+    int pad = 0;
+  };
+  struct Color {
+    double brightness = 0;
+    double contrast = 0;
+  };
+  Flip flip{};
+  Crop crop{};
+  Color color{};
 };
 
 struct Recipe {
-  DataRecipe data;
+  DataRecipe data{};
   int batch = 32;
   int epochs = 10;
-  OptimizerRecipe optimizer;
+  OptimizerRecipe optimizer{};
+  ScheduleRecipe schedule{};
+  double warmup = 0;  // epochs
+  double warmup_start_factor = 1.0 / 3;
+  double clip_grad_norm = 0;   // 0: no clipping
+  double clip_grad_value = 0;  // 0: no clipping
+  AugmentRecipe augment{};
+  double validation = 0;  // a share of the training data, or a number of examples from 1 on
+  int early_stop = 0;     // epochs; 0: off
   std::uint64_t seed = 0;
 };
 
