@@ -6,6 +6,7 @@
 #include "compiler/expressions.h"
 #include "compiler/graph.h"
 #include "compiler/layer_builder.h"
+#include "compiler/overrides.h"
 #include "compiler/report.h"
 #include "dsl/ast.h"
 
@@ -15,7 +16,8 @@ namespace netc {
 void apply_init(const ast::Node& clause, const Environment& environment, const std::vector<Owned>& owned, Graph& graph,
                 Reporter& reporter);
 
-/// Fills the graph's recipe from a `train` clause and checks that data, input and output fit.
-void apply_train(const ast::Node& clause, const Environment& environment, Graph& graph, Reporter& reporter);
+/// Fills the graph's recipe from a `train` clause, then from the options, and checks that data, input and output fit.
+void apply_train(const ast::Node& clause, const std::vector<TrainOption>& options, const Environment& environment,
+                 Graph& graph, Reporter& reporter);
 
 }  // namespace netc

@@ -155,7 +155,7 @@ void Elaborator::clauses(const Scope& scope) {
   if (graph_.labels.empty() && !reporter_.has_errors()) {
     reporter_.error("N304", train->span, "the model has a `train` clause, but no loss", "add `loss cross_entropy;`");
   }
-  apply_train(overrides_.train(*train), scope.names, graph_, reporter_);
+  apply_train(*train, overrides_.train(), scope.names, graph_, reporter_);
 }
 
 // ---- The whole file -------------------------------------------------------------------------------------------------

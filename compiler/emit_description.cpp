@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "compiler/emit_parts.h"
 #include "compiler/init_rule.h"
 #include "compiler/operator.h"
+#include "netc/settings.h"
 
 namespace netc {
 
@@ -82,18 +84,56 @@ std::string memory(const MemoryPlan& plan) {
   return fmt::format("{{{}, {}, {}}}", plan.per_example, plan.fixed, plan.multiple);
 }
 
+std::string literal(const RecipeEntry& entry) {
+  if (const auto* pair = std::get_if<std::array<double, 2>>(&entry.value)) {
+    return cpp::braces({cpp::literal((*pair)[0]), cpp::literal((*pair)[1])});
+  }
+  if (const auto* text = std::get_if<std::string>(&entry.value)) return cpp::literal(*text);
+  if (const auto* real = std::get_if<double>(&entry.value)) return cpp::literal(*real);
+  if (const auto* boolean = std::get_if<bool>(&entry.value)) return *boolean ? "true" : "false";
+  if (const auto* seed = std::get_if<std::uint64_t>(&entry.value)) return fmt::format("{}", *seed);
+  return fmt::format("{}", std::get<int>(entry.value));
+}
+
+/// `{.name = "sgd", .lr = 0.9}`: what the entries say below the segment of their paths that begins at `from`.
+std::string members(const std::vector<RecipeEntry>& entries, std::size_t from) {
+  std::vector<std::string> items;
+  for (std::size_t i = 0; i < entries.size();) {
+    const std::string& path = entries[i].path;
+    const std::size_t dot = path.find('.', from);
+    const std::string head = path.substr(0, dot);
+    std::vector<RecipeEntry> below;
+    for (; i < entries.size() && (entries[i].path + ".").starts_with(head + "."); ++i) below.push_back(entries[i]);
+    const std::string value = dot == std::string::npos ? literal(below.front()) : members(below, dot + 1);
+    items.push_back(fmt::format(".{} = {}", head.substr(from), value));
+  }
+  return cpp::braces(items);
+}
+
+/// Whether the setting is one that is always stated.
+bool is_stated(const std::string& path) {
+  const std::string head = path.substr(0, path.find('.'));
+  const auto& settings = train_settings();
+  return std::any_of(settings.begin(), settings.end(),
+                     [&](const Setting& setting) { return setting.always && setting.name == head; });
+}
+
+/// A setting a line: what is usual, and what is not the default.
 std::string recipe(const Recipe& recipe) {
-  const OptimizerRecipe& optimizer = recipe.optimizer;
-  return fmt::format(R"({{
-          .data = {{{}, {}}},
-          .batch = {},
-          .epochs = {},
-          .optimizer = {{.name = {}, .lr = {}, .momentum = {}, .weight_decay = {}, .nesterov = {}}},
-          .seed = {},
-      }})",
-                     cpp::literal(recipe.data.name), recipe.data.resize, recipe.batch, recipe.epochs,
-                     cpp::literal(optimizer.name), cpp::literal(optimizer.lr), cpp::literal(optimizer.momentum),
-                     cpp::literal(optimizer.weight_decay), optimizer.nesterov, recipe.seed);
+  std::map<std::string, std::vector<RecipeEntry>> settings;
+  for (const RecipeEntry& entry : entries(recipe)) {
+    const bool is_name = entry.path.find('.') == std::string::npos || entry.path.ends_with(".name");
+    if (entry.is_default && !(is_name && is_stated(entry.path))) continue;
+    settings[entry.path.substr(0, entry.path.find('.'))].push_back(entry);
+  }
+  std::string text;
+  for (const Setting& setting : train_settings()) {
+    const auto found = settings.find(setting.name);
+    if (found == settings.end()) continue;
+    const std::string line = members(found->second, 0);
+    text += fmt::format("          {},\n", line.substr(1, line.size() - 2));
+  }
+  return "{\n" + text + "      }";
 }
 
 }  // namespace

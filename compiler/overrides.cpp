@@ -6,6 +6,7 @@
 
 #include "compiler/expressions.h"
 #include "dsl/utf8.h"
+#include "netc/settings.h"
 
 namespace netc {
 namespace {
@@ -32,33 +33,6 @@ bool alike(const Constant& a, const Constant& b) {
   if (a.is_integer()) return b.is_integer();
   if (a.is_number()) return b.is_number();
   return a.value.index() == b.value.index();
-}
-
-ast::Node* find_child(ast::Node& parent, ast::Kind kind, const std::string& name) {
-  const auto found = std::find_if(parent.children.begin(), parent.children.end(),
-                                  [&](const ast::Node& node) { return node.kind == kind && node.text == name; });
-  return found == parent.children.end() ? nullptr : &*found;
-}
-
-/// `value` as the child `name` of `parent`: in place of the one that is there, or behind the others.
-void put(ast::Node& parent, ast::Kind kind, const std::string& name, const ast::Node& value) {
-  ast::Node* child = find_child(parent, kind, name);
-  if (child == nullptr) {
-    parent.children.push_back(
-        {.kind = kind, .span = value.span, .text = name, .operators = {}, .variables = {}, .children = {}});
-    child = &parent.children.back();
-  }
-  child->span = value.span;
-  child->children = {value};
-}
-
-/// `sgd` as a call without arguments.
-void make_call(ast::Node& expression) {
-  if (expression.kind != ast::Kind::name) return;
-  ast::Node call{
-      .kind = ast::Kind::call, .span = expression.span, .text = "", .operators = {}, .variables = {}, .children = {}};
-  call.children.push_back(std::move(expression));
-  expression = std::move(call);
 }
 
 }  // namespace
@@ -108,36 +82,20 @@ Constant Overrides::let(const std::string& name, const Constant& original, const
   return result;
 }
 
-ast::Node Overrides::train(const ast::Node& clause) {
-  ast::Node result = clause;
-  for (const ast::Node& setting : clause.children) {
-    known_.push_back("train." + setting.text);
-    for (const ast::Node& argument : setting.children.front().children) {
-      if (argument.kind == ast::Kind::argument && !argument.text.empty()) {
-        known_.push_back(fmt::format("train.{}.{}", setting.text, argument.text));
-      }
+std::vector<TrainOption> Overrides::train() {
+  const std::string prefix = "train.";
+  for (const Setting& setting : train_settings()) known_.push_back(prefix + setting.name);
+  std::vector<TrainOption> result;
+  for (Option& option : options_) {
+    if (!option.path.starts_with(prefix)) continue;
+    option.used = true;
+    if (option.valid) {
+      result.push_back({option.path.substr(prefix.size()), option.value});
+    } else {
+      error("N135", option, "this is no value", "write a value such as 4, 0.5 or \"adam(lr = 0.001)\"");
     }
   }
-  for (Option& option : options_) {
-    if (option.path.starts_with("train.")) set(result, option);
-  }
   return result;
-}
-
-/// train.epochs replaces a setting, train.optimizer.lr an argument of one.
-void Overrides::set(ast::Node& clause, Option& option) {
-  option.used = true;
-  if (!option.valid) return error("N135", option, "this is no value", "write a value such as 4 or 0.5");
-  const std::string path = option.path.substr(std::string("train.").size());
-  const std::size_t dot = path.find('.');
-  if (dot == std::string::npos) return put(clause, ast::Kind::setting, path, option.value);
-  ast::Node* setting = find_child(clause, ast::Kind::setting, path.substr(0, dot));
-  if (setting == nullptr) {
-    return error("N135", option, fmt::format("the `train` clause has no `{}`", printable(path.substr(0, dot))),
-                 did_you_mean(option.path, known_));
-  }
-  make_call(setting->children.front());
-  put(setting->children.front(), ast::Kind::argument, path.substr(dot + 1), option.value);
 }
 
 void Overrides::report_unused() {

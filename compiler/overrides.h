@@ -17,6 +17,12 @@ namespace netc {
 
 class Environment;
 
+/// `train.optimizer.lr=0.1`: the path behind `train.`, and the value.
+struct TrainOption {
+  std::string path;
+  ast::Node value;
+};
+
 /// The options of one run, parsed. Each must be taken by a `let` of the model or by a setting of its `train`.
 class Overrides {
  public:
@@ -27,8 +33,8 @@ class Overrides {
   /// The value of the model's `let` called `name`: `original`, or what an option says, which must be of a like type.
   Constant let(const std::string& name, const Constant& original, const Environment& environment);
 
-  /// The `train` clause with the options of `train.…` in place of what is written.
-  ast::Node train(const ast::Node& clause);
+  /// The options of `train.…`, in order; without those that are no value, which are reported.
+  std::vector<TrainOption> train();
 
   /// Reports options that nothing has taken.
   void report_unused();
@@ -44,7 +50,6 @@ class Overrides {
 
   void parse(Option& option, std::vector<std::unique_ptr<Source>>& sources);
   void error(const std::string& code, const Option& option, const std::string& message, const std::string& help);
-  void set(ast::Node& clause, Option& option);
 
   Reporter& reporter_;
   std::vector<Option> options_;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/operator.h"
+#include "netc/optimizer.h"
 
 namespace netc {
 
@@ -73,8 +74,8 @@ MemoryBill memory_bill(const CompiledModel& model, std::int64_t batch) {
   const std::int64_t buffers = arena_layout(model.graph, Role::buffer).floats * bytes;
   MemoryBill bill{model.evaluation.memory.bytes(batch) + parameters + buffers, 0};
   if (!model.training) return bill;
-  const bool momentum = model.graph.recipe.optimizer.momentum != 0;
-  bill.training = model.training->memory.bytes(batch) + parameters * (momentum ? 3 : 2) + buffers;
+  const int copies = 2 + state_arrays(model.graph.recipe.optimizer);  // gradients lie beside the parameters
+  bill.training = model.training->memory.bytes(batch) + parameters * copies + buffers;
   return bill;
 }
 

@@ -1,70 +1,59 @@
-// `train`: the settings of a recipe, and whether the data fit the model.
+// `train`: evaluates the settings of a recipe, and checks that data and model fit each other.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <limits>
+#include <optional>
 #include <set>
 #include <string>
 
-#include "compiler/arguments.h"
 #include "compiler/clauses.h"
+#include "netc/dataset.h"
+#include "netc/settings.h"
 
 namespace netc {
 namespace {
 
 using ast::Kind;
 
-constexpr std::int64_t largest_int = std::numeric_limits<int>::max();
-
-/// What netc can read: gray images of `pixels` by `pixels`.
-struct DataSet {
-  const char* name;
-  std::int64_t channels;
-  std::int64_t pixels;
-  std::int64_t classes;
-};
-
-constexpr DataSet data_sets[] = {{"fashion_mnist", 1, 28, 10}};
-
-const DataSet* find_data(const std::string& name) {
-  const auto* found =
-      std::find_if(std::begin(data_sets), std::end(data_sets), [&](const DataSet& data) { return name == data.name; });
-  return found == std::end(data_sets) ? nullptr : found;
+const Setting* find_setting(const std::string& name) {
+  for (const Setting& setting : train_settings()) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
 }
 
-/// A setting such as `sgd(lr = 0.1)`: a name and its arguments.
-struct Choice {
-  std::string name;
-  Span span;
-  Bindings arguments;
-};
+const char* code_of(SettingProblem::Kind kind) {
+  static constexpr const char* codes[] = {"N304", "N111", "N204", "N115", "N118",
+                                          "N117", "N116", "N119", "N120", "N310"};
+  return codes[static_cast<int>(kind)];
+}
 
-/// Reads the settings of one clause into a recipe.
+/// Evaluates the settings of one clause into a recipe.
 class TrainReader {
  public:
   TrainReader(const Environment& environment, Recipe& recipe, Reporter& reporter)
-      : environment_(environment), recipe_(recipe), reporter_(reporter) {}
+      : environment_(environment), reporter_(reporter), recipe_(recipe) {}
 
-  void read(const ast::Node& clause);
+  void read(const ast::Node& clause, const std::vector<TrainOption>& options);
 
  private:
   void setting(const ast::Node& node);
-  void data(const ast::Node& expression);
-  void optimizer(const ast::Node& expression);
-  std::optional<std::string> choice_name(const ast::Node& expression, const char* what,
-                                         const std::vector<std::string>& known);
-  std::optional<Choice> choice(const ast::Node& expression, const char* what, const std::vector<std::string>& known,
-                               const std::vector<Formal>& formals);
-  void integer(const Constant& value, const std::string& what, const Span& span, std::int64_t least, int& target);
-  void real(const Choice& choice, const std::string& name, double& target);
-  void seed(const ast::Node& expression);
+  void option(const TrainOption& option);
+  std::optional<SettingValue> value(const Setting& setting, const ast::Node& expression);
+  std::optional<SettingValue> choice(const ast::Node& expression);
+  std::optional<SettingValue> choices(const Setting& setting, const ast::Node& tuple);
+  std::optional<SettingValue> evaluated(const ast::Node& expression);
+  std::optional<SettingValue> converted(const Constant& constant, const Span& span);
+  bool names_choice(const ast::Node& expression) const;
+  int place(const Span& span);
 
   const Environment& environment_;
-  Recipe& recipe_;
   Reporter& reporter_;
+  RecipeReader recipe_;
+  std::vector<Span> places_;
 };
 
-void TrainReader::read(const ast::Node& clause) {
+void TrainReader::read(const ast::Node& clause, const std::vector<TrainOption>& options) {
+  const int errors = reporter_.errors();
   std::set<std::string> seen;
   for (const ast::Node& node : clause.children) {
     if (seen.insert(node.text).second) {
@@ -73,107 +62,96 @@ void TrainReader::read(const ast::Node& clause) {
       reporter_.error("N304", node.span, fmt::format("the setting `{}` is given twice", node.text));
     }
   }
+  for (const TrainOption& given : options) option(given);
+  if (reporter_.errors() == errors && recipe_.problems().empty()) recipe_.check();
+  for (const SettingProblem& problem : recipe_.problems()) {
+    const Span& span = problem.place < 0 ? clause.span : places_[static_cast<std::size_t>(problem.place)];
+    reporter_.error(code_of(problem.kind), span, problem.message, problem.help);
+  }
 }
 
 void TrainReader::setting(const ast::Node& node) {
-  const ast::Node& expression = node.children.front();
-  if (node.text == "data") return data(expression);
-  if (node.text == "optimizer") return optimizer(expression);
-  if (node.text == "seed") return seed(expression);
-  const auto number = [&](int& target) {
-    integer(evaluate(expression, environment_, reporter_), node.text, expression.span, 1, target);
-  };
-  if (node.text == "batch") return number(recipe_.batch);
-  if (node.text == "epochs") return number(recipe_.epochs);
-  const std::string help = did_you_mean(node.text, {"data", "batch", "epochs", "optimizer", "seed"});
-  reporter_.error("N304", node.span, fmt::format("`train` has no setting `{}`", node.text),
-                  help.empty() ? "the settings are data, batch, epochs, optimizer and seed" : help);
+  const Setting* known = find_setting(node.text);
+  if (known == nullptr) return recipe_.refuse(node.text, place(node.span));
+  if (const auto given = value(*known, node.children.front())) recipe_.assign(*known, *given);
 }
 
-/// The name in `name` or `name(…)`, if it is one of those that are known.
-std::optional<std::string> TrainReader::choice_name(const ast::Node& expression, const char* what,
-                                                    const std::vector<std::string>& known) {
-  const ast::Node& name = expression.kind == Kind::call ? expression.children.front() : expression;
-  if (name.kind != Kind::name) {
-    reporter_.error("N304", expression.span, fmt::format("`{}` takes a name such as `{}`", what, known.front()));
-    return std::nullopt;
+/// `train.optimizer` takes what the clause would take there, `train.optimizer.lr` a number.
+void TrainReader::option(const TrainOption& option) {
+  const Setting* known = find_setting(option.path);
+  const auto given = known != nullptr ? value(*known, option.value) : evaluated(option.value);
+  if (given) recipe_.assign(option.path, *given);
+}
+
+std::optional<SettingValue> TrainReader::value(const Setting& setting, const ast::Node& expression) {
+  if (setting.number) return evaluated(expression);
+  if (expression.kind == Kind::tuple && setting.chosen == nullptr) return choices(setting, expression);
+  return names_choice(expression) ? choice(expression) : evaluated(expression);
+}
+
+/// `sgd` and `sgd(…)` are names of choices; a `let` is not.
+bool TrainReader::names_choice(const ast::Node& expression) const {
+  if (expression.kind == Kind::call) return expression.children.front().kind == Kind::name;
+  return expression.kind == Kind::name && environment_.find(expression.text) == nullptr;
+}
+
+std::optional<SettingValue> TrainReader::choice(const ast::Node& expression) {
+  const bool is_call = expression.kind == Kind::call;
+  const ast::Node& name = is_call ? expression.children.front() : expression;
+  SettingValue result{.kind = SettingValue::Kind::name, .text = name.text, .place = place(name.span)};
+  if (!is_call) return result;
+  const int errors = reporter_.errors();
+  for (const Argument& argument : evaluate_arguments(expression, 1, environment_, reporter_)) {
+    const auto part = converted(argument.value, argument.span);
+    if (part) result.parts.emplace_back(argument.name, *part);
   }
-  if (std::find(known.begin(), known.end(), name.text) != known.end()) return name.text;
-  const std::string help = did_you_mean(name.text, known);
-  reporter_.error("N304", name.span, fmt::format("`{}` is no {} that netc knows", name.text, what),
-                  help.empty() ? fmt::format("it knows {}", fmt::join(known, ", ")) : help);
-  return std::nullopt;
+  if (reporter_.errors() != errors) return std::nullopt;
+  return result;
 }
 
-std::optional<Choice> TrainReader::choice(const ast::Node& expression, const char* what,
-                                          const std::vector<std::string>& known, const std::vector<Formal>& formals) {
-  const auto name = choice_name(expression, what, known);
-  if (!name) return std::nullopt;
-  std::vector<Argument> arguments;
-  if (expression.kind == Kind::call) arguments = evaluate_arguments(expression, 1, environment_, reporter_);
-  const auto bound = bind_arguments(*name, formals, arguments, expression.span, reporter_);
-  if (!bound) return std::nullopt;
-  return Choice{*name, expression.span, *bound};
-}
-
-void TrainReader::data(const ast::Node& expression) {
-  std::vector<std::string> known;
-  for (const DataSet& set : data_sets) known.emplace_back(set.name);
-  const auto chosen = choice(expression, "data", known, {{"resize", false}});
-  if (!chosen) return;
-  recipe_.data.name = chosen->name;
-  const auto resize = chosen->arguments.find("resize");
-  if (resize == chosen->arguments.end()) return;
-  integer(resize->second.value, chosen->name + ": resize", resize->second.span, 1, recipe_.data.resize);
-}
-
-void TrainReader::optimizer(const ast::Node& expression) {
-  const std::vector<Formal> formals{{"lr", false}, {"momentum", false}, {"weight_decay", false}, {"nesterov", false}};
-  const auto chosen = choice(expression, "optimizer", {"sgd"}, formals);
-  if (!chosen) return;
-  OptimizerRecipe& recipe = recipe_.optimizer;
-  recipe.name = chosen->name;
-  real(*chosen, "lr", recipe.lr);
-  real(*chosen, "momentum", recipe.momentum);
-  real(*chosen, "weight_decay", recipe.weight_decay);
-  const auto nesterov = chosen->arguments.find("nesterov");
-  if (nesterov == chosen->arguments.end()) return;
-  recipe.nesterov =
-      need_bool(nesterov->second.value, "sgd: nesterov", nesterov->second.span, reporter_).value_or(false);
-  if (recipe.nesterov && recipe.momentum == 0) {
-    reporter_.error("N304", nesterov->second.span, "nesterov needs a momentum",
-                    "write sgd(…, momentum = 0.9, nesterov = true)");
+std::optional<SettingValue> TrainReader::choices(const Setting& setting, const ast::Node& tuple) {
+  SettingValue result{.kind = SettingValue::Kind::tuple, .place = place(tuple.span)};
+  for (const ast::Node& element : tuple.children) {
+    const auto part = value(setting, element);
+    if (!part) return std::nullopt;
+    result.parts.emplace_back("", *part);
   }
+  return result;
 }
 
-void TrainReader::seed(const ast::Node& expression) {
-  const auto value = need_integer(evaluate(expression, environment_, reporter_), "seed", expression.span, reporter_);
-  if (!value) return;
-  if (*value < 0) reporter_.error("N115", expression.span, fmt::format("seed must be at least 0, found {}", *value));
-  recipe_.seed = static_cast<std::uint64_t>(*value);
+std::optional<SettingValue> TrainReader::evaluated(const ast::Node& expression) {
+  return converted(evaluate(expression, environment_, reporter_), expression.span);
 }
 
-void TrainReader::integer(const Constant& value, const std::string& what, const Span& span, std::int64_t least,
-                          int& target) {
-  const auto number = need_integer(value, what, span, reporter_);
-  if (!number) return;
-  if (*number < least || *number > largest_int) {
-    reporter_.error("N115", span, fmt::format("{} must be from {} to {}, found {}", what, least, largest_int, *number));
-    return;
+std::optional<SettingValue> TrainReader::converted(const Constant& constant, const Span& span) {
+  using Value = SettingValue::Kind;
+  if (constant.is_unknown()) return std::nullopt;
+  SettingValue result{.text = to_string(constant), .place = place(span)};
+  if (const auto* fraction = constant.as<Fraction>()) {
+    result.kind = fraction->is_integer() ? Value::integer : Value::fraction;
+    result.integer = fraction->numerator;
+    result.real = fraction->real();
+  } else if (const auto* real = constant.as<double>()) {
+    result.kind = Value::real;
+    result.real = *real;
+  } else if (const auto* boolean = constant.as<bool>()) {
+    result.kind = Value::boolean;
+    result.boolean = *boolean;
+  } else if (const auto* tuple = constant.as<Tuple>()) {
+    result.kind = Value::tuple;
+    for (const Constant& element : *tuple) {
+      const auto part = converted(element, span);
+      if (part) result.parts.emplace_back("", *part);
+    }
+  } else {
+    result.text = describe(constant);
   }
-  target = static_cast<int>(*number);
+  return result;
 }
 
-/// A number of at least 0, if it is given.
-void TrainReader::real(const Choice& choice, const std::string& name, double& target) {
-  const auto given = choice.arguments.find(name);
-  if (given == choice.arguments.end()) return;
-  const std::string what = fmt::format("{}: {}", choice.name, name);
-  const auto number = need_real(given->second.value, what, given->second.span, reporter_);
-  if (!number) return;
-  if (*number < 0)
-    reporter_.error("N115", given->second.span, fmt::format("{} must be at least 0, found {}", what, *number));
-  target = *number;
+int TrainReader::place(const Span& span) {
+  places_.push_back(span);
+  return static_cast<int>(places_.size()) - 1;
 }
 
 // ---- Data against the model -----------------------------------------------------------------------------------------
@@ -203,10 +181,11 @@ void check_input(const DataSet& data, const ast::Node& clause, const Graph& grap
 
 }  // namespace
 
-void apply_train(const ast::Node& clause, const Environment& environment, Graph& graph, Reporter& reporter) {
+void apply_train(const ast::Node& clause, const std::vector<TrainOption>& options, const Environment& environment,
+                 Graph& graph, Reporter& reporter) {
   graph.has_recipe = true;
-  TrainReader(environment, graph.recipe, reporter).read(clause);
-  const DataSet* data = find_data(graph.recipe.data.name);
+  TrainReader(environment, graph.recipe, reporter).read(clause, options);
+  const DataSet* data = find_data_set(graph.recipe.data.name);
   if (data == nullptr || reporter.has_errors()) return;
   check_classes(*data, clause, graph, reporter);
   check_input(*data, clause, graph, reporter);

@@ -438,9 +438,9 @@ Fix: make the last layer as wide as the data have classes.
 
 The setting is unknown, stands twice, or has a value that it cannot take; or there is a `train` and no `loss`.
 
-    train { data = fashion_mnist; batchsize = 256; }
+    train { data = fashion_mnist; batchsize = 256; schedule = exponential; }
 
-Fix: use the settings data, batch, epochs, optimizer and seed, and state a `loss`.
+Fix: use a setting of the language reference (`train --help` of a model's program lists them, too), and state a `loss`.
 )"},
     {"N305", R"(N305: an `init` that selects nothing
 
@@ -460,6 +460,16 @@ of one dimension, such as a bias or batchnorm's weight, has none.
     init linear: bias = xavier_uniform;
 
 Fix: give it a number, uniform(a, b) or normal(mean, std).
+)"},
+    {"N310", R"(N310: settings of `train` that contradict each other
+
+Each setting is right by itself, but not beside the others: nesterov without a momentum, early_stop without validation,
+a warm-up that is longer than the training, a lowest rate above the learning rate, a crop that could miss the image, a
+validation that leaves nothing to train on.
+
+    train { epochs = 10; early_stop = 3; }
+
+Fix: change one of them, as the help says: validation = 0.1 gives early_stop a loss to watch.
 )"},
 
     // ---- W4xx: warnings ---------------------------------------------------------------------------------------------

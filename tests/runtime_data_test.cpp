@@ -1,9 +1,11 @@
-// IDX files, Pillow's resize, batches.
+// IDX files, Pillow's resize, augmentation, batches.
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
+#include "netc/augment.h"
 #include "netc/dataset.h"
 #include "netc/idx.h"
 #include "netc/loader.h"
@@ -92,6 +94,98 @@ TEST_CASE("resized images are Pillow's, bit for bit") {
   CHECK(compared == 5);
 }
 
+std::vector<std::uint8_t> bytes_of(const SafetensorsReader& file, const std::string& name) {
+  const StoredTensor& tensor = file.tensors().at(name);
+  const auto* first = reinterpret_cast<const std::uint8_t*>(tensor.bytes.data());
+  return {first, first + tensor.bytes.size()};
+}
+
+TEST_CASE("brightness and contrast are Pillow's, bit for bit") {
+  const SafetensorsReader file(test::vectors() / "color.safetensors");
+  const std::vector<std::uint8_t> image = bytes_of(file, "image");
+  const float factors[] = {0.0f, 0.6f, 1.0f, 1.4f, 3.0f};
+  for (std::size_t i = 0; i < std::size(factors); ++i) {
+    CAPTURE(factors[i]);
+    std::vector<std::uint8_t> pixels = image;
+    scale_brightness(pixels, factors[i]);
+    CHECK(pixels == bytes_of(file, "brightness." + std::to_string(i)));
+    pixels = image;
+    scale_contrast(pixels, factors[i]);
+    CHECK(pixels == bytes_of(file, "contrast." + std::to_string(i)));
+  }
+}
+
+TEST_CASE("flips and crops move pixels where they belong") {
+  using Pixels = std::vector<std::uint8_t>;
+  const Pixels image{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const auto cropped = [&](int y, int x) {
+    Pixels pixels = image;
+    crop_padded(pixels, 3, 2, y, x);
+    return pixels;
+  };
+  Pixels flipped = image;
+  flip_horizontally(flipped, 3);
+  CHECK(flipped == Pixels{3, 2, 1, 6, 5, 4, 9, 8, 7});
+  CHECK(cropped(2, 2) == image);
+  CHECK(cropped(3, 2) == Pixels{4, 5, 6, 7, 8, 9, 0, 0, 0});
+  CHECK(cropped(1, 3) == Pixels{0, 0, 0, 2, 3, 0, 5, 6, 0});
+  CHECK(cropped(0, 0) == Pixels{0, 0, 0, 0, 0, 0, 0, 0, 1});
+  CHECK(cropped(4, 4) == Pixels{9, 0, 0, 0, 0, 0, 0, 0, 0});
+}
+
+const AugmentRecipe all_augmentations{{0.5}, {4}, {0.3, 0.3}};
+
+/// A gradient from left to right, which no two changes leave alike.
+std::vector<std::uint8_t> augmented(const AugmentRecipe& recipe, std::uint64_t seed, std::uint32_t epoch,
+                                    std::uint32_t example) {
+  std::vector<std::uint8_t> pixels(28 * 28);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i % 28 * 4 + i / 28);
+  Augmenter(recipe, 28, seed)(pixels, epoch, example);
+  return pixels;
+}
+
+TEST_CASE("what becomes of an image is a function of seed, epoch and example") {
+  const auto reference = augmented(all_augmentations, 1, 2, 3);
+  CHECK(augmented(all_augmentations, 1, 2, 3) == reference);
+  CHECK(augmented(all_augmentations, 2, 2, 3) != reference);
+  CHECK(augmented(all_augmentations, 1, 3, 3) != reference);
+  CHECK(augmented(all_augmentations, 1, 2, 4) != reference);
+  CHECK(augmented({}, 1, 2, 3) == augmented({}, 9, 9, 9));
+}
+
+TEST_CASE("flips and crops are as frequent as they should be") {
+  constexpr int draws = 4000;
+  int flips = 0;
+  std::set<std::size_t> rows;
+  const std::vector<std::uint8_t> plain = augmented({}, 1, 0, 0);
+  for (std::uint32_t example = 0; example < draws; ++example) {
+    if (augmented({.flip = {0.25}}, 1, 0, example) != plain) ++flips;
+    const auto cropped = augmented({.crop = {2}}, 1, 0, example);
+    // The place of the pixel that stood in the middle.
+    const auto middle = std::find(cropped.begin(), cropped.end(), plain[14 * 28 + 27]);
+    rows.insert(static_cast<std::size_t>(middle - cropped.begin()));
+  }
+  CHECK(flips == doctest::Approx(0.25 * draws).epsilon(0.1));
+  CHECK(rows.size() >= 10);  // of 25 places, some of which push the pixel out
+}
+
+TEST_CASE("validation data are held out by the seed, and loaders keep to their part") {
+  const TrainingSplit split = split_training_data(50, 0.3, 1);
+  CHECK(split.validation.size() == 15);
+  CHECK(split.training.size() == 35);
+  std::vector<std::int32_t> both = split.training;
+  both.insert(both.end(), split.validation.begin(), split.validation.end());
+  std::sort(both.begin(), both.end());
+  for (std::int32_t i = 0; i < 50; ++i) CHECK(both[static_cast<std::size_t>(i)] == i);
+  CHECK(split_training_data(50, 0.3, 1).validation == split.validation);
+  CHECK(split_training_data(50, 0.3, 2).validation != split.validation);
+  CHECK(split_training_data(50, 7, 1).validation.size() == 7);
+  CHECK(split_training_data(50, 0.001, 1).validation.size() == 1);
+  CHECK(split_training_data(50, 0, 1).training.size() == 50);
+  check_error(ErrorKind::usage, {"validation = 50", "none is left"}, [] { split_training_data(50, 50, 1); });
+  check_error(ErrorKind::usage, {"validation = 0.5", "1 of 1"}, [] { split_training_data(1, 0.5, 1); });
+}
+
 /// Images whose first pixel and label tell which they are.
 ImageSet numbered_images(int count) {
   ImageSet images{count, 28, 28, std::vector<std::uint8_t>(static_cast<std::size_t>(count) * 784), {}};
@@ -143,6 +237,48 @@ TEST_CASE("the order is a function of seed and epoch, and an epoch can begin at 
   CHECK(labels_of(other, 3) != epoch3);
   CHECK(labels_of(b, 3, 2) == std::vector(epoch3.begin() + 16, epoch3.end()));
   CHECK(labels_of(plain, 0) == images.labels);
+}
+
+TEST_CASE("a loader gives the examples that it was told, in any order") {
+  const ImageSet images = numbered_images(50);
+  const std::vector<std::int32_t> part{3, 10, 11, 40};
+  Loader plain(images, {3, 0, DType::f32, std::nullopt, part});
+  CHECK(plain.examples() == 4);
+  CHECK(plain.batches() == 2);
+  CHECK(labels_of(plain, 0) == part);
+  Loader shuffled(images, {3, 0, DType::f32, 1, part});
+  std::vector<std::int32_t> labels = labels_of(shuffled, 5);
+  std::sort(labels.begin(), labels.end());
+  CHECK(labels == part);
+}
+
+/// The images of an epoch by label.
+std::map<std::int32_t, std::vector<std::uint8_t>> images_of(Loader& loader, std::uint32_t epoch) {
+  std::map<std::int32_t, std::vector<std::uint8_t>> result;
+  loader.start(epoch);
+  while (const Batch* batch = loader.next()) {
+    for (std::int64_t i = 0; i < batch->size; ++i) {
+      const auto first = batch->bytes.begin() + i * 1600;
+      result[batch->labels()(i)] = {first, first + 1600};
+    }
+  }
+  return result;
+}
+
+TEST_CASE("augmentation follows the example, not its batch, and works on resized images") {
+  ImageSet images = numbered_images(20);
+  for (std::size_t i = 0; i < images.pixels.size(); ++i) images.pixels[i] = static_cast<std::uint8_t>(i * 7);
+  const Augmenter augmenter(all_augmentations, 40, 1);
+  Loader few(images, {3, 40, DType::u8, 1, {}, augmenter});
+  Loader many(images, {20, 40, DType::u8, std::nullopt, {}, augmenter});
+  Loader part(images, {2, 40, DType::u8, 2, {4, 7}, augmenter});
+  Loader plain(images, {20, 40, DType::u8, std::nullopt});
+  const auto reference = images_of(few, 3);
+  CHECK(images_of(many, 3) == reference);
+  CHECK(images_of(part, 3)[7] == reference.at(7));
+  CHECK(images_of(many, 4) != reference);
+  CHECK(images_of(plain, 3) != reference);
+  CHECK(images_of(plain, 3) == images_of(plain, 4));
 }
 
 TEST_CASE("an epoch can be left before its end") {

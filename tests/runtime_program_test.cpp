@@ -79,14 +79,18 @@ TEST_CASE("train prints a line an epoch and the summary, and writes logs and wei
   const ProgramResult result = run_softmax({"train", "--data", folder.path(), "--log", log, "--save", weights});
   check_succeeds(result);
   const std::vector<std::string> lines = lines_of(result.out);
-  REQUIRE(lines.size() == 4);
-  CHECK(form_of(lines[1]).starts_with("epoch 9/9: loss 9.999, train acc 9.999, test acc 9.999, 9.9 examples/s, 9.9 s"));
-  CHECK(form_of(lines[3]) == "softmax: 9 epochs, loss 9.999, train acc 9.999, test acc 9.999, 9.9 examples/s");
+  REQUIRE(lines.size() == 5);
+  CHECK(form_of(lines[1]).starts_with(
+      "epoch 9/9: loss 9.999, train acc 9.999, test acc 9.999, lr 9.99, 9.9 examples/s, 9.9 s"));
+  CHECK(form_of(lines[3]).starts_with("best: epoch 9, loss 9.999, "));
+  CHECK(form_of(lines[4]) == "softmax: 9 epochs, loss 9.999, train acc 9.999, test acc 9.999, 9.9 examples/s");
   const std::vector<std::string> metrics = lines_of(read_text(folder / "log/deep/metrics.jsonl"));
   REQUIRE(metrics.size() == 3);
   const auto last = nlohmann::json::parse(metrics[2]);
   CHECK(last["epoch"] == 3);
   CHECK(last["test_accuracy"] > 0.9);  // the data are easy
+  CHECK(last["lr"] == 0.05);
+  CHECK(!last.contains("validation_loss"));
   CHECK(lines_of(read_text(folder / "log/deep/curves.csv")).size() == 4);
   CHECK(read_text(folder / "log/deep/curves.svg").find("</svg>") != std::string::npos);
 
@@ -159,6 +163,119 @@ TEST_CASE("a run that is killed anywhere is continued bit for bit") {
   }
   CHECK(killed > 0);
   CHECK(trained(folder, arguments) == reference);
+}
+
+/// A recipe with everything that has a state or draws random numbers.
+const Arguments rich{"--set", "train.optimizer=adamw(lr = 0.01)",
+                     "--set", "train.schedule=cosine",
+                     "--set", "train.warmup=0.5",
+                     "--set", "train.clip_grad_norm=1",
+                     "--set", "train.augment=(flip, crop(pad = 2), color(brightness = 0.2, contrast = 0.2))",
+                     "--set", "train.validation=0.25",
+                     "--set", "train.early_stop=50"};
+
+Arguments with(Arguments arguments, const Arguments& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+TEST_CASE("a run with Adam, a schedule, augmentation and validation is continued bit for bit") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 400, 10);
+  const Arguments recipe = with(rich, {"--epochs", "3", "--set", "train.batch=9"});
+  const std::string checkpoint = folder / "checkpoint";
+  const Arguments saved{"--checkpoint", checkpoint, "--resume", "--checkpoint-seconds", "0"};
+  const std::string reference = trained(folder, with(recipe, {"--log", folder / "log", "--threads", "1"}));
+  const std::string best = read_text(folder / "log/best.safetensors");
+  CHECK(trained(folder, with(recipe, {"--threads", "2"})) == reference);
+  // Shorter runs by other means: killed at a random moment, again and again.
+  RandomStream random(2, "kill");
+  int killed = 0;
+  for (int i = 0; i < 6; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      std::freopen("/dev/null", "w", stdout);
+      std::freopen("/dev/null", "w", stderr);
+      trained(folder, with(recipe, saved));
+      _exit(0);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(30 + random.below(80)));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    killed += WIFSIGNALED(status) ? 1 : 0;
+  }
+  CHECK(killed > 0);
+  CHECK(trained(folder, with(recipe, saved)) == reference);
+  CHECK(read_text(folder / "checkpoint/best.safetensors") == best);
+  // The schedule would change with the number of epochs, augmentation with its settings.
+  const Arguments run = with({"train", "--data", folder.path()}, saved);
+  check_fails(with(run, with(rich, {"--epochs", "4", "--set", "train.batch=9"})), 1,
+              {"schedule.t_max", "expected 4", "found 3"});
+  check_fails(with(run, with(recipe, {"--set", "train.augment=flip"})), 1, {"augment.crop.pad", "expected nothing"});
+  check_fails(with(run, with(recipe, {"--set", "train.optimizer=adam"})), 1, {"optimizer", "adam", "adamw"});
+}
+
+TEST_CASE("checkpoints of another version are refused") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 40, 10);
+  const std::string checkpoint = folder / "checkpoint";
+  trained(folder, {"--epochs", "1", "--checkpoint", checkpoint});
+  std::string text = read_text(folder / "checkpoint/checkpoint.safetensors");
+  const std::string now = "\\\"version\\\":2";
+  REQUIRE(text.find(now) != std::string::npos);
+  write_text(folder / "checkpoint/checkpoint.safetensors",
+             text.replace(text.find(now), now.size(), "\\\"version\\\":1"));
+  check_fails({"train", "--data", folder.path(), "--checkpoint", checkpoint, "--resume"}, 1,
+              {"checkpoint.safetensors", "version", "expected 2", "found 1", "begin the run anew"});
+}
+
+TEST_CASE("validation is printed, logged and plotted, and chooses the best weights") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 200, 20);
+  const std::string log = folder / "log";
+  const ProgramResult result = run_softmax({"train", "--data", folder.path(), "--log", log, "--set",
+                                            "train.validation=40", "--set", "train.lr=0.002", "--epochs", "4"});
+  check_succeeds(result);
+  const std::vector<std::string> lines = lines_of(result.out);
+  REQUIRE(lines.size() == 6);
+  CHECK(form_of(lines[0]).starts_with("epoch 9/9: loss 9.999, train acc 9.999, val loss 9.999, val acc 9.999, "));
+  CHECK(form_of(lines[4]).starts_with("best: epoch 9, val acc 9.999, "));
+  CHECK(lines[4].ends_with("log/best.safetensors"));
+  std::vector<nlohmann::json> epochs;
+  for (const std::string& line : lines_of(read_text(folder / "log/metrics.jsonl"))) {
+    epochs.push_back(nlohmann::json::parse(line));
+  }
+  REQUIRE(epochs.size() == 4);
+  const auto better = [](const auto& a, const auto& b) { return a["validation_accuracy"] < b["validation_accuracy"]; };
+  const auto best = *std::max_element(epochs.begin(), epochs.end(), better);
+  CHECK(lines[4].starts_with(fmt::format("best: epoch {},", best["epoch"].get<int>())));
+  CHECK(epochs[3]["validation_loss"] < epochs[0]["validation_loss"]);
+  CHECK(lines_of(read_text(folder / "log/curves.csv"))[0].find("validation_loss") != std::string::npos);
+  CHECK(read_text(folder / "log/curves.svg").find(">validation ") != std::string::npos);
+  const ProgramResult eval =
+      run_softmax({"eval", "--weights", folder / "log/best.safetensors", "--data", folder.path()});
+  CHECK(eval.out.find(fmt::format("test loss {:.3f}", best["test_loss"].get<double>())) != std::string::npos);
+}
+
+TEST_CASE("a run stops early when the validation loss no longer falls") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 100, 20);
+  // At so high a rate the loss goes up and down.
+  const ProgramResult result =
+      run_softmax({"train", "--data", folder.path(), "--set", "train.validation=0.3", "--set", "train.lr=50", "--set",
+                   "train.early_stop=2", "--epochs", "60", "--log", folder / "log"});
+  check_succeeds(result);
+  const std::vector<std::string> lines = lines_of(result.out);
+  REQUIRE(lines.size() > 3);
+  REQUIRE(lines.size() < 60);
+  CHECK(lines[lines.size() - 3] == "stopped early: the validation loss has not fallen for 2 epochs");
+  std::vector<double> losses;
+  for (const std::string& line : lines_of(read_text(folder / "log/metrics.jsonl"))) {
+    losses.push_back(nlohmann::json::parse(line)["validation_loss"]);
+  }
+  REQUIRE(losses.size() >= 3);
+  CHECK(losses.end() - std::min_element(losses.begin(), losses.end()) == 3);
 }
 
 TEST_CASE("models of larger images get them resized") {
@@ -263,8 +380,8 @@ TEST_CASE("run makes optimizer steps and saves what comes out") {
       run_softmax({"run", "--weights", files.weights, "--input", files.x, "--label", files.y, "--steps", "3", "--set",
                    "train.lr=0.01", "--save", after, "--gradients", gradients});
   check_succeeds(result);
-  OptimizerRecipe recipe = test::softmax_description().recipe.optimizer;
-  recipe.lr = 0.01;
+  Recipe recipe = test::softmax_description().recipe;
+  recipe.optimizer.lr = 0.01;
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(recipe);
   files.network->set_seed(1);
   std::string expected;
@@ -299,27 +416,61 @@ TEST_CASE("wrong usage is one line and status 2") {
   check_fails({"trian"}, 2, {"no command 'trian'", "did you mean 'train'?"});
   check_fails({"train", "--frobnicate"}, 2, {"--frobnicate"});
   check_fails({"train", "--epochs", "many"}, 2, {"--epochs", "many"});
-  check_fails({"train", "--epochs", "0"}, 2, {"1 or more epochs"});
+  check_fails({"train", "--epochs", "0"}, 2, {"epochs must be from 1", "found 0"});
   check_fails({"train", "--limit", "-3"}, 2, {"--limit"});
   check_fails({"train", "--device", "tpu"}, 2, {"--device", "tpu"});
   check_fails({"train", "--resume"}, 2, {"--resume", "--checkpoint"});
-  check_fails({"train", "--set", "train.momentun=0.9"}, 2, {"train.momentun", "did you mean 'train.momentum'?"});
-  check_fails({"train", "--set", "train.batch=1.5"}, 2, {"train.batch=1.5", "a whole number", "'1.5'"});
+  check_fails({"train", "--set", "train.momentun=0.9"}, 2, {"train.momentun", "did you mean `momentum`?"});
+  check_fails({"train", "--set", "train.batch=1.5"}, 2, {"train.batch=1.5", "batch must be an int", "1.5"});
   check_fails({"train", "--set", "train.nesterov=yes"}, 2, {"true or false"});
   check_fails({"train", "--set", "train.lr"}, 2, {"train.SETTING=VALUE"});
-  check_fails({"train", "--set", "train.lr=-1"}, 2, {"lr of 0 or more"});
-  check_fails({"train", "--set", "train.lr=nan"}, 2, {"lr of 0 or more"});
+  check_fails({"train", "--set", "train.lr=-1"}, 2, {"sgd: lr must be at least 0, found -1"});
+  check_fails({"train", "--set", "train.lr=nan"}, 2, {"sgd: lr must be a number, found `nan`"});
   check_fails({"bench", "--mode", "fast"}, 2, {"--mode", "fast"});
   check_fails({"bench", "--batch", "0"}, 2, {"--batch"});
   check_fails({"eval"}, 2, {"--weights"});
 }
 
+TEST_CASE("every mistake in a setting has its own line") {
+  const auto fails = [](const std::string& assignment, const std::vector<std::string>& texts) {
+    CAPTURE(assignment);
+    check_fails({"train", "--set", assignment}, 2, texts);
+  };
+  fails("seed=1", {"expected train.SETTING=VALUE"});
+  fails("train.schedul=step(3)", {"no setting `schedul`", "did you mean `schedule`?"});
+  fails("train.optimizer=adm", {"`adm` is no optimizer", "did you mean `adam`?"});
+  fails("train.optimizer=3", {"takes a name such as `adamw`", "the int 3"});
+  fails("train.optimizer.betas=(0.9, 0.99)", {"sgd has no argument `betas`", "sgd takes lr, momentum"});
+  fails("train.optimizer=adam(betas = 0.9)", {"a pair of numbers", "the float 0.9"});
+  fails("train.optimizer=adam(betas = (0.9, 1))", {"adam: betas must be at least 0 and below 1, found 1"});
+  fails("train.optimizer=adam(0.1, lr = 0.1)", {"`lr` is given twice"});
+  fails("train.optimizer=sgd(1, 0, 0, true, 3)", {"at most 4 arguments, 5 given"});
+  fails("train.optimizer=sgd(lr = 1, 3)", {"positional argument after a named one"});
+  fails("train.optimizer=sgd(lr = 0.1", {"expected ',' or ')', found the end"});
+  fails("train.optimizer=sgd)", {"expected the end, found ')'"});
+  fails("train.optimizer=", {"expected a value"});
+  fails("train.optimizer=((((((((((1))))))))))", {"nests too deep"});
+  fails("train.schedule=step", {"missing argument `step_size`"});
+  fails("train.schedule=step(step_size = 0)", {"step: step_size must be from 1"});
+  fails("train.schedule=cosine(eta_min = 1)", {"the lowest rate, 1, is above the learning rate, 0.05"});
+  fails("train.warmup=4", {"the warm-up of 4 epochs is longer than the training of 3"});
+  fails("train.warmup_start_factor=0", {"above 0 and at most 1"});
+  fails("train.clip_grad_norm=true", {"must be a number, found the bool true"});
+  fails("train.augment=(flip, flp)", {"`flp` is no augment", "did you mean `flip`?"});
+  fails("train.augment=(flip, flip)", {"`flip` is given twice"});
+  fails("train.augment=crop(pad = 28)", {"as large as the image of 28 x 28"});
+  fails("train.augment.pad=3", {"`augment` is set as a whole"});
+  fails("train.validation=0.5.5", {"`0.5.5`"});
+  fails("train.validation=2.5", {"neither a share below 1 nor a whole number"});
+  fails("train.validation=60000", {"none is left"});
+  fails("train.early_stop=3", {"early_stop", "validation = 0.1"});
+  fails("train.optimizer=sgd(nesterov = true)", {"nesterov needs a momentum", "momentum = 0.9"});
+}
+
 TEST_CASE("wrong input is one line and status 1") {
   const RunFiles files;
-  const Arguments run{"run", "--weights", files.weights, "--input", files.x};
-  const auto with = [&](Arguments more) {
-    more.insert(more.begin(), run.begin(), run.end());
-    return more;
+  const auto with_input = [&](const Arguments& more) {
+    return with({"run", "--weights", files.weights, "--input", files.x}, more);
   };
   check_fails({"train", "--device", "cuda"}, 1, {"--device cuda", "--device cpu"});
   check_fails({"train", "--data", "/nowhere"}, 1, {"/nowhere/train-images", "apt-get install dataset-fashion-mnist"});
@@ -327,13 +478,13 @@ TEST_CASE("wrong input is one line and status 1") {
   check_fails({"eval", "--weights", files.x}, 1, {"x.npy", "not a safetensors file"});
   check_fails({"run", "--weights", files.weights, "--input", files.y}, 1, {"y.npy", "expected float32", "found int64"});
   check_fails({"run", "--weights", files.weights, "--input", "imgae=" + files.x}, 2, {"did you mean 'image'?"});
-  check_fails(with({"--input", files.x}), 2, {"image", "twice"});
-  check_fails(with({"--label", files.x}), 1, {"x.npy", "int64", "found float32"});
-  check_fails(with({"--steps", "2"}), 2, {"--label"});
-  check_fails(with({"--label", files.y, "--mode", "eval", "--gradients", "g"}), 2, {"--gradients", "train"});
-  check_fails(with({"--output", "/nowhere/o.npy"}), 1, {"/nowhere/o.npy", "No such file"});
-  check_fails(with({"--save", "/dev/full"}), 1, {"/dev/full", "No space left"});
-  check_fails(with({"--output", "/proc/o.npy"}), 1, {"/proc/o.npy"});
+  check_fails(with_input({"--input", files.x}), 2, {"image", "twice"});
+  check_fails(with_input({"--label", files.x}), 1, {"x.npy", "int64", "found float32"});
+  check_fails(with_input({"--steps", "2"}), 2, {"--label"});
+  check_fails(with_input({"--label", files.y, "--mode", "eval", "--gradients", "g"}), 2, {"--gradients", "train"});
+  check_fails(with_input({"--output", "/nowhere/o.npy"}), 1, {"/nowhere/o.npy", "No such file"});
+  check_fails(with_input({"--save", "/dev/full"}), 1, {"/dev/full", "No space left"});
+  check_fails(with_input({"--output", "/proc/o.npy"}), 1, {"/proc/o.npy"});
 }
 
 TEST_CASE("a folder that cannot be written is found out before training") {
@@ -373,10 +524,30 @@ TEST_CASE("the picture draws every case") {
   CHECK(plot_curves("m", epochs).find("1 epoch,") != std::string::npos);
   for (int i = 2; i <= 200; ++i) epochs.push_back({i, 2.0 / i, 0.9, 2.1 / i, 0.9, 100, 1});
   epochs[50].loss = std::nan("");
+  CHECK(plot_curves("m", epochs).find("validation") == std::string::npos);
+  for (EpochMetrics& epoch : epochs) epoch.validation = Scores{1.5, 0.8};
+  epochs[60].validation.reset();
   const std::string svg = plot_curves("m", epochs);
   CHECK(svg.find("nan") == std::string::npos);
   CHECK(svg.find("inf") == std::string::npos);
   CHECK(svg.find("test 0.900") != std::string::npos);
+  CHECK(svg.find("validation 0.800") != std::string::npos);
+}
+
+TEST_CASE("the best epoch and the patience of an early stop") {
+  const double none = std::nan("");
+  std::vector<EpochMetrics> epochs{{.loss = none}};
+  CHECK(!best_epoch(epochs));
+  for (double loss : {3.0, 2.0, 2.0, none, 2.5}) epochs.push_back({.loss = loss});
+  CHECK(best_epoch(epochs) == 2);
+  CHECK(epochs_since_lowest(epochs) == 6);  // there is no validation
+  const double losses[] = {none, 1, 0.5, 0.5, 0.7, none};
+  for (std::size_t i = 0; i < epochs.size(); ++i) epochs[i].validation = Scores{losses[i], i == 4 ? 0.9 : 0.8};
+  CHECK(best_epoch(epochs) == 4);
+  CHECK(epochs_since_lowest(epochs) == 3);
+  const std::vector<EpochMetrics> read = epochs_from_json(to_json(epochs));
+  CHECK(best_epoch(read) == 4);
+  CHECK(epochs_since_lowest(read) == 3);
 }
 
 TEST_CASE("accuracy counts the first of equal largest outputs") {

@@ -30,10 +30,10 @@ const netc::Description& description() {
       .forward = {23520, 0, 16},   // bytes an example, bytes once, examples are rounded up to a multiple of
       .training = {42404, 0, 16},
       .recipe = {
-          .data = {"fashion_mnist", 0},
+          .data = {.name = "fashion_mnist"},
           .batch = 256,
           .epochs = 10,
-          .optimizer = {.name = "sgd", .lr = 0.9, .momentum = 0.0, .weight_decay = 0.0, .nesterov = false},
+          .optimizer = {.name = "sgd", .lr = 0.9},
           .seed = 1,
       },
   };

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "netc/safetensors.h"
+#include "netc/settings.h"
 
 namespace netc {
 
@@ -16,20 +17,20 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int version = 1;
+constexpr int version = 2;  // 1: recipes had fewer settings
+
+/// What a run may change when it is continued: when it ends.
+bool may_differ(const RecipeEntry& entry) {
+  return entry.path == "epochs" || entry.path == "early_stop";
+}
 
 Json to_json(const RunIdentity& run) {
-  const OptimizerRecipe& optimizer = run.recipe.optimizer;
-  return {{"data", run.recipe.data.name},
-          {"resize", run.recipe.data.resize},
-          {"examples", run.examples},
-          {"batch", run.recipe.batch},
-          {"seed", run.recipe.seed},
-          {"optimizer", optimizer.name},
-          {"lr", optimizer.lr},
-          {"momentum", optimizer.momentum},
-          {"weight_decay", optimizer.weight_decay},
-          {"nesterov", optimizer.nesterov}};
+  Json json{{"examples", run.examples}};
+  for (const RecipeEntry& entry : entries(run.recipe)) {
+    if (may_differ(entry)) continue;
+    std::visit([&](const auto& value) { json[entry.path] = value; }, entry.value);
+  }
+  return json;
 }
 
 Json to_json(const TrainingState& state) {
@@ -96,6 +97,9 @@ void require_same_run(const std::string& file, const Json& expected, const Json&
     if (other == found.end()) refuse(file, key, value.dump(), "nothing");
     if (*other != value) refuse(file, key, value.dump(), other->dump());
   }
+  for (const auto& [key, value] : found.items()) {
+    if (!expected.contains(key)) refuse(file, key, "nothing", value.dump());
+  }
 }
 
 const std::string& text_of(const SafetensorsReader& reader, const std::string& key) {
@@ -113,7 +117,10 @@ TrainingState read_state(const SafetensorsReader& reader, const Description& des
   }
   try {
     const Json json = Json::parse(text_of(reader, "state"));
-    if (json.at("version") != version) refuse(name, "version", std::to_string(version), json.at("version").dump());
+    if (json.at("version") != version) {
+      refuse(name, "version of checkpoints", std::to_string(version),
+             json.at("version").dump() + ": begin the run anew");
+    }
     require_same_run(name, to_json(run), Json::parse(text_of(reader, "run")));
     json.at("step").get_to(step);
     return state_from_json(json, text_of(reader, "epochs"));

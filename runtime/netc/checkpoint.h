@@ -26,7 +26,7 @@ struct TrainingState {
 
 /// What must be equal for a run to be the continuation of another.
 struct RunIdentity {
-  Recipe recipe;  // the number of epochs may differ
+  Recipe recipe;  // epochs and early_stop may differ
   std::int64_t examples = 0;
 };
 

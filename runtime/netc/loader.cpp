@@ -28,19 +28,25 @@ AnyView Batch::images() const {
   return View<const float>(floats.data(), shape);
 }
 
-Loader::Loader(const ImageSet& images, const LoaderOptions& options)
-    : images_(images), options_(options), side_(options.side == 0 ? images.height : options.side) {
-  const auto pixels = static_cast<std::size_t>(side_) * static_cast<std::size_t>(side_);
+Loader::Loader(const ImageSet& images, LoaderOptions options)
+    : images_(images),
+      options_(std::move(options)),
+      side_(options_.side == 0 ? images.height : options_.side),
+      image_(static_cast<std::size_t>(side_) * static_cast<std::size_t>(side_)) {
+  if (options_.examples.empty()) {
+    options_.examples.resize(static_cast<std::size_t>(images.count));
+    std::iota(options_.examples.begin(), options_.examples.end(), 0);
+  }
   if (side_ != images.height || side_ != images.width) {
     resizer_.emplace(images.height, images.width, side_, side_);
-    resized_.resize(pixels);
   }
-  const auto capacity = static_cast<std::size_t>(std::min(options.batch, images.count));
+  const std::size_t pixels = image_.size();
+  const auto capacity = static_cast<std::size_t>(std::min(options_.batch, examples()));
   for (Batch& batch : batches_) {
     batch.side = side_;
-    batch.type = options.type;
+    batch.type = options_.type;
     batch.label_values.resize(capacity);
-    if (options.type == DType::u8) {
+    if (options_.type == DType::u8) {
       batch.bytes.resize(capacity * pixels);
     } else {
       batch.floats.resize(capacity * pixels);
@@ -65,12 +71,12 @@ void Loader::start(std::uint32_t epoch, std::int64_t first_batch) {
   stop();
   stopping_ = false;
   filled_ = taken_ = released_ = first_batch;
-  const auto count = static_cast<std::int32_t>(images_.count);
+  epoch_ = epoch;
+  order_ = options_.examples;
   if (options_.shuffle_seed) {
-    order_ = permutation(count, *options_.shuffle_seed, epoch);
-  } else {
-    order_.resize(static_cast<std::size_t>(count));
-    std::iota(order_.begin(), order_.end(), 0);
+    const auto order = permutation(static_cast<std::int32_t>(examples()), *options_.shuffle_seed, epoch);
+    std::transform(order.begin(), order.end(), order_.begin(),
+                   [this](std::int32_t i) { return options_.examples[static_cast<std::size_t>(i)]; });
   }
   worker_ = std::thread([this, first_batch] { work(first_batch); });
 }
@@ -102,7 +108,7 @@ void Loader::work(std::int64_t first_batch) {
 
 void Loader::fill(Batch& batch, std::int64_t index) {
   const std::int64_t first = index * options_.batch;
-  batch.size = std::min(options_.batch, images_.count - first);
+  batch.size = std::min(options_.batch, examples() - first);
   for (std::int64_t i = 0; i < batch.size; ++i) {
     const std::int32_t image = order_[static_cast<std::size_t>(first + i)];
     batch.label_values[static_cast<std::size_t>(i)] = images_.labels[static_cast<std::size_t>(image)];
@@ -112,18 +118,20 @@ void Loader::fill(Batch& batch, std::int64_t index) {
 
 void Loader::copy_image(Batch& batch, std::int64_t slot, std::int64_t image) {
   const auto stored = static_cast<std::size_t>(images_.height) * static_cast<std::size_t>(images_.width);
-  std::span<const std::uint8_t> pixels(&images_.pixels[static_cast<std::size_t>(image) * stored], stored);
+  const std::span<const std::uint8_t> original(&images_.pixels[static_cast<std::size_t>(image) * stored], stored);
   if (resizer_) {
-    (*resizer_)(pixels, resized_);
-    pixels = resized_;
+    (*resizer_)(original, image_);
+  } else {
+    std::copy(original.begin(), original.end(), image_.begin());
   }
-  const std::size_t offset = static_cast<std::size_t>(slot) * pixels.size();
+  if (options_.augmenter) (*options_.augmenter)(image_, epoch_, static_cast<std::uint32_t>(image));
+  const std::size_t offset = static_cast<std::size_t>(slot) * image_.size();
   if (batch.type == DType::u8) {
-    std::copy(pixels.begin(), pixels.end(), &batch.bytes[offset]);
+    std::copy(image_.begin(), image_.end(), &batch.bytes[offset]);
     return;
   }
   const std::array<float, 256>& table = unit_floats();
-  std::transform(pixels.begin(), pixels.end(), &batch.floats[offset], [&](std::uint8_t pixel) { return table[pixel]; });
+  std::transform(image_.begin(), image_.end(), &batch.floats[offset], [&](std::uint8_t pixel) { return table[pixel]; });
 }
 
 }  // namespace netc

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "netc/augment.h"
 #include "netc/dataset.h"
 #include "netc/network.h"
 #include "netc/resize.h"
@@ -34,21 +35,23 @@ struct LoaderOptions {
   int side = 0;  // pixels after the resize; 0: as stored
   DType type = DType::f32;
   std::optional<std::uint64_t> shuffle_seed;  // none: in the order of the data
+  std::vector<std::int32_t> examples{};       // their numbers; none: all
+  std::optional<Augmenter> augmenter{};       // of images of this size
 };
 
 class Loader {
  public:
   /// `images` must outlive the loader.
-  Loader(const ImageSet& images, const LoaderOptions& options);
+  Loader(const ImageSet& images, LoaderOptions options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  std::int64_t examples() const { return images_.count; }
+  std::int64_t examples() const { return static_cast<std::int64_t>(options_.examples.size()); }
   /// The last batch may be smaller than the others.
-  std::int64_t batches() const { return (images_.count + options_.batch - 1) / options_.batch; }
+  std::int64_t batches() const { return (examples() + options_.batch - 1) / options_.batch; }
 
-  /// Begins an epoch at a batch; its order is a function of seed and epoch alone.
+  /// Begins an epoch at a batch; its order and what becomes of its images are functions of seed and epoch alone.
   void start(std::uint32_t epoch, std::int64_t first_batch = 0);
   /// The next batch, valid until the next call; null at the end of the epoch.
   const Batch* next();
@@ -65,7 +68,8 @@ class Loader {
   LoaderOptions options_;
   int side_;
   std::optional<Resizer> resizer_;
-  std::vector<std::uint8_t> resized_;
+  std::vector<std::uint8_t> image_;  // the one that is being prepared
+  std::uint32_t epoch_ = 0;
   std::vector<std::int32_t> order_;
   std::array<Batch, slots> batches_;
 

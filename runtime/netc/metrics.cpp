@@ -34,13 +34,16 @@ std::int64_t count_correct(View<const float> output, std::span<const std::int32_
 namespace {
 
 Json to_object(const EpochMetrics& epoch) {
-  return {{"epoch", epoch.epoch},
-          {"loss", epoch.loss},
-          {"train_accuracy", epoch.train_accuracy},
-          {"test_loss", epoch.test_loss},
-          {"test_accuracy", epoch.test_accuracy},
-          {"examples_per_second", epoch.examples_per_second},
-          {"seconds", epoch.seconds}};
+  Json object{{"epoch", epoch.epoch}, {"lr", epoch.lr}, {"loss", epoch.loss}, {"train_accuracy", epoch.train_accuracy}};
+  if (epoch.validation) {
+    object["validation_loss"] = epoch.validation->loss;
+    object["validation_accuracy"] = epoch.validation->accuracy;
+  }
+  object["test_loss"] = epoch.test_loss;
+  object["test_accuracy"] = epoch.test_accuracy;
+  object["examples_per_second"] = epoch.examples_per_second;
+  object["seconds"] = epoch.seconds;
+  return object;
 }
 
 /// JSON has no infinities: a diverged loss is written as null, and read back as not a number.
@@ -49,12 +52,46 @@ double number(const Json& value) {
 }
 
 EpochMetrics from_object(const Json& object) {
-  return {object.at("epoch").get<int>(),  number(object.at("loss")),          number(object.at("train_accuracy")),
-          number(object.at("test_loss")), number(object.at("test_accuracy")), number(object.at("examples_per_second")),
-          number(object.at("seconds"))};
+  const auto read = [&](const char* key) { return number(object.at(key)); };
+  EpochMetrics epoch{.epoch = object.at("epoch").get<int>(),
+                     .loss = read("loss"),
+                     .train_accuracy = read("train_accuracy"),
+                     .test_loss = read("test_loss"),
+                     .test_accuracy = read("test_accuracy"),
+                     .examples_per_second = read("examples_per_second"),
+                     .seconds = read("seconds"),
+                     .lr = read("lr")};
+  if (object.contains("validation_loss")) {
+    epoch.validation = Scores{read("validation_loss"), read("validation_accuracy")};
+  }
+  return epoch;
 }
 
 }  // namespace
+
+std::optional<std::size_t> best_epoch(std::span<const EpochMetrics> epochs) {
+  std::optional<std::size_t> best;
+  double highest = -std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < epochs.size(); ++i) {
+    const double score = epochs[i].validation ? epochs[i].validation->accuracy : -epochs[i].loss;
+    if (!(score > highest)) continue;  // nor is what is no number
+    highest = score;
+    best = i;
+  }
+  return best;
+}
+
+int epochs_since_lowest(std::span<const EpochMetrics> epochs) {
+  int since = 0;
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const EpochMetrics& epoch : epochs) {
+    ++since;
+    if (!epoch.validation || !(epoch.validation->loss < lowest)) continue;
+    lowest = epoch.validation->loss;
+    since = 0;
+  }
+  return since;
+}
 
 std::string to_json_lines(std::span<const EpochMetrics> epochs) {
   std::string text;
@@ -63,10 +100,14 @@ std::string to_json_lines(std::span<const EpochMetrics> epochs) {
 }
 
 std::string to_csv(std::span<const EpochMetrics> epochs) {
-  std::string text = "epoch,loss,train_accuracy,test_loss,test_accuracy,examples_per_second,seconds\n";
+  std::string text =
+      "epoch,lr,loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy,examples_per_second,"
+      "seconds\n";
   for (const EpochMetrics& e : epochs) {
-    text += fmt::format("{},{:.6f},{:.6f},{:.6f},{:.6f},{:.1f},{:.3f}\n", e.epoch, e.loss, e.train_accuracy,
-                        e.test_loss, e.test_accuracy, e.examples_per_second, e.seconds);
+    const std::string validation =
+        e.validation ? fmt::format("{:.6f},{:.6f}", e.validation->loss, e.validation->accuracy) : ",";
+    text += fmt::format("{},{:.6g},{:.6f},{:.6f},{},{:.6f},{:.6f},{:.1f},{:.3f}\n", e.epoch, e.lr, e.loss,
+                        e.train_accuracy, validation, e.test_loss, e.test_accuracy, e.examples_per_second, e.seconds);
   }
   return text;
 }

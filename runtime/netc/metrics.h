@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -9,6 +10,12 @@
 #include "netc/tensor.h"
 
 namespace netc {
+
+/// Loss and accuracy on a set of examples.
+struct Scores {
+  double loss = 0;
+  double accuracy = 0;
+};
 
 /// Running means over examples.
 struct RunningMetrics {
@@ -20,13 +27,14 @@ struct RunningMetrics {
   void add(float mean_loss, View<const float> output, std::span<const std::int32_t> labels);
   double loss() const { return loss_sum / static_cast<double>(examples); }
   double accuracy() const { return static_cast<double>(correct) / static_cast<double>(examples); }
+  Scores scores() const { return {loss(), accuracy()}; }
 };
 
 /// How many rows of [batch, classes] have their largest value (the first, if there are several) at the label.
 std::int64_t count_correct(View<const float> output, std::span<const std::int32_t> labels);
 
-/// One finished epoch. Loss and training accuracy are means over the epoch in training mode, the test figures are taken
-/// in evaluation mode after it.
+/// One finished epoch. Loss and training accuracy are means over the epoch in training mode, those of validation and
+/// test data are taken in evaluation mode after it.
 struct EpochMetrics {
   int epoch = 0;  // from 1
   double loss = 0;
@@ -35,7 +43,16 @@ struct EpochMetrics {
   double test_accuracy = 0;
   double examples_per_second = 0;  // copy, forward, backward and step; not loading
   double seconds = 0;              // of the whole epoch, test included
+  double lr = 0;                   // of the last step
+  std::optional<Scores> validation{};
 };
+
+/// The epoch whose weights are the best: that of the highest validation accuracy or, without validation, of the lowest
+/// training loss; the first of equals. None where there is no such number.
+std::optional<std::size_t> best_epoch(std::span<const EpochMetrics> epochs);
+
+/// How many epochs have passed since the validation loss was at its lowest.
+int epochs_since_lowest(std::span<const EpochMetrics> epochs);
 
 /// One object a line.
 std::string to_json_lines(std::span<const EpochMetrics> epochs);

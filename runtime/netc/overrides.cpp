@@ -1,87 +1,150 @@
-// The settings of a recipe by name.
+// Parses the values of `--set`, which may be nested: names with arguments, and tuples.
 #include "netc/overrides.h"
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <charconv>
-#include <cmath>
-#include <string>
-#include <variant>
-#include <vector>
+#include <string_view>
 
 #include "netc/error.h"
-#include "netc/suggest.h"
+#include "netc/settings.h"
 
 namespace netc {
 
 namespace {
 
-using Target = std::variant<int*, std::uint64_t*, double*, bool*>;
-
-struct Setting {
-  std::string path;
-  Target target;
-};
-
-std::vector<Setting> settings_of(Recipe& recipe) {
-  OptimizerRecipe& optimizer = recipe.optimizer;
-  return {{"train.batch", &recipe.batch},
-          {"train.epochs", &recipe.epochs},
-          {"train.seed", &recipe.seed},
-          {"train.lr", &optimizer.lr},
-          {"train.momentum", &optimizer.momentum},
-          {"train.weight_decay", &optimizer.weight_decay},
-          {"train.nesterov", &optimizer.nesterov}};
-}
-
 [[noreturn]] void fail(std::string_view assignment, const std::string& why) {
   throw Error(ErrorKind::usage, fmt::format("--set {}: {}", assignment, why));
 }
 
-template <class Number>
-bool parse(std::string_view text, Number& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size();
-}
+/// value = NUMBER | "true" | "false" | NAME ["(" [argument {"," argument}] ")"] | "(" [value {"," value}] ")"
+class ValueParser {
+ public:
+  ValueParser(std::string_view assignment, std::string_view text) : assignment_(assignment), text_(text) {}
 
-bool parse(std::string_view text, bool& value) {
-  value = text == "true";
-  return value || text == "false";
-}
+  SettingValue parse() {
+    SettingValue result = value(0);
+    if (!next().empty()) expected("the end");
+    return result;
+  }
 
-const char* type_name(const Target& target) {
-  static constexpr const char* names[] = {"a whole number", "a whole number, 0 or more,", "a number", "true or false"};
-  return names[target.index()];
+ private:
+  static constexpr int deepest = 8;
+
+  /// The text from the next token on.
+  std::string_view next() {
+    while (!text_.empty() && std::isspace(static_cast<unsigned char>(text_.front())) != 0) text_.remove_prefix(1);
+    return text_;
+  }
+
+  bool skip(char token) {
+    if (!next().starts_with(token)) return false;
+    text_.remove_prefix(1);
+    return true;
+  }
+
+  [[noreturn]] void expected(const std::string& what) {
+    const std::string_view rest = next();
+    fail(assignment_, fmt::format("expected {}, found {}", what, rest.empty() ? "the end" : fmt::format("'{}'", rest)));
+  }
+
+  /// Letters, digits and what else numbers consist of.
+  std::string_view word() {
+    std::size_t length = 0;
+    const std::string_view rest = next();
+    while (length < rest.size() && is_word(rest[length], length > 0 ? rest[length - 1] : ' ')) ++length;
+    text_.remove_prefix(length);
+    return rest.substr(0, length);
+  }
+
+  static bool is_word(char c, char before) {
+    const bool sign = c == '-' || c == '+';
+    const bool may_have_sign = before == ' ' || before == 'e' || before == 'E';
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || (sign && may_have_sign);
+  }
+
+  SettingValue value(int depth) {
+    if (depth > deepest) fail(assignment_, "the value nests too deep");
+    SettingValue result;
+    if (skip('(')) {
+      result.kind = SettingValue::Kind::tuple;
+      parts(result, depth);
+      result.text = fmt::format("of {} values", result.parts.size());
+      if (result.parts.size() == 1) return result.parts.front().second;  // brackets around one value are no tuple
+      return result;
+    }
+    const std::string_view text = word();
+    if (text.empty()) expected("a value");
+    result.text = text;
+    if (!number(result)) name(result, depth);
+    return result;
+  }
+
+  static bool number(SettingValue& result) {
+    const char* begin = result.text.data();
+    const char* end = begin + result.text.size();
+    const bool starts = std::isdigit(static_cast<unsigned char>(*begin)) != 0 || *begin == '-' || *begin == '.';
+    const auto whole = std::from_chars(begin, end, result.integer);
+    const auto real = std::from_chars(begin, end, result.real);
+    if (!starts || real.ec != std::errc{} || real.ptr != end) return false;
+    const bool is_whole = whole.ec == std::errc{} && whole.ptr == end;
+    result.kind = is_whole ? SettingValue::Kind::integer : SettingValue::Kind::real;
+    return true;
+  }
+
+  void name(SettingValue& result, int depth) {
+    result.boolean = result.text == "true";
+    result.kind = result.boolean || result.text == "false" ? SettingValue::Kind::boolean : SettingValue::Kind::name;
+    if (skip('(')) parts(result, depth);
+  }
+
+  /// Up to the closing bracket.
+  void parts(SettingValue& result, int depth) {
+    if (skip(')')) return;
+    do {
+      SettingValue part = value(depth + 1);
+      std::string name;
+      if (part.kind == SettingValue::Kind::name && part.parts.empty() && skip('=')) {
+        name = part.text;
+        part = value(depth + 1);
+      }
+      result.parts.emplace_back(std::move(name), std::move(part));
+    } while (skip(','));
+    if (!skip(')')) expected("',' or ')'");
+  }
+
+  std::string_view assignment_;
+  std::string_view text_;
+};
+
+std::string text_of(const SettingProblem& problem) {
+  return problem.message + (problem.help.empty() ? "" : "; " + problem.help);
 }
 
 }  // namespace
 
-void apply_override(Recipe& recipe, std::string_view assignment) {
-  const std::size_t equals = assignment.find('=');
-  if (equals == std::string_view::npos) fail(assignment, "expected train.SETTING=VALUE");
-  const std::string_view path = assignment.substr(0, equals);
-  const std::string_view text = assignment.substr(equals + 1);
-  std::vector<std::string> paths;
-  for (const Setting& setting : settings_of(recipe)) {
-    paths.push_back(setting.path);
-    if (setting.path != path) continue;
-    const bool parsed = std::visit([&](auto* value) { return parse(text, *value); }, setting.target);
-    if (!parsed) fail(assignment, fmt::format("expected {}, found '{}'", type_name(setting.target), text));
-    return check_recipe(recipe);
+void apply_overrides(Recipe& recipe, const std::vector<std::string>& assignments) {
+  constexpr std::string_view prefix = "train.";
+  RecipeReader reader(recipe);
+  for (const std::string_view assignment : assignments) {
+    const std::size_t equals = assignment.find('=');
+    if (equals == std::string_view::npos) fail(assignment, "expected train.SETTING=VALUE");
+    const std::string_view path = assignment.substr(0, equals);
+    const SettingValue value = ValueParser(assignment, assignment.substr(equals + 1)).parse();
+    if (!path.starts_with(prefix))
+      fail(assignment, "only settings of `train` can be set: expected train.SETTING=VALUE");
+    reader.assign(std::string(path.substr(prefix.size())), value);
+    if (!reader.problems().empty()) fail(assignment, text_of(reader.problems().front()));
   }
-  fail(assignment, fmt::format("no setting '{}'{}", path, did_you_mean(path, paths)));
 }
 
 void check_recipe(const Recipe& recipe) {
-  const auto require = [](bool right, const char* rule) {
-    if (!right) throw Error(ErrorKind::usage, fmt::format("the recipe needs {}", rule));
-  };
-  const auto not_negative = [](double value) { return std::isfinite(value) && value >= 0; };
-  require(recipe.batch >= 1, "a batch of 1 or more");
-  require(recipe.epochs >= 1, "1 or more epochs");
-  require(not_negative(recipe.optimizer.lr), "an lr of 0 or more");
-  require(not_negative(recipe.optimizer.momentum), "a momentum of 0 or more");
-  require(not_negative(recipe.optimizer.weight_decay), "a weight_decay of 0 or more");
+  Recipe copy = recipe;
+  RecipeReader reader(copy);
+  reader.check();
+  if (reader.problems().empty()) return;
+  throw Error(ErrorKind::usage, fmt::format("the recipe: {}", text_of(reader.problems().front())));
 }
 
 }  // namespace netc

@@ -15,12 +15,13 @@ namespace {
 constexpr double width = 920;
 constexpr double height = 424;
 constexpr const char* train_colour = "#0072b2";  // told apart by colour-blind readers too
+constexpr const char* validation_colour = "#009e73";
 constexpr const char* test_colour = "#d55e00";
 
 struct Curve {
   const char* name;
   const char* colour;
-  double EpochMetrics::*value;
+  double (*value)(const EpochMetrics& epoch);  // not a number: none
 };
 
 struct Panel {
@@ -52,7 +53,7 @@ Axis make_axis(const Panel& panel, std::span<const EpochMetrics> epochs) {
   double high = -std::numeric_limits<double>::infinity();
   for (const Curve& curve : panel.curves) {
     for (const EpochMetrics& epoch : epochs) {
-      const double value = epoch.*curve.value;
+      const double value = curve.value(epoch);
       if (!std::isfinite(value)) continue;
       low = std::min(low, value);
       high = std::max(high, value);
@@ -128,7 +129,7 @@ class PanelPainter {
     std::string points;
     std::string markers;
     for (const EpochMetrics& epoch : epochs_) {
-      const double value = epoch.*curve.value;
+      const double value = curve.value(epoch);
       if (!std::isfinite(value)) continue;
       points += fmt::format("{:.1f},{:.1f} ", x(epoch.epoch), y(value));
       markers += fmt::format(R"(<circle cx="{:.1f}" cy="{:.1f}" r="3"/>)", x(epoch.epoch), y(value));
@@ -146,7 +147,7 @@ class PanelPainter {
     };
     std::vector<Name> names;
     for (const Curve& curve : panel_.curves) {
-      const double value = epochs_.empty() ? 0 : epochs_.back().*curve.value;
+      const double value = epochs_.empty() ? 0 : curve.value(epochs_.back());
       if (!epochs_.empty() && std::isfinite(value)) names.push_back({y(value), &curve});
     }
     std::sort(names.begin(), names.end(), [](const Name& a, const Name& b) { return a.y < b.y; });
@@ -159,7 +160,7 @@ class PanelPainter {
     }
     for (const Name& name : names) {
       add(R"(<text x="{:.1f}" y="{:.1f}" class="name" style="fill:{}">{} {:.3f}</text>)", x(epochs_.back().epoch) + 10,
-          name.y + 4, name.curve->colour, name.curve->name, epochs_.back().*name.curve->value);
+          name.y + 4, name.curve->colour, name.curve->name, name.curve->value(epochs_.back()));
     }
   }
 
@@ -193,17 +194,18 @@ std::string subtitle(std::span<const EpochMetrics> epochs) {
 }  // namespace
 
 std::string plot_curves(const std::string& model, std::span<const EpochMetrics> epochs) {
-  const Panel loss{"loss",
-                   64,
-                   360,
-                   {{"train", train_colour, &EpochMetrics::loss}, {"test", test_colour, &EpochMetrics::test_loss}},
-                   true};
-  const Panel accuracy{
-      "accuracy",
-      516,
-      812,
-      {{"train", train_colour, &EpochMetrics::train_accuracy}, {"test", test_colour, &EpochMetrics::test_accuracy}},
-      false};
+  std::vector<Curve> losses{{"train", train_colour, [](const EpochMetrics& e) { return e.loss; }}};
+  std::vector<Curve> accuracies{{"train", train_colour, [](const EpochMetrics& e) { return e.train_accuracy; }}};
+  if (!epochs.empty() && epochs.back().validation) {
+    losses.push_back({"validation", validation_colour,
+                      [](const EpochMetrics& e) { return e.validation ? e.validation->loss : std::nan(""); }});
+    accuracies.push_back({"validation", validation_colour,
+                          [](const EpochMetrics& e) { return e.validation ? e.validation->accuracy : std::nan(""); }});
+  }
+  losses.push_back({"test", test_colour, [](const EpochMetrics& e) { return e.test_loss; }});
+  accuracies.push_back({"test", test_colour, [](const EpochMetrics& e) { return e.test_accuracy; }});
+  const Panel loss{"loss", 64, 360, losses, true};
+  const Panel accuracy{"accuracy", 516, 812, accuracies, false};
   std::string svg = fmt::format(
       R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}">)", width, height);
   svg += fmt::format("\n{}\n<rect width=\"{}\" height=\"{}\" fill=\"#ffffff\"/>\n", style, width, height);

@@ -8,7 +8,8 @@
 
 namespace netc {
 
-/// An SVG document with two panels over epochs: the loss, and the accuracies on training and test data.
+/// An SVG document with two panels over epochs: the loss, and the accuracy, on training, test and, where there are any,
+/// validation data.
 std::string plot_curves(const std::string& model, std::span<const EpochMetrics> epochs);
 
 }  // namespace netc

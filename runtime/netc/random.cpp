@@ -45,6 +45,12 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::a
 RandomStream::RandomStream(std::uint64_t seed, std::string_view purpose, std::uint32_t index)
     : key_{low(seed), high(seed)}, counter_{0, index, low(hash(purpose)), high(hash(purpose))} {}
 
+void RandomStream::seek(std::uint32_t block) {
+  counter_[0] = block;
+  used_ = static_cast<unsigned>(block_.size());
+  has_spare_ = false;
+}
+
 std::uint32_t RandomStream::word() {
   if (used_ == block_.size()) {
     block_ = philox(counter_, key_);
@@ -87,13 +93,17 @@ std::uint32_t RandomStream::below(std::uint32_t bound) {
   return high(product);
 }
 
+void shuffle(std::vector<std::int32_t>& numbers, RandomStream& random) {
+  for (std::size_t i = numbers.size(); i > 1; --i) {
+    std::swap(numbers[i - 1], numbers[random.below(static_cast<std::uint32_t>(i))]);
+  }
+}
+
 std::vector<std::int32_t> permutation(std::int32_t count, std::uint64_t seed, std::uint32_t epoch) {
   RandomStream random(seed, "shuffle", epoch);
   std::vector<std::int32_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), 0);
-  for (std::size_t i = order.size(); i > 1; --i) {
-    std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
-  }
+  shuffle(order, random);
   return order;
 }
 

@@ -19,6 +19,8 @@ class RandomStream {
   /// `purpose` is any text ("init/conv.weight"); `index` tells streams of one purpose apart (the epoch).
   RandomStream(std::uint64_t seed, std::string_view purpose, std::uint32_t index = 0);
 
+  /// Goes to block `block` of the sequence, four words each.
+  void seek(std::uint32_t block);
   std::uint32_t word();
   /// In [0, 1), with 53 random bits.
   double uniform();
@@ -37,6 +39,9 @@ class RandomStream {
   bool has_spare_ = false;
   double spare_ = 0;
 };
+
+/// Any order of the numbers is equally likely.
+void shuffle(std::vector<std::int32_t>& numbers, RandomStream& random);
 
 /// The order in which an epoch visits `count` examples.
 std::vector<std::int32_t> permutation(std::int32_t count, std::uint64_t seed, std::uint32_t epoch);

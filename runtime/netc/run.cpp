@@ -86,7 +86,7 @@ class Run {
  public:
   Run(const Model& model, const RunOptions& options)
       : description_(model.description), options_(options), recipe_(model.description.recipe) {
-    for (const std::string& assignment : options.set) apply_override(recipe_, assignment);
+    apply_overrides(recipe_, options.set);
     if (options.seed) recipe_.seed = *options.seed;
     check_recipe(recipe_);
     check_options();
@@ -137,7 +137,7 @@ class Run {
 
   /// Without `--steps` the gradients of one batch, and no update.
   void train() {
-    const std::unique_ptr<Optimizer> optimizer = make_optimizer(recipe_.optimizer);
+    const std::unique_ptr<Optimizer> optimizer = make_optimizer(recipe_);
     const int steps = options_.steps.value_or(1);
     for (int step = 1; step <= steps; ++step) {
       fmt::print("loss: {:.9g}\n", network_->backward(views_of(inputs_), views_of(labels_)));
@@ -212,7 +212,8 @@ void add_run_command(CLI::App& app, const Model& model) {
   command->add_option("--save", options->save, "write parameters and buffers after the run")->type_name("FILE");
   command->add_option("--seed", options->seed, "seed of dropout")->type_name("S");
   add_threads_option(*command, options->threads);
-  command->add_option("--set", options->set, "change the recipe: lr, momentum, weight_decay, nesterov, …")
+  command
+      ->add_option("--set", options->set, "change the recipe: optimizer, clip_grad_norm, …, as in its `train` clause")
       ->type_name("train.NAME=VALUE")
       ->allow_extra_args(false);
   command->callback([&model, options] { run(model, *options); });

@@ -29,18 +29,23 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string did_you_mean(std::string_view name, std::span<const std::string> candidates) {
+const std::string* nearest(std::string_view name, std::span<const std::string> candidates) {
   constexpr std::size_t longest = 256;  // names from files may be of any length
   std::size_t best = std::max<std::size_t>((name.size() + 1) / 3, 1) + 1;
-  const std::string* nearest = nullptr;
+  const std::string* found = nullptr;
   for (const std::string& candidate : candidates) {
     if (name.size() > longest || candidate.size() > longest) continue;
     const std::size_t edits = distance(name, candidate);
     if (edits >= best) continue;
     best = edits;
-    nearest = &candidate;
+    found = &candidate;
   }
-  return nearest == nullptr ? "" : fmt::format("; did you mean '{}'?", *nearest);
+  return found;
+}
+
+std::string did_you_mean(std::string_view name, std::span<const std::string> candidates) {
+  const std::string* found = nearest(name, candidates);
+  return found == nullptr ? "" : fmt::format("; did you mean '{}'?", *found);
 }
 
 }  // namespace netc

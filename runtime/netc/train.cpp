@@ -12,6 +12,8 @@
 #include "netc/overrides.h"
 #include "netc/plot.h"
 #include "netc/progress.h"
+#include "netc/schedule.h"
+#include "netc/settings.h"
 
 namespace netc {
 
@@ -44,10 +46,12 @@ Recipe final_recipe(const Description& description, const TrainOptions& options)
   if (recipe.data.name.empty()) {
     throw Error(ErrorKind::usage, fmt::format("{} has no `train` clause with data", description.name));
   }
-  for (const std::string& assignment : options.set) apply_override(recipe, assignment);
+  apply_overrides(recipe, options.set);
   if (options.epochs) recipe.epochs = *options.epochs;
   if (options.seed) recipe.seed = *options.seed;
   check_recipe(recipe);
+  // A run that is continued must not go on along another curve because it has more epochs now.
+  if (recipe.schedule.name == "cosine") recipe.schedule.t_max = cosine_epochs(recipe);
   return recipe;
 }
 
@@ -67,9 +71,11 @@ class Trainer {
         train_images_(load_split(recipe_, Split::train, options)),
         test_images_(load_split(recipe_, Split::test, options)),
         network_(model.make()),
-        optimizer_(make_optimizer(recipe_.optimizer)),
-        train_loader_(train_images_, loader_options(recipe_.seed)),
-        test_loader_(test_images_, loader_options(std::nullopt)) {
+        optimizer_(make_optimizer(recipe_)),
+        split_(split_training_data(train_images_.count, recipe_.validation, recipe_.seed)),
+        train_loader_(train_images_, training_options()),
+        test_loader_(test_images_, evaluation_options({})) {
+    if (!split_.validation.empty()) validation_loader_.emplace(train_images_, evaluation_options(split_.validation));
     network_->initialize(recipe_.seed);
     network_->set_seed(static_cast<std::uint32_t>(recipe_.seed ^ recipe_.seed >> 32));
   }
@@ -77,14 +83,41 @@ class Trainer {
   void run() {
     prepare_folders();
     restore();
-    while (static_cast<int>(state_.finished.size()) < recipe_.epochs) train_epoch();
+    while (!is_finished()) train_epoch();
     if (!options_.save.empty()) network_->save(options_.save);
     print_summary();
   }
 
  private:
-  LoaderOptions loader_options(std::optional<std::uint64_t> shuffle_seed) const {
-    return {recipe_.batch, recipe_.data.resize, network_->description().inputs[0].type, shuffle_seed};
+  LoaderOptions evaluation_options(std::vector<std::int32_t> examples) const {
+    return {recipe_.batch, recipe_.data.resize, network_->description().inputs[0].type, std::nullopt,
+            std::move(examples)};
+  }
+
+  LoaderOptions training_options() const {
+    LoaderOptions options = evaluation_options(split_.training);
+    options.shuffle_seed = recipe_.seed;
+    const int side = recipe_.data.resize > 0 ? recipe_.data.resize : train_images_.height;
+    options.augmenter.emplace(recipe_.augment, side, recipe_.seed);
+    return options;
+  }
+
+  bool stops_early() const {
+    return recipe_.early_stop > 0 && epochs_since_lowest(state_.finished) >= recipe_.early_stop;
+  }
+
+  bool is_finished() const { return static_cast<int>(state_.finished.size()) >= recipe_.epochs || stops_early(); }
+
+  /// Where the weights of the best epoch go: beside the checkpoint, or to the logs.
+  fs::path best_file() const {
+    const std::string& folder = options_.checkpoint.empty() ? options_.log : options_.checkpoint;
+    return folder.empty() ? fs::path() : fs::path(folder) / "best.safetensors";
+  }
+
+  /// The learning rate of a batch of the epoch under way.
+  double rate_of(std::int64_t batch) const {
+    const std::int64_t before = static_cast<std::int64_t>(state_.finished.size()) * train_loader_.batches();
+    return learning_rate(recipe_, before + batch, train_loader_.batches());
   }
 
   RunIdentity identity() const { return {recipe_, train_images_.count}; }
@@ -126,19 +159,23 @@ class Trainer {
       train_loader_.start(epoch, state_.next_batch);
       while (const Batch* batch = train_loader_.next()) {
         train_batch(*batch);
-        progress.update(state_.running.examples, fmt::format("loss {:.3f}", state_.running.loss()));
+        progress.update(state_.running.examples,
+                        fmt::format("loss {:.3f}  lr {:.4g}", state_.running.loss(), optimizer_->lr));
         state_.epoch_seconds = seconds_before + seconds_since(start);
         save_now_and_then();
       }
     }
-    const RunningMetrics test = evaluate(*network_, test_loader_);
+    std::optional<Scores> validation;
+    if (validation_loader_) validation = evaluate(*network_, *validation_loader_).scores();
+    const Scores test = evaluate(*network_, test_loader_).scores();
     state_.epoch_seconds = seconds_before + seconds_since(start);
-    finish_epoch(test);
+    finish_epoch(validation, test);
   }
 
   void train_batch(const Batch& batch) {
     const AnyView images = batch.images();
     const AnyView labels = batch.labels();
+    optimizer_->lr = rate_of(state_.next_batch);
     const Clock::time_point start = Clock::now();
     const float loss = network_->train_step({&images, 1}, {&labels, 1}, *optimizer_);
     state_.epoch_compute_seconds += seconds_since(start);
@@ -147,27 +184,43 @@ class Trainer {
     ++state_.next_batch;
   }
 
-  void finish_epoch(const RunningMetrics& test) {
+  void finish_epoch(const std::optional<Scores>& validation, const Scores& test) {
     const RunningMetrics& train = state_.running;
-    const double rate = static_cast<double>(train.examples) / state_.epoch_compute_seconds;
-    const EpochMetrics epoch{static_cast<int>(state_.finished.size()) + 1,
-                             train.loss(),
-                             train.accuracy(),
-                             test.loss(),
-                             test.accuracy(),
-                             rate,
-                             state_.epoch_seconds};
-    fmt::print("epoch {}/{}: loss {:.3f}, train acc {:.3f}, test acc {:.3f}, {:.1f} examples/s, {:.1f} s\n",
-               epoch.epoch, recipe_.epochs, epoch.loss, epoch.train_accuracy, epoch.test_accuracy, rate, epoch.seconds);
-    std::fflush(stdout);
+    const double lr = rate_of(train_loader_.batches() - 1);
     TrainingState next;
     next.finished = std::move(state_.finished);
-    next.finished.push_back(epoch);
+    next.finished.push_back({.epoch = static_cast<int>(next.finished.size()) + 1,
+                             .loss = train.loss(),
+                             .train_accuracy = train.accuracy(),
+                             .test_loss = test.loss,
+                             .test_accuracy = test.accuracy,
+                             .examples_per_second = static_cast<double>(train.examples) / state_.epoch_compute_seconds,
+                             .seconds = state_.epoch_seconds,
+                             .lr = lr,
+                             .validation = validation});
     next.compute_seconds = state_.compute_seconds + state_.epoch_compute_seconds;
     next.examples = state_.examples + train.examples;
     state_ = std::move(next);
+    print_epoch(state_.finished.back());
     write_logs();
+    save_best();  // before the checkpoint: a run that is killed between the two comes here again
     save_progress();
+  }
+
+  void print_epoch(const EpochMetrics& epoch) const {
+    const std::string validation = epoch.validation ? fmt::format("val loss {:.3f}, val acc {:.3f}, ",
+                                                                  epoch.validation->loss, epoch.validation->accuracy)
+                                                    : "";
+    fmt::print(
+        "epoch {}/{}: loss {:.3f}, train acc {:.3f}, {}test acc {:.3f}, lr {:.4g}, {:.1f} examples/s, {:.1f} s\n",
+        epoch.epoch, recipe_.epochs, epoch.loss, epoch.train_accuracy, validation, epoch.test_accuracy, epoch.lr,
+        epoch.examples_per_second, epoch.seconds);
+    std::fflush(stdout);
+  }
+
+  void save_best() {
+    const fs::path file = best_file();
+    if (!file.empty() && best_epoch(state_.finished) == state_.finished.size() - 1) network_->save(file);
   }
 
   void save_progress() {
@@ -188,7 +241,20 @@ class Trainer {
     write_file(folder / "curves.svg", plot_curves(name_, state_.finished));
   }
 
+  void print_best() const {
+    const auto best = best_epoch(state_.finished);
+    if (!best || best_file().empty()) return;
+    const EpochMetrics& epoch = state_.finished[*best];
+    const std::string score = epoch.validation ? fmt::format("val acc {:.3f}", epoch.validation->accuracy)
+                                               : fmt::format("loss {:.3f}", epoch.loss);
+    fmt::print("best: epoch {}, {}, {}\n", epoch.epoch, score, best_file().string());
+  }
+
   void print_summary() const {
+    if (stops_early()) {
+      fmt::print("stopped early: the validation loss has not fallen for {} epochs\n", recipe_.early_stop);
+    }
+    print_best();
     const EpochMetrics& last = state_.finished.back();
     const double rate = static_cast<double>(state_.examples) / state_.compute_seconds;
     fmt::print("{}: {} epochs, loss {:.3f}, train acc {:.3f}, test acc {:.3f}, {:.1f} examples/s\n", name_,
@@ -202,7 +268,9 @@ class Trainer {
   ImageSet test_images_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Optimizer> optimizer_;
+  TrainingSplit split_;
   Loader train_loader_;
+  std::optional<Loader> validation_loader_;
   Loader test_loader_;
   TrainingState state_;
   Clock::time_point saved_ = Clock::now();
@@ -236,20 +304,23 @@ void add_train_command(CLI::App& app, const Model& model) {
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
   add_threads_option(*command, options->threads);
-  command->add_option("--seed", options->seed, "seed of initialisation, shuffling and dropout")->type_name("S");
-  command->add_option("--checkpoint", options->checkpoint, "folder to save the run to")->type_name("DIR");
+  command->add_option("--seed", options->seed, "seed of everything that is random")->type_name("S");
+  command->add_option("--checkpoint", options->checkpoint, "folder to save the run to, and the best weights")
+      ->type_name("DIR");
   command->add_option("--checkpoint-seconds", options->checkpoint_seconds, "save within epochs, too, this often")
       ->check(CLI::NonNegativeNumber)
       ->type_name("S")
       ->capture_default_str();
   command->add_flag("--resume", options->resume, "continue the run in the checkpoint folder");
-  command->add_option("--log", options->log, "folder for curves.svg, curves.csv and metrics.jsonl")->type_name("DIR");
+  command->add_option("--log", options->log, "folder for curves.svg, curves.csv, metrics.jsonl")->type_name("DIR");
   command->add_option("--save", options->save, "write the final weights to this safetensors file")->type_name("FILE");
-  command
-      ->add_option("--set", options->set,
-                   "change the recipe: lr, momentum, weight_decay, nesterov, batch, epochs, seed")
+  command->add_option("--set", options->set, "change a setting of the `train` clause, written as there")
       ->type_name("train.NAME=VALUE")
       ->allow_extra_args(false);
+  command->footer(
+      "Settings, such as --set train.batch=64, --set train.optimizer.lr=0.1 (or train.lr), or\n"
+      "--set 'train.optimizer=adam(lr = 0.001)':\n" +
+      describe_settings());
   command->callback([&model, options] { train(model, *options); });
 }
 
