@@ -149,6 +149,7 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
 
 void write_library(const std::vector<fs::path>& objects, const fs::path& library) try {
   std::vector<std::string> files;
+  files.reserve(objects.size());
   for (const fs::path& object : objects) files.push_back(object.string());
   Halide::create_static_library(files, machines()[0].target, library.string(), true);
 } catch (const Halide::Error& error) {

@@ -67,6 +67,7 @@ TEST_CASE("several writers at once agree") {
   WorkingFolder folder;
   std::atomic<int> wrong = 0;
   std::vector<std::thread> writers;
+  writers.reserve(8);
   for (int i = 0; i < 8; ++i) {
     writers.emplace_back([&] {
       const KernelCache cache("cache");

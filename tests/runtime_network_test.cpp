@@ -230,8 +230,9 @@ TEST_CASE("several networks compute at once") {
   const Examples examples(6);
   const auto reference = make();
   const std::vector<float> expected = reference->forward(examples.inputs()).to_vector();
-  std::vector<std::thread> threads;
   std::array<std::vector<float>, 4> found;
+  std::vector<std::thread> threads;
+  threads.reserve(found.size());
   for (std::vector<float>& result : found) {
     threads.emplace_back([&] { result = make()->forward(examples.inputs()).to_vector(); });
   }

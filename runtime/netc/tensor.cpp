@@ -72,8 +72,8 @@ void require_count(const Extents& shape, std::size_t elements) {
                                                count(shape), elements));
 }
 
-RowWalk::RowWalk(const Extents& shape) : shape_(shape), index_(shape), outer_(std::max(shape.size() - 1, 0)) {
-  for (int i = 0; i < index_.size(); ++i) index_[i] = 0;
+RowWalk::RowWalk(const Extents& shape) : shape_(shape), outer_(std::max(shape.size() - 1, 0)) {
+  while (index_.size() < shape.size()) index_.push_back(0);
   length_ = shape.size() > 0 ? shape[outer_] : 1;
   remaining_ = length_ > 0 ? count(shape) / length_ : 0;
 }
