@@ -144,9 +144,15 @@ model half { input x: f32[N, 3, 6, 6]; residual(6, stride = 2, project = true); 
   CHECK(shape("half") == Extents{4, 6, 3, 3});
 }
 
-TEST_CASE("prose only, still wanted: weight decay, sigmoid against ReLU") {
+TEST_CASE("prose only, still wanted: weight decay, flip / crop / colour augmentation, sigmoid against ReLU") {
   const auto with = [](const Settings& set) { return Elaboration::of_file("models/lenet.net", "", set); };
   CHECK(with({{"train.optimizer.weight_decay", "5e-4"}}).recipe().optimizer.weight_decay == 5e-4);
+  const AugmentRecipe augment =
+      with({{"train.augment", "(flip, crop(pad = 4), color(brightness = 0.2, contrast = 0.1))"}}).recipe().augment;
+  CHECK(augment.flip.p == 0.5);
+  CHECK(augment.crop.pad == 4);
+  CHECK(augment.color.brightness == 0.2);
+  CHECK(augment.color.contrast == 0.1);
 
   const std::string text = R"(
 block cbr(channels, act: layer) { conv(channels, 3) -> batchnorm -> act }
