@@ -56,6 +56,7 @@ std::string Emission::parameters_of(const std::vector<ValueId>& values) const {
 
 std::string Emission::list_of(const std::vector<ValueId>& values) const {
   std::vector<std::string> names;
+  names.reserve(values.size());
   for (ValueId value : values) names.push_back(cpp::identifier(model_.graph[value].name));
   return cpp::braces(names);
 }

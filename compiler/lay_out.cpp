@@ -37,7 +37,7 @@ int choose_lanes(const Graph& graph) {
 
 class LayOut {
  public:
-  LayOut(const Graph& graph, int lanes) : graph_(graph), lanes_(lanes) {}
+  LayOut(Graph graph, int lanes) : graph_(std::move(graph)), lanes_(lanes) {}
 
   LaidOutGraph run() {
     const std::vector<Node> nodes = std::move(graph_.nodes);
@@ -100,8 +100,7 @@ class LayOut {
   // ---- Layouts
 
   void index_views() {
-    for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
-      const Node& node = graph_.nodes[i];
+    for (const Node& node : graph_.nodes) {
       if (!is_view(node)) continue;
       makers_[node.outputs[0]] = &node;
       if (node.op == &ops::concat) {

@@ -49,9 +49,9 @@ TEST_CASE("generated/lenet is what netc writes for models/lenet.net") {
   std::map<std::string, std::string> committed = texts(folder.before() / "generated/lenet");
   std::map<std::string, std::string> fresh = texts("lenet");
   INFO("when the change is meant: build/bin/netc models/lenet.net -o generated/lenet");
-  for (const auto& [name, text] : fresh) {
-    INFO(name);
-    CHECK(committed[name] == text);
+  for (const auto& file : fresh) {
+    INFO(file.first);
+    CHECK(committed[file.first] == file.second);
   }
   CHECK(committed.size() == fresh.size());
 }
