@@ -488,6 +488,36 @@ TEST_CASE("train fills the recipe") {
   CHECK(!clean("linear(3);").has_recipe);
 }
 
+TEST_CASE("train: choices, arguments and values that are computed") {
+  const Recipe recipe = clean(
+                            "let rate = 0.01; let warm = true; linear(3); loss mse; "
+                            "train { epochs = 9; optimizer = adamw(rate * 2, betas = (1 - 1/5, 0.9)); "
+                            "schedule = cosine(t_max = 2 ^ 3); warmup = if warm {1/2} else {0}; "
+                            "augment = (flip, color(contrast = 1/4)); validation = 1/10; early_stop = 2; "
+                            "clip_grad_norm = 3; clip_grad_value = 0.5; warmup_start_factor = 1/4; }")
+                            .recipe;
+  CHECK(recipe.optimizer.name == "adamw");
+  CHECK(recipe.optimizer.lr == 0.02);
+  CHECK(recipe.optimizer.betas == std::array<double, 2>{0.8, 0.9});
+  CHECK(recipe.optimizer.weight_decay == 0.01);
+  CHECK(recipe.schedule.name == "cosine");
+  CHECK(recipe.schedule.t_max == 8);
+  CHECK(recipe.warmup == 0.5);
+  CHECK(recipe.warmup_start_factor == 0.25);
+  CHECK(recipe.augment.flip.p == 0.5);
+  CHECK(recipe.augment.crop.pad == 0);
+  CHECK(recipe.augment.color.contrast == 0.25);
+  CHECK(recipe.validation == 0.1);
+  CHECK(recipe.early_stop == 2);
+  CHECK(recipe.clip_grad_norm == 3);
+  CHECK(recipe.clip_grad_value == 0.5);
+  const Recipe plain = clean("linear(3); loss mse; train { augment = crop(4); schedule = step(5); }").recipe;
+  CHECK(plain.optimizer.name == "sgd");
+  CHECK(plain.optimizer.lr == 1e-3);
+  CHECK(plain.augment.crop.pad == 4);
+  CHECK(plain.schedule.step_size == 5);
+}
+
 TEST_CASE("data with and without a size") {
   const auto recipe = [](int pixels, const std::string& data) {
     const Elaborated result =
@@ -526,6 +556,20 @@ TEST_CASE("--set reaches settings of train and their arguments") {
   CHECK(graph.recipe.optimizer.momentum == 0.5);
   CHECK(clean(text, "", {{"train.optimizer", "sgd(lr = 2)"}}).recipe.optimizer.lr == 2);
   CHECK(clean(text, "", {{"train.epochs", "1"}, {"train.epochs", "2"}}).recipe.epochs == 2);
+  CHECK(clean(text, "", {{"train.lr", "0.25"}}).recipe.optimizer.lr == 0.25);
+  const Recipe recipe = clean(text, "",
+                              {{"train.optimizer", "adam(betas = (0, 1/2))"},
+                               {"train.eps", "1e-3"},
+                               {"train.augment", "(flip(p = 1/4), crop(pad = 2))"},
+                               {"train.schedule", "step(step_size = 2)"},
+                               {"train.schedule.gamma", "0.5"}})
+                            .recipe;
+  CHECK(recipe.optimizer.name == "adam");
+  CHECK(recipe.optimizer.betas[1] == 0.5);
+  CHECK(recipe.optimizer.eps == 1e-3);
+  CHECK(recipe.augment.flip.p == 0.25);
+  CHECK(recipe.augment.crop.pad == 2);
+  CHECK(recipe.schedule.gamma == 0.5);
 }
 
 TEST_CASE("--set cannot bring in text of the language") {

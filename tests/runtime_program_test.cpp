@@ -230,6 +230,27 @@ TEST_CASE("checkpoints of another version are refused") {
               {"checkpoint.safetensors", "version", "expected 2", "found 1", "begin the run anew"});
 }
 
+TEST_CASE("a checkpoint with impossible counters is refused") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 40, 10);
+  const std::string checkpoint = folder / "checkpoint";
+  trained(folder, {"--epochs", "1", "--checkpoint", checkpoint});
+  const std::string file = folder / "checkpoint/checkpoint.safetensors";
+  const std::string text = read_text(file);
+  // Of the same length, so that the header still fits.
+  const std::pair<std::string, std::string> changes[] = {{"\"next_batch\\\":0", "\"next_batch\\\":7"},
+                                                         {"\"running_correct\\\":0", "\"running_correct\\\":1"},
+                                                         {"\"epoch\\\":1", "\"epoch\\\":3"}};
+  for (const auto& [from, to] : changes) {
+    CAPTURE(from);
+    std::string changed = text;
+    REQUIRE(text.find(from) != std::string::npos);
+    write_text(file, changed.replace(text.find(from), from.size(), to));
+    check_fails({"train", "--data", folder.path(), "--checkpoint", checkpoint, "--resume"}, 1,
+                {"checkpoint.safetensors", "not a checkpoint", "counters"});
+  }
+}
+
 TEST_CASE("validation is printed, logged and plotted, and chooses the best weights") {
   const TemporaryFolder folder;
   write_small_data(folder.path(), 200, 20);

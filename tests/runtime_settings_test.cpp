@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "netc/overrides.h"
+#include "netc/random.h"
 #include "netc/settings.h"
 #include "tests/runtime_support.h"
 
@@ -79,6 +80,31 @@ TEST_CASE("a recipe as a list has what was chosen") {
   CHECK(std::get<double>(list.at("augment.flip.p").value) == 0.5);
   CHECK(!list.contains("augment.crop.pad"));
   CHECK(std::get<int>(list.at("batch").value) == 32);
+}
+
+TEST_CASE("broken values are refused, whatever they are") {
+  const std::string seeds[] = {"train.optimizer=adam(lr = 0.01, betas = (0.9, 0.99))",
+                               "train.augment=(flip, crop(pad = 4))", "train.warmup=1e-3"};
+  const std::string alphabet = "(),=. -+eabflrx019_\xff\n";
+  RandomStream random(1, "settings");
+  int refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text = seeds[random.below(3)];
+    for (std::uint32_t edits = 1 + random.below(4); edits > 0; --edits) {
+      const std::size_t at = random.below(static_cast<std::uint32_t>(text.size()));
+      const char letter = alphabet[random.below(static_cast<std::uint32_t>(alphabet.size()))];
+      if (random.below(2) == 0) text[at] = letter;
+      if (random.below(3) == 0) text.insert(at, 1, letter);
+      if (random.below(4) == 0 && text.size() > 1) text.erase(at, 1);
+    }
+    try {
+      recipe_with({text});
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::usage);
+      ++refused;
+    }
+  }
+  CHECK(refused > 10000);
 }
 
 TEST_CASE("recipes that were not read are checked as well") {

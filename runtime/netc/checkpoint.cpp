@@ -86,6 +86,17 @@ std::vector<std::pair<std::string, View<float>>> tensors_of(Network& network, Op
   return tensors;
 }
 
+/// What a program could not have saved, and must not go on from.
+void require_sound(const std::string& file, const TrainingState& state) {
+  const RunningMetrics& running = state.running;
+  bool sound = state.next_batch >= 0 && running.examples >= 0 && running.correct >= 0 &&
+               running.correct <= running.examples && (running.examples == 0) == (state.next_batch == 0);
+  for (std::size_t i = 0; i < state.finished.size(); ++i) {
+    sound = sound && state.finished[i].epoch == static_cast<int>(i) + 1;
+  }
+  if (!sound) throw Error(ErrorKind::format, fmt::format("{}: not a checkpoint: its counters are wrong", file));
+}
+
 [[noreturn]] void refuse(const std::string& file, const std::string& what, const std::string& expected,
                          const std::string& found) {
   throw Error(ErrorKind::mismatch, fmt::format("{}: {}: expected {}, found {}", file, what, expected, found));
@@ -123,7 +134,9 @@ TrainingState read_state(const SafetensorsReader& reader, const Description& des
     }
     require_same_run(name, to_json(run), Json::parse(text_of(reader, "run")));
     json.at("step").get_to(step);
-    return state_from_json(json, text_of(reader, "epochs"));
+    TrainingState state = state_from_json(json, text_of(reader, "epochs"));
+    require_sound(name, state);
+    return state;
   } catch (const Json::exception& error) {
     throw Error(ErrorKind::format, fmt::format("{}: not a checkpoint: {}", name, error.what()));
   }
