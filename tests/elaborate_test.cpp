@@ -104,11 +104,6 @@ Strings repeated(std::size_t times, const std::string& text) {
   return Strings(times, text);
 }
 
-Strings operator+(Strings a, const Strings& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 // ---- Values ---------------------------------------------------------------------------------------------------------
 
 /// The value of an expression that is a whole number from 1 on, seen as a layer's width.
@@ -670,114 +665,6 @@ TEST_CASE("windows of any size are refused without overflow") {
     const Elaborated result = elaborate_text("m.net", fmt::format("model m {{ input x: f32[N, 1, 8, 8]; {}; }}", call));
     CHECK_FALSE(result.text.empty());
   }
-}
-
-// ---- The book's models ----------------------------------------------------------------------------------------------
-
-Graph book(const std::string& name, const Settings& set = {}) {
-  Elaborated result = elaborate_file("models/" + name + ".net", set);
-  result.codes.erase("W401");  // AlexNet and NiN leave edge pixels
-  CHECK_MESSAGE(result.codes.empty(), result.text);
-  return std::move(result.graph);
-}
-
-TEST_CASE("the book's models have their parameters") {
-  CHECK(parameter_count(book("lenet")) == 61706);
-  CHECK(parameter_count(book("alexnet")) == 46764746);
-  CHECK(parameter_count(book("vgg11")) == 128806154);
-  CHECK(parameter_count(book("vgg11", {{"ratio", "4"}})) == 43093322);
-  CHECK(parameter_count(book("nin")) == 1992166);
-  CHECK(parameter_count(book("googlenet")) == 5977530);
-  CHECK(parameter_count(book("resnet18")) == 11178378);
-  CHECK(parameter_count(book("resnet152")) == 60192808);
-  CHECK(parameter_count(book("resnet152", {{"depth", "50"}})) == 25557032);
-}
-
-TEST_CASE("LeNet's shapes") {
-  const Graph graph = book("lenet");
-  CHECK(shapes(graph, "conv") == Strings{"[N,6,28,28]", "[N,16,10,10]"});
-  CHECK(shapes(graph, "avgpool") == Strings{"[N,6,14,14]", "[N,16,5,5]"});
-  CHECK(shapes(graph, "flatten") == Strings{"[N,400]"});
-  CHECK(shapes(graph, "linear") == Strings{"[N,120]", "[N,84]", "[N,10]"});
-  CHECK(graph.recipe.optimizer.lr == 0.9);
-  CHECK(graph.recipe.batch == 256);
-  CHECK(graph.recipe.epochs == 10);
-  CHECK(named(graph, "conv1.weight").initializer.rule == Initializer::Rule::xavier_uniform);
-  CHECK(named(graph, "conv1.bias").initializer.rule == Initializer::Rule::fan_in_uniform);
-}
-
-TEST_CASE("AlexNet's shapes") {
-  const Graph graph = book("alexnet");
-  CHECK(shapes(graph, "conv") ==
-        Strings{"[N,96,54,54]", "[N,256,26,26]", "[N,384,12,12]", "[N,384,12,12]", "[N,256,12,12]"});
-  CHECK(shapes(graph, "maxpool") == Strings{"[N,96,26,26]", "[N,256,12,12]", "[N,256,5,5]"});
-  CHECK(shapes(graph, "flatten") == Strings{"[N,6400]"});
-  CHECK(shapes(graph, "linear") == Strings{"[N,4096]", "[N,4096]", "[N,10]"});
-}
-
-TEST_CASE("VGG-11's shapes") {
-  const Graph graph = book("vgg11");
-  CHECK(shapes(graph, "maxpool") ==
-        Strings{"[N,64,112,112]", "[N,128,56,56]", "[N,256,28,28]", "[N,512,14,14]", "[N,512,7,7]"});
-  CHECK(shapes(graph, "flatten") == Strings{"[N,25088]"});
-  CHECK(shapes(graph, "linear") == Strings{"[N,4096]", "[N,4096]", "[N,10]"});
-}
-
-TEST_CASE("NiN's shapes") {
-  const Graph graph = book("nin");
-  CHECK(shapes(graph, "conv") == repeated(3, "[N,96,54,54]") + repeated(3, "[N,256,26,26]") +
-                                     repeated(3, "[N,384,12,12]") + repeated(3, "[N,10,5,5]"));
-  CHECK(shapes(graph, "maxpool") == Strings{"[N,96,26,26]", "[N,256,12,12]", "[N,384,5,5]"});
-  CHECK(shapes(graph, "flatten") == Strings{"[N,10]"});
-}
-
-TEST_CASE("GoogLeNet's shapes") {
-  const Graph graph = book("googlenet");
-  CHECK(shapes(graph, "concat") == Strings{"[N,256,12,12]", "[N,480,12,12]", "[N,512,6,6]", "[N,512,6,6]",
-                                           "[N,512,6,6]", "[N,528,6,6]", "[N,832,6,6]", "[N,832,3,3]", "[N,1024,3,3]"});
-  CHECK(shapes(graph, "flatten") == Strings{"[N,1024]"});
-  CHECK(shapes(graph, "linear") == Strings{"[N,10]"});
-  const Strings pools = shapes(graph, "maxpool");
-  for (const char* shape : {"[N,64,24,24]", "[N,192,12,12]", "[N,480,6,6]", "[N,832,3,3]"}) {
-    CHECK(std::find(pools.begin(), pools.end(), shape) != pools.end());
-  }
-}
-
-TEST_CASE("ResNet-18's shapes") {
-  const Graph graph = book("resnet18", {{"pixels", "224"}});
-  CHECK(shapes(graph, "maxpool") == Strings{"[N,64,56,56]"});
-  CHECK(shapes(graph, "add") == repeated(2, "[N,64,56,56]") + repeated(2, "[N,128,28,28]") +
-                                    repeated(2, "[N,256,14,14]") + repeated(2, "[N,512,7,7]"));
-  CHECK(shapes(graph, "flatten") == Strings{"[N,512]"});
-  CHECK(shapes(graph, "linear") == Strings{"[N,10]"});
-}
-
-TEST_CASE("residual blocks keep the shape, or halve it with a projection") {
-  const std::string text =
-      "block residual(channels, stride = 1, project = false) {\n"
-      "  add {\n"
-      "    conv(channels, 3, stride = stride, pad = 1, bias = true) -> batchnorm -> relu -> conv(channels, 3, pad = 1, "
-      "bias = true) -> batchnorm;\n"
-      "    if project { conv(channels, 1, stride = stride) } else { identity }\n"
-      "  }\n  relu;\n}\n"
-      "model m { input x: f32[N, 3, 6, 6]; a: residual(3); b: residual(6, project = true, stride = 2); }";
-  const Elaborated result = elaborate_text("m.net", text);
-  CHECK_MESSAGE(result.text.empty(), result.text);
-  CHECK(shapes(result.graph, "add") == Strings{"[N,3,6,6]", "[N,6,3,3]"});
-}
-
-TEST_CASE("ResNet-152 has torchvision's names") {
-  const Graph graph = book("resnet152");
-  const Strings names = parameters(graph);
-  const std::set<std::string> known(names.begin(), names.end());
-  CHECK(names.size() == 467);
-  for (const char* name : {"conv1.weight", "bn1.bias", "layer1.0.conv3.weight", "layer1.0.downsample.0.weight",
-                           "layer1.0.downsample.1.bias", "layer2.7.bn2.weight", "layer3.35.conv1.weight",
-                           "layer4.2.bn3.bias", "fc.weight"}) {
-    CAPTURE(name);
-    CHECK(known.contains(name));
-  }
-  CHECK(named(graph, "bn1.running_var").role == Role::buffer);
 }
 
 }  // namespace

@@ -85,20 +85,42 @@ void backward(KernelBuilder& kernel, const Node& node) {
   kernel.define(node.outputs[0], window_sum(kernel, shape, term));
 }
 
+// ---- The operator --------------------------------------------------------------------------------------------------
+
+std::vector<AttributeSpec> attributes() {
+  std::vector<AttributeSpec> specs = pool_attributes("pixels around the image that never are the maximum");
+  specs.push_back({"ceil_mode", AttributeType::boolean, false, "", 0, 1, "lets the last windows reach over the edge"});
+  return specs;
+}
+
+/// Those of all pools, and windows over the edge: of strides that leave such windows, and of one that drops a window
+/// which would read nothing.
+std::vector<Sample> samples() {
+  std::vector<Sample> all = pool_samples();
+  for (Sample& sample : all) sample.attributes.set("ceil_mode", false);
+  const auto add = [&](const std::string& name, const Shape& input, IntPair kernel, IntPair stride, IntPair pad) {
+    const Attributes ceil{{"kernel", kernel}, {"stride", stride}, {"pad", pad}, {"ceil_mode", true}};
+    all.push_back({name, {input}, ceil});
+  };
+  add("over_the_edge", {Shape::batch, 3, 8, 6}, {3, 3}, {2, 2}, {0, 0});
+  add("over_the_padding", {Shape::batch, 17, 7, 10}, {3, 2}, {2, 3}, {1, 1});
+  add("larger_than_the_image", {Shape::batch, 2, 2, 5}, {3, 2}, {2, 4}, {0, 1});
+  return all;
+}
+
 }  // namespace
 
 const Operator maxpool{
     .name = "maxpool",
     .doc =
         "y[n, c, y, x] = max over ky, kx of x[n, c, y * stride + ky - pad, x * stride + kx - pad], where pixels "
-        "outside "
-        "do not count. The gradient goes to the first of equal pixels in row-major order.",
-    .attributes = pool_attributes("pixels around the image that never are the maximum"),
+        "outside do not count. The gradient goes to the first of equal pixels in row-major order.",
+    .attributes = attributes(),
     .infer = [](const auto& inputs, const Attributes& attributes) { return infer_pool("maxpool", inputs, attributes); },
     .gradient = gradient,
     .algorithm = forward,
     .schedule = schedule_pool,
-    .samples = pool_samples(),
+    .samples = samples(),
 };
 
 const Operator maxpool_backward{

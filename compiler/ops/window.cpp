@@ -4,13 +4,22 @@
 
 namespace netc::ops {
 
+std::int64_t Window::outputs(std::int64_t extent) const {
+  const std::int64_t room = extent + 2 * pad - span() + (ceil ? stride - 1 : 0);
+  if (room < 0) return 0;
+  const std::int64_t count = room / stride + 1;
+  const bool reads_padding_only = ceil && (count - 1) * stride >= extent + pad;
+  return reads_padding_only ? count - 1 : count;
+}
+
 Windows windows(const Attributes& attributes) {
   const IntPair kernel = attributes.pair("kernel");
   const IntPair stride = attributes.pair("stride");
   const IntPair pad = attributes.pair("pad");
   const IntPair dilation = attributes.has("dilation") ? attributes.pair("dilation") : IntPair{1, 1};
-  return {{kernel.first, stride.first, pad.first, dilation.first},
-          {kernel.second, stride.second, pad.second, dilation.second}};
+  const bool ceil = attributes.has("ceil_mode") && attributes.boolean("ceil_mode");
+  return {{kernel.first, stride.first, pad.first, dilation.first, ceil},
+          {kernel.second, stride.second, pad.second, dilation.second, ceil}};
 }
 
 std::optional<ShapeError> not_an_image(const std::string& op, const Shape& input) {
@@ -23,7 +32,7 @@ namespace {
 
 std::optional<ShapeError> exceeds(const std::string& op, const Shape& input, const Window& window, int axis) {
   const std::int64_t padded = input[axis] + 2 * window.pad;
-  if (window.span() <= padded) return {};
+  if (window.outputs(input[axis]) > 0) return {};
   return ShapeError{
       "N202",
       fmt::format("{}: the window of {} exceeds the padded {} of {}", op, window.span(), axis == 2 ? "height" : "width",
@@ -35,7 +44,7 @@ std::optional<ShapeError> exceeds(const std::string& op, const Shape& input, con
 void warn_dropped(const std::string& op, const Shape& input, const Window& window, int axis,
                   std::vector<ShapeWarning>& warnings) {
   const std::int64_t dropped = (input[axis] + 2 * window.pad - window.span()) % window.stride - window.pad;
-  if (dropped <= 0 || window.span() < window.stride) return;  // such strides leave pixels everywhere, on purpose
+  if (window.ceil || dropped <= 0 || window.span() < window.stride) return;  // small windows leave gaps on purpose
   const std::string lines = fmt::format("{}{}{}", dropped == 1 ? "" : fmt::format("{} ", dropped),
                                         axis == 2 ? "row" : "column", dropped == 1 ? "" : "s");
   warnings.push_back(

@@ -10,18 +10,21 @@
 
 namespace netc::ops {
 
-/// Along one axis: output o reads inputs o * stride + k * dilation - pad for k in [0, kernel).
+/// Along one axis: output o reads inputs o * stride + k * dilation - pad for k in [0, kernel). The last window lies inside
+/// the padded input, or with `ceil` reaches over its end.
 struct Window {
   std::int64_t kernel = 1;
   std::int64_t stride = 1;
   std::int64_t pad = 0;
   std::int64_t dilation = 1;
+  bool ceil = false;
 
   std::int64_t span() const { return dilation * (kernel - 1) + 1; }
-  std::int64_t outputs(std::int64_t extent) const { return (extent + 2 * pad - span()) / stride + 1; }
+  /// 0 where not even one window fits.
+  std::int64_t outputs(std::int64_t extent) const;
 };
 
-/// The windows along height and width from `kernel`, `stride`, `pad` and, where there is one, `dilation`.
+/// The windows along height and width from `kernel`, `stride`, `pad` and, where there are such, `dilation` and `ceil_mode`.
 struct Windows {
   Window y;
   Window x;

@@ -81,7 +81,7 @@ OPERATORS = {
     "conv": conv,
     "linear": linear,
     "batchnorm": batchnorm,
-    "maxpool": plain(lambda x, a: F.max_pool2d(x, a["kernel"], a["stride"], a["pad"])),
+    "maxpool": plain(lambda x, a: F.max_pool2d(x, a["kernel"], a["stride"], a["pad"], 1, a["ceil_mode"])),
     "avgpool": plain(lambda x, a: F.avg_pool2d(x, a["kernel"], a["stride"], a["pad"])),
     "globalavgpool": plain(lambda x, a: x.mean((2, 3), keepdim=True)),
     "adaptiveavgpool": plain(lambda x, a: F.adaptive_avg_pool2d(x, a["size"])),
