@@ -120,6 +120,19 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
   return outer[0];
 }
 
+int part_extent(std::int64_t terms, std::int64_t total) {
+  constexpr std::int64_t longest = 256;
+  constexpr std::int64_t shortest = 32;  // adding up shorter ones would take too long
+  const int extent = divisor(terms, longest);
+  return total > longest && extent >= shortest ? extent : 1;
+}
+
+void schedule_parts(Func part, Func sum, const Tile& tile, int vector) {
+  if (!part.has_update_definition()) return;
+  part.compute_at(sum, sum.rvars(0)[0]);
+  schedule_sums(part, tile, vector, part.rvars(0));
+}
+
 void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, const RVar& slice, const Var& task,
                            bool tiles_in_parallel) {
   Halide::Stage update = total.update();

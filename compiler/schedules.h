@@ -38,6 +38,14 @@ Halide::Var schedule_tiles(Halide::Func sum, Halide::Func out, const Tile& tile,
 void schedule_tiled_update(Halide::Func sum, Halide::Func total, const Tile& tile, int vector,
                            const Halide::RVar& slice, const Halide::Var& task, bool tiles_in_parallel);
 
+/// Rounding errors grow with the number of terms that are added one after another; so a long sum is added up of parts.
+/// How many of `terms` make a part (a divisor), where all of the sum has `total`; 1 where the sum is short.
+int part_extent(std::int64_t terms, std::int64_t total);
+
+/// Computes `part`, whose values `sum` adds up, for a tile of `sum` in registers. Parts of one term are computed in
+/// place.
+void schedule_parts(Halide::Func part, Halide::Func sum, const Tile& tile, int vector);
+
 std::vector<Halide::VarOrRVar> as_loops(const std::vector<Halide::Var>& variables);
 
 /// The largest divisor of `extent` up to `most`.

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 namespace netc::ops {
 
 using Halide::Expr;
@@ -96,24 +98,60 @@ Func zero_padded(KernelBuilder& kernel, ValueId value) {
   return padded;
 }
 
+/// The sum of a convolution, over channels and taps.
+struct WindowSum {
+  Expr start;
+  std::int64_t channels;
+  std::function<Expr(const Expr& i, const Expr& ky, const Expr& kx)> term;
+  std::function<Expr(const Expr& ky, const Expr& kx)> exists{};  // where only some taps have terms
+};
+
+/// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap.
+void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const WindowSum& of) {
+  const std::vector<Var> at = kernel.variables(kernel.shape(node.outputs[0]));
+  const int channels = of.exists ? 1 : part_extent(of.channels, of.channels * w.y.kernel * w.x.kernel);
+  const Var p("p");
+  const Var ky("ky");
+  const Var kx("kx");
+  std::vector<Var> part_at = at;
+  part_at.insert(part_at.end(), {p, kx, ky});
+  Func part(kernel.name("part"));
+  if (channels == 1) {
+    part(part_at) = of.term(p, ky, kx);
+  } else {
+    const RDom i(0, channels, kernel.name("i"));
+    part(part_at) = kernel.constant(0);
+    part(part_at) += of.term(p * channels + i, ky, kx);
+  }
+  RDom r(0, extent(of.channels / channels), 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
+  if (of.exists) r.where(of.exists(r.z, r.y));
+  std::vector<Expr> of_part(at.begin(), at.end());
+  of_part.insert(of_part.end(), {r.x, r.y, r.z});
+  Func sum(kernel.name("sum"));
+  sum(at) = of.start;
+  sum(at) += part(of_part);
+  kernel.stage("part", part);
+  kernel.define(node.outputs[0], sum);
+}
+
 /// y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, …]
 void forward(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
   const Shape& shape = kernel.shape(node.outputs[0]);
-  const Shape& weight = kernel.shape(node.inputs[1]);
+  const std::int64_t group_in = kernel.shape(node.inputs[1])[1];
+  const std::int64_t groups = node.attributes.integer("groups");
   const Point at = kernel.point(shape);
-  const int group = extent(shape[1] / node.attributes.integer("groups"));
   const Func padded = zero_padded(kernel, node.inputs[0]);
-  const RDom r(0, extent(weight[1]), 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
-  const Expr i = node.attributes.integer("groups") == 1 ? Expr(r.x) : at.axes[0] / group * extent(weight[1]) + r.x;
-  const Expr y = at.axes[1] * extent(w.y.stride) + r.z * extent(w.y.dilation) - extent(w.y.pad);
-  const Expr x = at.axes[2] * extent(w.x.stride) + r.y * extent(w.x.dilation) - extent(w.x.pad);
-  Func sum(kernel.name("sum"));
+  const Expr first = groups == 1 ? Expr(0) : at.axes[0] / extent(shape[1] / groups) * extent(group_in);
+  const auto term = [&](const Expr& i, const Expr& ky, const Expr& kx) {
+    const Expr y = at.axes[1] * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
+    const Expr x = at.axes[2] * extent(w.x.stride) + kx * extent(w.x.dilation) - extent(w.x.pad);
+    return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) *
+           padded(kernel.arguments(at.with({first + i, y, x})));
+  };
   const bool bias = node.inputs.size() > 2;
-  sum(kernel.variables(shape)) = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
-  sum(kernel.variables(shape)) +=
-      kernel.parameter(node.inputs[1], {at.axes[0], r.x, r.z, r.y}) * padded(kernel.arguments(at.with({i, y, x})));
-  kernel.define(node.outputs[0], sum);
+  const Expr start = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
+  define_sum(kernel, node, w, {start, group_in, term});
 }
 
 /// The output that reads input `at` through tap `k`, in units of 1 / stride: only whole ones exist.
@@ -121,35 +159,43 @@ Expr reading(const Expr& at, const Expr& k, const Window& w) {
   return at + extent(w.pad) - k * extent(w.dilation);
 }
 
+/// The weights with their input channels innermost.
+Func transposed_weights(KernelBuilder& kernel, ValueId weight) {
+  const Var in = kernel.axis(1);
+  const Var out = kernel.axis(0);
+  Func transposed(kernel.name("transposed"));
+  transposed(in, out, kernel.axis(3), kernel.axis(2)) =
+      kernel.parameter(weight, {out, in, kernel.axis(2), kernel.axis(3)});
+  kernel.stage("transposed", transposed);
+  return transposed;
+}
+
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
 void backward_data(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
-  const Shape& shape = kernel.shape(node.outputs[0]);
   const Shape& weight = kernel.shape(node.inputs[1]);
   const int groups = extent(node.attributes.integer("groups"));
   const int group_in = extent(weight[1]);
   const int group_out = extent(weight[0]) / groups;
-  const Point at = kernel.point(shape);
+  const int stride_y = extent(w.y.stride);
+  const int stride_x = extent(w.x.stride);
+  const Point at = kernel.point(kernel.shape(node.outputs[0]));
   const Func padded = zero_padded(kernel, node.inputs[0]);
-  RDom r(0, group_out, 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
-  const Expr y = reading(at.axes[1], r.z, w.y);
-  const Expr x = reading(at.axes[2], r.y, w.x);
-  if (w.y.stride > 1) r.where(y % extent(w.y.stride) == 0);
-  if (w.x.stride > 1) r.where(x % extent(w.x.stride) == 0);
-  const Expr o = groups == 1 ? Expr(r.x) : at.axes[0] / group_in * group_out + r.x;
+  const Func transposed = transposed_weights(kernel, node.inputs[1]);
+  const Expr first = groups == 1 ? Expr(0) : at.axes[0] / group_in * group_out;
   const Expr i = groups == 1 ? at.axes[0] : at.axes[0] % group_in;
-  Func transposed(kernel.name("transposed"));
-  const Var in = kernel.axis(1);
-  const Var out = kernel.axis(0);
-  transposed(in, out, kernel.axis(3), kernel.axis(2)) =
-      kernel.parameter(node.inputs[1], {out, in, kernel.axis(2), kernel.axis(3)});
-  kernel.stage("transposed", transposed);
-  Func sum(kernel.name("sum"));
-  sum(kernel.variables(shape)) = kernel.constant(0);
-  sum(kernel.variables(shape)) +=
-      transposed(i, o, r.y, r.z) *
-      padded(kernel.arguments(at.with({o, y / extent(w.y.stride), x / extent(w.x.stride)})));
-  kernel.define(node.outputs[0], sum);
+  const auto term = [&](const Expr& o, const Expr& ky, const Expr& kx) {
+    const Expr y = reading(at.axes[1], ky, w.y) / stride_y;
+    const Expr x = reading(at.axes[2], kx, w.x) / stride_x;
+    return transposed(i, first + o, kx, ky) * padded(kernel.arguments(at.with({first + o, y, x})));
+  };
+  WindowSum sum{kernel.constant(0), group_out, term};
+  if (stride_y > 1 || stride_x > 1) {
+    sum.exists = [&](const Expr& ky, const Expr& kx) {
+      return reading(at.axes[1], ky, w.y) % stride_y == 0 && reading(at.axes[2], kx, w.x) % stride_x == 0;
+    };
+  }
+  define_sum(kernel, node, w, sum);
 }
 
 /// dweight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] * x[n, i, y * stride + ky * dilation - pad, …], and
@@ -249,8 +295,9 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
     const int rows = machine.accumulators * machine.vector / kernel.lanes();
     const int channels = tile_extent(shape[1], std::min(rows, 6));
     const int columns = tile_extent(shape[3], rows / channels);
-    schedule_tiles(sum, out, {{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}}, machine.vector, r,
-                   {x, c, y, kernel.block()}, 1);
+    const Tile tile{{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}};
+    schedule_tiles(sum, out, tile, machine.vector, r, {x, c, y, kernel.block()}, 1);
+    schedule_parts(kernel.stage("part"), sum, tile, machine.vector);
     padded.compute_at(out, kernel.block());
     schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
     return;
@@ -258,7 +305,9 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
   const int vector = vector_extent(machine, shape[1]);
   const int channels = vector * static_cast<int>(std::min<std::int64_t>(2, shape[1] / vector));
   const int columns = stride > 1 ? 1 : tile_extent(shape[3], machine.accumulators / (channels / vector));
-  schedule_tiles(sum, out, {{c, channels}, {x, columns}}, vector, r, {kernel.lane(), x, y, c, kernel.block()}, 1);
+  const Tile tile{{c, channels}, {x, columns}};
+  schedule_tiles(sum, out, tile, vector, r, {kernel.lane(), x, y, c, kernel.block()}, 1);
+  schedule_parts(kernel.stage("part"), sum, tile, vector);
   padded.compute_at(out, kernel.block());
   schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
 }

@@ -6,11 +6,14 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 namespace netc::ops {
 
 using Halide::Expr;
 using Halide::Func;
 using Halide::RDom;
+using Halide::Var;
 
 namespace {
 
@@ -49,28 +52,47 @@ std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vecto
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
-void forward(KernelBuilder& kernel, const Node& node) {
-  const Shape& shape = kernel.shape(node.outputs[0]);
-  const Point point = kernel.point(shape);
-  const RDom i(0, static_cast<int>(kernel.shape(node.inputs[0])[1]), kernel.name("i"));
+/// Defines the output as `start` plus the sum of `term(i)` over so many i, in parts (see part_extent).
+void define_sum(KernelBuilder& kernel, const Node& node, const Expr& start, std::int64_t terms,
+                const std::function<Expr(const Expr& i)>& term) {
+  const int extent = part_extent(terms, terms);
+  const std::vector<Var> at = kernel.variables(kernel.shape(node.outputs[0]));
+  const Var p("p");
+  std::vector<Var> part_at = at;
+  part_at.push_back(p);
+  Func part(kernel.name("part"));
+  if (extent == 1) {
+    part(part_at) = term(p);
+  } else {
+    const RDom i(0, extent, kernel.name("i"));
+    part(part_at) = kernel.constant(0);
+    part(part_at) += term(p * extent + i);
+  }
+  const RDom parts(0, static_cast<int>(terms / extent), kernel.name("parts"));
+  std::vector<Expr> of_part(at.begin(), at.end());
+  of_part.emplace_back(parts);
   Func sum(kernel.name("sum"));
-  const bool bias = node.inputs.size() > 2;
-  sum(kernel.variables(shape)) = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
-  sum(kernel.variables(shape)) +=
-      kernel.parameter(node.inputs[1], {point.axes[0], i}) * kernel.read(node.inputs[0], point.with({i}));
+  sum(at) = start;
+  sum(at) += part(of_part);
+  kernel.stage("part", part);
   kernel.define(node.outputs[0], sum);
+}
+
+void forward(KernelBuilder& kernel, const Node& node) {
+  const Point point = kernel.point(kernel.shape(node.outputs[0]));
+  const bool bias = node.inputs.size() > 2;
+  const Expr start = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
+  define_sum(kernel, node, start, kernel.shape(node.inputs[0])[1], [&](const Expr& i) {
+    return kernel.parameter(node.inputs[1], {point.axes[0], i}) * kernel.read(node.inputs[0], point.with({i}));
+  });
 }
 
 /// dx[n, i] = sum_o dy[n, o] w[o, i]
 void backward_data(KernelBuilder& kernel, const Node& node) {
-  const Shape& shape = kernel.shape(node.outputs[0]);
-  const Point point = kernel.point(shape);
-  const RDom o(0, static_cast<int>(kernel.shape(node.inputs[0])[1]), kernel.name("o"));
-  Func sum(kernel.name("sum"));
-  sum(kernel.variables(shape)) = kernel.constant(0);
-  sum(kernel.variables(shape)) +=
-      kernel.parameter(node.inputs[1], {o, point.axes[0]}) * kernel.read(node.inputs[0], point.with({o}));
-  kernel.define(node.outputs[0], sum);
+  const Point point = kernel.point(kernel.shape(node.outputs[0]));
+  define_sum(kernel, node, kernel.constant(0), kernel.shape(node.inputs[0])[1], [&](const Expr& o) {
+    return kernel.parameter(node.inputs[1], {o, point.axes[0]}) * kernel.read(node.inputs[0], point.with({o}));
+  });
 }
 
 /// dw[o, i] = sum_n dy[n, o] x[n, i] and db[o] = sum_n dy[n, o]
@@ -102,16 +124,18 @@ void schedule_rows(KernelBuilder& kernel, const Node& node) {
   const Machine& machine = kernel.machine();
   Func sum = kernel.defined(value);
   const Halide::RVar r = sum.rvars(0)[0];
+  const auto schedule = [&](const Tile& tile, int vector, const std::vector<Var>& loops) {
+    schedule_tiles(sum, kernel.out(), tile, vector, {r}, loops, 1);
+    schedule_parts(kernel.stage("part"), sum, tile, vector);
+  };
   if (kernel.lanes() > 1) {
     const int side = tile_extent(features, machine.accumulators * machine.vector / kernel.lanes());
-    schedule_tiles(sum, kernel.out(), {{kernel.lane(), kernel.lanes()}, {kernel.axis(1), side}}, machine.vector, {r},
-                   {kernel.axis(1), kernel.block()}, 1);
-    return;
+    return schedule({{kernel.lane(), kernel.lanes()}, {kernel.axis(1), side}}, machine.vector,
+                    {kernel.axis(1), kernel.block()});
   }
   const int vector = vector_extent(machine, features);
   const int wide = vector * static_cast<int>(std::min<std::int64_t>(4, features / vector));
-  schedule_tiles(sum, kernel.out(), {{kernel.axis(1), wide}}, vector, {r},
-                 {kernel.lane(), kernel.axis(1), kernel.block()}, 1);
+  schedule({{kernel.axis(1), wide}}, vector, {kernel.lane(), kernel.axis(1), kernel.block()});
 }
 
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
