@@ -99,6 +99,7 @@ class AttributeReader {
 
  private:
   std::optional<Attribute> pair(const Constant& value) const;
+  std::optional<Attribute> integers(const Constant& value) const;
   std::optional<std::int64_t> integer(const Constant& value) const;
   bool in_range(double value, const Constant& written) const;
 
@@ -116,6 +117,8 @@ std::optional<Attribute> AttributeReader::read(const Constant& value) const {
       return integer(value);
     case AttributeType::pair:
       return pair(value);
+    case AttributeType::integers:
+      return integers(value);
     case AttributeType::real:
       break;
   }
@@ -135,6 +138,17 @@ std::optional<Attribute> AttributeReader::pair(const Constant& value) const {
   const std::optional<std::int64_t> width = halves == nullptr ? height : integer(halves->back());
   if (!height || !width) return std::nullopt;
   return IntPair{*height, *width};
+}
+
+std::optional<Attribute> AttributeReader::integers(const Constant& value) const {
+  IntList list;
+  const auto* tuple = value.as<Tuple>();
+  for (const Constant& element : tuple != nullptr ? *tuple : Tuple{value}) {
+    const auto number = integer(element);
+    if (!number) return std::nullopt;
+    list.push_back(*number);
+  }
+  return list;
 }
 
 std::optional<std::int64_t> AttributeReader::integer(const Constant& value) const {

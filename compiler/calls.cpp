@@ -5,6 +5,7 @@
 
 #include "compiler/arguments.h"
 #include "compiler/elaborator.h"
+#include "compiler/own_operators.h"
 
 namespace netc {
 namespace {
@@ -54,23 +55,30 @@ bool check_type(const ast::Node& formal, const Constant& value, const Span& span
 
 }  // namespace
 
-ValueId Elaborator::apply(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
-  if (layer.shared != nullptr) return apply_shared(layer, value, place, span);
-  if (layer.op != nullptr) return apply_operator(layer, value, place, span);
-  const Kind kind = layer.declaration->node->kind;
-  if (kind == Kind::block) return apply_block(layer, value, place, span);
-  if (kind == Kind::dist) {
-    reporter_.error("N126", span, fmt::format("`{}` is a distribution, not a layer", layer.name));
-  } else {
-    reporter_.error("N134", span,
-                    fmt::format("`{}` is a {}, which this version of netc does not support yet", layer.name,
-                                kind == Kind::fn ? "fn" : "layer"),
-                    "build it from operators in a block");
-  }
+bool Elaborator::check_inputs(const std::string& name, std::size_t wanted, std::size_t given, const Span& span) {
+  if (wanted == given) return true;
+  const std::string inputs = wanted == 1 ? "one input" : fmt::format("{} inputs", wanted);
+  reporter_.error("N141", span, fmt::format("{} takes {}, {} given", name, inputs, given),
+                  wanted == 1 ? "only operators of several inputs take branches"
+                              : fmt::format("write {} {{ from(a); from(b) }} with a branch for each", name));
+  return false;
+}
+
+ValueId Elaborator::apply(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+                          const Span& span) {
+  if (layer.op != nullptr) return apply_operator(layer, inputs, place, span);
+  const bool own = layer.declaration != nullptr &&
+                   (layer.declaration->node->kind == Kind::fn || layer.declaration->node->kind == Kind::layer);
+  if (own) return apply_own(layer, inputs, place, span);
+  if (!check_inputs(layer.name, 1, inputs.size(), span)) return no_value;
+  if (layer.shared != nullptr) return apply_shared(layer, inputs[0], place, span);
+  if (layer.declaration->node->kind == Kind::block) return apply_block(layer, inputs[0], place, span);
+  reporter_.error("N126", span, fmt::format("`{}` is a distribution, not a layer", layer.name));
   return no_value;
 }
 
-ValueId Elaborator::apply_operator(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
+ValueId Elaborator::apply_operator(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+                                   const Span& span) {
   const Operator& op = *layer.op;
   if (op.is_loss) {
     reporter_.error("N126", span, fmt::format("{} is a loss, not a layer", op.name),
@@ -79,8 +87,25 @@ ValueId Elaborator::apply_operator(const LayerReference& layer, ValueId value, c
   }
   const auto attributes = bind_attributes(op, layer.arguments, span, reporter_);
   const Leaf leaf = place.leaf(std::string(op.name));
-  if (!attributes) return no_value;
-  return layers_.add(op, *attributes, {value}, leaf, span);
+  const bool fits =
+      op.inputs < 0 || check_inputs(std::string(op.name), static_cast<std::size_t>(op.inputs), inputs.size(), span);
+  if (!attributes || !fits) return no_value;
+  return layers_.add(op, *attributes, inputs, leaf, span);
+}
+
+/// A `layer` or `fn` of the file: an operator of its own for these arguments and shapes.
+ValueId Elaborator::apply_own(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+                              const Span& span) {
+  const Leaf leaf = place.leaf(layer.name);
+  if (!check_inputs(layer.name, input_count(*layer.declaration), inputs.size(), span)) return no_value;
+  if (std::find(inputs.begin(), inputs.end(), no_value) != inputs.end()) return no_value;
+  std::vector<Shape> shapes;
+  for (ValueId input : inputs) shapes.push_back(graph_[input].shape);
+  const BlockTrail trail(reporter_, layer.name, span);
+  const auto op = make_operator(*layer.declaration, layer.arguments, shapes, span, reporter_);
+  if (!op) return no_value;
+  graph_.own_operators.push_back(op);
+  return layers_.add(*op, {}, inputs, leaf, span);
 }
 
 // ---- Blocks ---------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ class Differentiation {
 
   Graph run() {
     graph_.forward_nodes = static_cast<int>(graph_.nodes.size());
+    find_trained();
     for (int node = graph_.forward_nodes - 1; node >= 0; --node) visit(node);
     collect();
     order();
@@ -39,8 +40,9 @@ class Differentiation {
       if (gradients.back() != no_value) graph_[gradients.back()].name = graph_[output].name;
     }
     if (!is_loss && std::all_of(gradients.begin(), gradients.end(), [](ValueId id) { return id == no_value; })) return;
-    if (!node(index).op->gradient) return refuse(node(index));
-    const std::vector<ValueId> results = node(index).op->gradient(builder_, index, gradients);
+    std::vector<ValueId> results;
+    if (node(index).op->gradient) results = node(index).op->gradient(builder_, index, gradients);
+    if (results.empty()) return refuse(node(index));
     for (std::size_t i = 0; i < results.size(); ++i) {
       if (results[i] != no_value) contributions_[node(index).inputs[i]].push_back(results[i]);
     }
@@ -54,14 +56,44 @@ class Differentiation {
     return parts[0];
   }
 
+  /// Marks what depends on parameters: only there a gradient is a must.
+  void find_trained() {
+    for (const Node& node : graph_.nodes) {
+      const bool depends = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+        return input != no_value && (graph_[input].is_parameter() || trained_.contains(input));
+      });
+      if (depends) trained_.insert(node.outputs.begin(), node.outputs.end());
+    }
+  }
+
   void refuse(const Node& node) {
-    diagnostics_.add(
-        {.code = "N302",
-         .span = node.span,
-         .message = fmt::format("{} has no gradient, but the loss depends on parameters through it", node.op->name),
-         .label = "",
-         .notes = node.trail,
-         .help = "remove the loss, or use an operator that can be differentiated"});
+    if (!trained_.contains(node.outputs[0])) return;  // the gradient of an input alone: it has none
+    std::vector<Note> notes{{"the loss depends on it: " + way_to_loss(node), node.span}};
+    notes.insert(notes.end(), node.trail.begin(), node.trail.end());
+    diagnostics_.add({.code = "N302",
+                      .span = node.span,
+                      .message = fmt::format("{} has no gradient, but parameters are trained through it", name(node)),
+                      .label = "",
+                      .notes = notes,
+                      .help = "use an operator that can be differentiated, or write detach(…) where no gradient is "
+                              "wanted"});
+  }
+
+  /// "floor -> linear -> cross_entropy"
+  std::string way_to_loss(const Node& from) const {
+    std::string way = name(from);
+    const Node* last = &from;
+    for (int i = 0; i < graph_.forward_nodes && last->outputs[0] != graph_.loss; ++i) {
+      const Node& next = node(i);
+      const auto reads = [&](ValueId output) {
+        return std::find(next.inputs.begin(), next.inputs.end(), output) != next.inputs.end();
+      };
+      const bool leads = contributions_.contains(next.outputs[0]) || next.outputs[0] == graph_.loss;
+      if (!leads || std::none_of(last->outputs.begin(), last->outputs.end(), reads)) continue;
+      way += " -> " + name(next);
+      last = &next;
+    }
+    return way;
   }
 
   /// Pairs parameters and inputs with their gradients; a parameter's gradient is stored as the parameter is.
@@ -116,6 +148,7 @@ class Differentiation {
   GraphBuilder builder_;
   Diagnostics& diagnostics_;
   std::map<ValueId, std::vector<ValueId>> contributions_;
+  std::set<ValueId> trained_;  // depends on parameters
 };
 
 }  // namespace

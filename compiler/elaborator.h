@@ -69,12 +69,17 @@ class Elaborator {
   ValueId iteration(const ast::Node& repeat, const Constant& item, ValueId value, const Place& place, Scope& scope);
   std::optional<Tuple> repetitions(const ast::Node& node, const Scope& scope);
   ValueId branches(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
+  std::vector<ValueId> branch_values(const ast::Node& body, ValueId value, const Place& inside, Scope& scope);
   ValueId from(const ast::Node& node, const Scope& scope);
   ValueId call(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
 
   // calls.cpp: what a name in a chain stands for
-  ValueId apply(const LayerReference& layer, ValueId value, const Place& place, const Span& span);
-  ValueId apply_operator(const LayerReference& layer, ValueId value, const Place& place, const Span& span);
+  ValueId apply(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place, const Span& span);
+  ValueId apply_operator(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+                         const Span& span);
+  ValueId apply_own(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+                    const Span& span);
+  bool check_inputs(const std::string& name, std::size_t wanted, std::size_t given, const Span& span);
   ValueId apply_block(const LayerReference& layer, ValueId value, const Place& place, const Span& span);
   ValueId apply_shared(const LayerReference& layer, ValueId value, const Place& place, const Span& span);
   bool may_enter(const LayerReference& layer, const Span& span);

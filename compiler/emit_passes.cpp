@@ -16,10 +16,10 @@ std::string in_words(const Plan& plan, const Group& group) {
   std::string text;
   for (int index : group.nodes) {
     const Node& node = plan.graph.nodes[static_cast<std::size_t>(index)];
-    std::string words(node.op->name);
+    std::string words = name(node);
     if (node.op->in_language && node.span) {
       words = node.span.text();
-      if (words.find('\n') != std::string::npos || words.size() > 60) words = node.op->name;
+      if (words.find('\n') != std::string::npos || words.size() > 60) words = name(node);
     }
     text += (text.empty() ? "" : " -> ") + words;
   }

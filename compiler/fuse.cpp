@@ -85,7 +85,7 @@ class Grouping {
     std::set<ValueId> inside;
     for (int index : group.nodes) {
       const Node& node = at(index);
-      group.name += (group.name.empty() ? "" : "_") + std::string(node.op->name);
+      group.name += (group.name.empty() ? "" : "_") + name(node);
       for (ValueId input : node.inputs) {
         const bool known = std::find(group.inputs.begin(), group.inputs.end(), input) != group.inputs.end();
         if (!inside.contains(input) && !known && input != no_value) group.inputs.push_back(input);

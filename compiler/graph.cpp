@@ -31,6 +31,8 @@ std::string to_string(const Attribute& attribute) {
   if (const auto* integer = std::get_if<std::int64_t>(&attribute)) return std::to_string(*integer);
   if (const auto* real = std::get_if<double>(&attribute)) return fmt::format("{}", *real);
   if (const auto* boolean = std::get_if<bool>(&attribute)) return *boolean ? "true" : "false";
+  if (const auto* list = std::get_if<IntList>(&attribute)) return fmt::format("({})", fmt::join(*list, ", "));
+  if (const auto* formula = std::get_if<Comprehension>(&attribute)) return to_string(*formula);
   const auto& [first, second] = std::get<IntPair>(attribute);
   return first == second ? std::to_string(first) : fmt::format("({}, {})", first, second);
 }
@@ -45,6 +47,12 @@ std::string to_string(DType type) {
       return "u8";
   }
   return "";
+}
+
+std::string name(const Node& node) {
+  const auto formula = node.attributes.all().find("formula");
+  if (formula != node.attributes.all().end()) return std::get<Comprehension>(formula->second).name;
+  return std::string(node.op->name);
 }
 
 ValueId Graph::add(Value value) {

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "compiler/comprehension.h"
 #include "dsl/diagnostic.h"
 #include "dsl/source.h"
 #include "netc/recipe.h"
@@ -67,9 +69,10 @@ struct Value {
   bool is_parameter() const { return role == Role::parameter; }
 };
 
-/// An attribute's value: an int, a pair of ints (height, width), a float, a bool.
+/// An attribute's value: an int, a pair of ints (height, width), a float, a bool, several ints (axes), or a formula.
 using IntPair = std::pair<std::int64_t, std::int64_t>;
-using Attribute = std::variant<std::int64_t, IntPair, double, bool>;
+using IntList = std::vector<std::int64_t>;
+using Attribute = std::variant<std::int64_t, IntPair, double, bool, IntList, Comprehension>;
 
 class Attributes {
  public:
@@ -82,6 +85,7 @@ class Attributes {
   IntPair pair(const std::string& name) const;
   double real(const std::string& name) const { return std::get<double>(values_.at(name)); }
   bool boolean(const std::string& name) const { return std::get<bool>(values_.at(name)); }
+  const IntList& integers(const std::string& name) const { return std::get<IntList>(values_.at(name)); }
   const std::map<std::string, Attribute>& all() const { return values_; }
   bool operator==(const Attributes&) const = default;
 
@@ -101,6 +105,9 @@ struct Node {
   std::vector<Note> trail{};  // the block instantiations around it, innermost first
 };
 
+/// What a node is called where people read it: its operator's name, or that of the `fn` or `layer` it belongs to.
+std::string name(const Node& node);
+
 struct Graph {
   std::string name{};
   std::vector<Value> values{};
@@ -115,6 +122,8 @@ struct Graph {
   int backward_nodes = 0;  // nodes[forward_nodes, backward_nodes) fill the parameters' gradients, the rest the inputs'
   Recipe recipe;
   bool has_recipe = false;
+  /// Operators that the file itself defines (`fn`, `layer`); nodes point to them.
+  std::vector<std::shared_ptr<const Operator>> own_operators{};
 
   const Value& operator[](ValueId id) const { return values[static_cast<std::size_t>(id)]; }
   Value& operator[](ValueId id) { return values[static_cast<std::size_t>(id)]; }

@@ -38,10 +38,23 @@ bool is_declaration(ast::Kind kind) {
 }  // namespace
 
 const Environment& Imports::load(const ast::Node& file, const Source& source) {
+  load_prelude();
   open_.push_back(canonical_name(source.path));
   gather(file, source, main_);
   open_.pop_back();
   return main_;
+}
+
+/// Definitions that need no import. An installation without them can still compile what needs none.
+void Imports::load_prelude() {
+  const std::filesystem::path path = std_folder_ / "activations.net";
+  std::string text;
+  if (!read_text(path, text)) return;
+  sources_.push_back(std::make_unique<Source>(path.lexically_normal().string(), std::move(text)));
+  auto file = std::make_unique<File>(nullptr);
+  file->tree = parse(*sources_.back(), diagnostics_);
+  define(file->tree, prelude_);
+  files_["prelude"] = std::move(file);
 }
 
 void Imports::gather(const ast::Node& tree, const Source& source, Environment& environment) {
@@ -94,7 +107,7 @@ Imports::File* Imports::read(const ast::Node& statement, const std::filesystem::
   }
   sources_.push_back(std::make_unique<Source>(path.lexically_normal().string(), std::move(text)));
   const Source& source = *sources_.back();
-  auto file = std::make_unique<File>();
+  auto file = std::make_unique<File>(&prelude_);
   Diagnostics syntax;
   file->tree = parse(source, syntax);
   for (const Diagnostic& diagnostic : syntax.all()) diagnostics_.add(diagnostic);

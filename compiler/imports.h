@@ -28,10 +28,12 @@ class Imports {
 
  private:
   struct File {
+    explicit File(const Environment* outside) : environment(outside) {}
     ast::Node tree;
     Environment environment;
   };
 
+  void load_prelude();
   void gather(const ast::Node& tree, const Source& source, Environment& environment);
   void import(const ast::Node& statement, const Source& importer, Environment& environment);
   File* open(const ast::Node& statement, const Source& importer);
@@ -46,7 +48,8 @@ class Imports {
   Reporter& reporter_;
   std::map<std::string, std::unique_ptr<File>> files_;  // by canonical path; null after an error
   std::vector<std::string> open_;                       // the files that are being read, outermost first
-  Environment main_;
+  Environment prelude_;                                 // what every file sees: std/activations.net
+  Environment main_{&prelude_};
 };
 
 }  // namespace netc

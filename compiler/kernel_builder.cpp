@@ -91,8 +91,15 @@ Expr KernelBuilder::read(ValueId value, const Point& point) {
   return producer->second->op->value_at(*this, *producer->second, point);
 }
 
-/// Where the value has other lanes than this kernel, its own lane and block follow from the example's number.
+/// Pixels that users hand in as bytes are numbers to every operator.
 Expr KernelBuilder::load(ValueId value, const Point& point) {
+  const Expr element = load_stored(value, point);
+  const bool bytes = graph_[value].role == Role::input && graph_[value].type == DType::u8;
+  return bytes ? cast(machine_.real, element) : element;
+}
+
+/// Where the value has other lanes than this kernel, its own lane and block follow from the example's number.
+Expr KernelBuilder::load_stored(ValueId value, const Point& point) {
   Halide::ImageParam memory = parameter_for(value);
   const int stored = layout(value).lanes;
   if (!point.has_batch() || stored == lanes_) return memory(arguments(point));

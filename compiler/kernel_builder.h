@@ -106,6 +106,7 @@ class KernelBuilder {
 
  private:
   Expr load(ValueId value, const Point& point);
+  Expr load_stored(ValueId value, const Point& point);
   Halide::ImageParam parameter_for(ValueId value);
   void constrain(Halide::OutputImageParam param, ValueId value, bool extents) const;
   Func write(const std::vector<ValueId>& values);

@@ -265,11 +265,12 @@ std::string not_a_branch(const ast::Node& statement) {
 
 }  // namespace
 
-ValueId Elaborator::branches(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
-  const Place inside = place.inside_module();
+/// The values of the statements of `body`, all fed `value`.
+std::vector<ValueId> Elaborator::branch_values(const ast::Node& body, ValueId value, const Place& inside,
+                                               Scope& scope) {
   Scope inner{.names = Environment(&scope.names), .labels = {}, .parent = &scope};
   std::vector<ValueId> values;
-  for (const ast::Node& branch : node.children.back().children) {
+  for (const ast::Node& branch : body.children) {
     if (branch.kind == Kind::let) {
       let(branch, inner);
       continue;
@@ -281,6 +282,12 @@ ValueId Elaborator::branches(const ast::Node& node, ValueId value, const Place& 
     if (problem.empty()) sequence(branch, result, inside, inner);
     values.push_back(problem.empty() ? result : no_value);
   }
+  return values;
+}
+
+ValueId Elaborator::branches(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
+  const Place inside = place.inside_module();
+  const std::vector<ValueId> values = branch_values(node.children.back(), value, inside, scope);
   const std::string name = node.kind == Kind::add ? "add" : "concat";
   if (values.empty()) reporter_.error("N124", node.span, fmt::format("{} without branches", name));
   const Operator& op = *find_operator(name);
@@ -307,7 +314,11 @@ ValueId Elaborator::call(const ast::Node& node, ValueId value, const Place& plac
   for (Argument& argument : evaluate_arguments(node, 0, scope.names, reporter_)) {
     layer->arguments.push_back(std::move(argument));
   }
-  return apply(*layer, value, place, node.span);
+  const bool has_branches = !node.children.empty() && node.children.back().kind == Kind::body;
+  if (!has_branches) return apply(*layer, {value}, place, node.span);
+  Place inside = place.inside();
+  inside.number = nullptr;
+  return apply(*layer, branch_values(node.children.back(), value, inside, scope), place, node.span);
 }
 
 }  // namespace netc

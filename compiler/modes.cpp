@@ -13,8 +13,9 @@ namespace {
 
 using Rewrite = std::function<std::vector<ValueId>(GraphBuilder&, const Node&)>;
 
-/// A copy of `graph` in which every node whose operator has a `rewrite` is replaced by what it emits.
-Graph rewrite(const Graph& graph, Rewrite Operator::*rewrite) {
+/// A copy of `graph` in which every node whose operator has a rewrite for this mode, or for both, is replaced by what
+/// it emits.
+Graph rewrite(const Graph& graph, Rewrite Operator::*in_mode) {
   Graph result = graph;
   result.nodes.clear();
   GraphBuilder builder(result);
@@ -22,12 +23,13 @@ Graph rewrite(const Graph& graph, Rewrite Operator::*rewrite) {
   const auto now = [&](ValueId id) { return renamed.contains(id) ? renamed.at(id) : id; };
   for (Node node : graph.nodes) {
     for (ValueId& input : node.inputs) input = now(input);
-    if (!(node.op->*rewrite)) {
+    const Rewrite& rewrite = node.op->*in_mode ? node.op->*in_mode : node.op->expand;
+    if (!rewrite) {
       result.nodes.push_back(node);
       continue;
     }
     builder.on_behalf_of(node, Role::activation);
-    const std::vector<ValueId> replacements = (node.op->*rewrite)(builder, node);
+    const std::vector<ValueId> replacements = rewrite(builder, node);
     for (std::size_t i = 0; i < node.outputs.size(); ++i) renamed[node.outputs[i]] = replacements[i];
   }
   for (ValueId& output : result.outputs) output = now(output);

@@ -27,8 +27,8 @@ class GraphBuilder;
 class KernelBuilder;
 struct Point;
 
-/// What an attribute may be. `pair` takes an int for both halves.
-enum class AttributeType : std::uint8_t { integer, pair, real, boolean };
+/// What an attribute may be. `pair` takes an int for both halves, `integers` a tuple or one int.
+enum class AttributeType : std::uint8_t { integer, pair, real, boolean, integers };
 
 struct AttributeSpec {
   std::string name{};
@@ -106,6 +106,8 @@ struct Operator {
   /// identity.
   std::function<std::vector<ValueId>(GraphBuilder& builder, const Node& node)> in_training{};
   std::function<std::vector<ValueId>(GraphBuilder& builder, const Node& node)> in_evaluation{};
+  /// The same for what it is in both modes, where that is other operators.
+  std::function<std::vector<ValueId>(GraphBuilder& builder, const Node& node)> expand{};
 
   /// Emits nodes for the gradients of `node`'s inputs, given those of its outputs (no_value where the loss does not
   /// depend on one; a loss gets none: its gradient is 1 / batch). Returns one value an input, no_value for one that

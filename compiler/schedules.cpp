@@ -32,9 +32,6 @@ int vector_extent(const Machine& machine, std::int64_t extent) {
   return static_cast<int>(std::min<std::int64_t>(machine.vector, extent));
 }
 
-namespace {
-
-/// The axes of `value` from the densest in memory to the sparsest.
 std::vector<int> axes_by_stride(const KernelBuilder& kernel, ValueId value) {
   const Layout& layout = kernel.layout(value);
   const int first = kernel.shape(value).has_batch() ? 1 : 0;
@@ -44,8 +41,6 @@ std::vector<int> axes_by_stride(const KernelBuilder& kernel, ValueId value) {
   std::stable_sort(axes.begin(), axes.end(), [&](int a, int b) { return stride(a) < stride(b); });
   return axes;
 }
-
-}  // namespace
 
 void schedule_elements(KernelBuilder& kernel, Func out, ValueId value) {
   const Shape& shape = kernel.shape(value);
@@ -85,7 +80,8 @@ void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVa
   std::vector<VarOrRVar> loops;
   for (const TileSide& side : tile) loops.emplace_back(side.variable);
   loops.insert(loops.end(), order.begin(), order.end());
-  sum.reorder_storage(storage).vectorize(tile[0].variable, vector);
+  if (storage.size() > 1) sum.reorder_storage(storage);
+  sum.vectorize(tile[0].variable, vector);
   sum.update().reorder(loops).vectorize(tile[0].variable, vector);
   for (const TileSide& side : tile) {
     sum.unroll(side.variable);

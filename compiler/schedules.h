@@ -13,6 +13,9 @@ namespace netc {
 /// Element by element: a vector along whatever lies densest in memory, blocks of images in parallel.
 void schedule_elements(KernelBuilder& kernel, Halide::Func out, ValueId value);
 
+/// The axes of `value`, the batch left out, from the densest in memory to the sparsest.
+std::vector<int> axes_by_stride(const KernelBuilder& kernel, ValueId value);
+
 /// A number an example: blocks of examples in parallel, those of a block side by side where the layout has lanes.
 void schedule_examples(KernelBuilder& kernel, Halide::Func out);
 

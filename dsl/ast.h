@@ -20,7 +20,7 @@ enum class Kind : std::uint8_t {
   name,         // text: the name
   tuple,        // element*
   call,         // callee (a name, or the index node of a reduction `sum[j](…)`), argument*
-  index,        // tuple, index*
+  index,        // tuple, tensor or reduction; (index | index_range)*
   field,        // text: the field as written ("0"); tuple
   binary,       // operands of one precedence, left to right; `operators` stand between them
   unary,        // `operators` from the outside in ("-", "!"); operand
@@ -64,7 +64,7 @@ enum class Kind : std::uint8_t {
   add,                  // argument*, body
   concat,               // argument*, body
   from,                 // text: the label or input
-  op,                   // text: an operator's, block's or shared layer's name; argument*
+  op,                   // text: an operator's, block's or shared layer's name; argument*, body?
 };
 
 struct Node {

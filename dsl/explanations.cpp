@@ -301,15 +301,6 @@ there is nothing to generate.
 
 Fix: add `model name { … }`, give netc the file that imports this one, or name a model that the file has.
 )"},
-    {"N134", R"(N134: not supported yet
-
-The language has this, but this version of netc cannot compile it: `fn` and `layer` as layers.
-
-    fn mish(x) = x * tanh(log(1 + exp(x)));
-    conv(8, 3) -> mish;
-
-Fix: build it from operators in a block.
-)"},
     {"N135", R"(N135: an option that sets nothing
 
 `--set path=value` replaces the value of a `let` that stands directly in the model, or of a setting of its `train`
@@ -318,6 +309,35 @@ clause (`train.epochs`, `train.optimizer.lr`). The path must exist, and the valu
     netc model.net --set rato=4       // did you mean `ratio`?
 
 Fix: use a path that the help names, and a value such as 4, 0.5, true, relu or (1, 2).
+)"},
+    {"N141", R"(N141: the wrong number of inputs
+
+An operator, layer or function of several inputs takes a branch for each, in braces; all others take the value before
+them.
+
+    matmul { from(a); from(b) }
+    relu { from(a); from(b) }         // relu takes one input
+
+Fix: give as many branches as there are inputs.
+)"},
+    {"N142", R"(N142: an incomplete `fn` or `layer`
+
+A layer and a function with a body give their result by an equation for `y`. A function without types takes the element
+`x` as its first parameter, and is one expression; parameters that are trained belong to a layer.
+
+    layer nothing() { z[n, c] = x[n, c]; }      // no y
+
+Fix: write y[…] = …;
+)"},
+    {"N143", R"(N143: not possible in a formula
+
+Formulas are made of elements, numbers, + - * / ^, comparisons, `if`, and functions such as exp. Functions of whole
+tensors stand in expressions over whole tensors, elements with indices in equations.
+
+    fn named(x) = x * "two";
+    fn whole(a: f32[m, n]) = a[0] + 1;          // an element in an expression over whole tensors
+
+Fix: write an equation where elements are wanted, as in fn whole(a: f32[m, n]) { y[j] = a[0, j] + 1; }
 )"},
 
     // ---- N2xx: shapes -----------------------------------------------------------------------------------------------
@@ -382,6 +402,14 @@ must agree.
 
 Fix: give the branches the same height and width, here with `pad = 1`.
 )"},
+    {"N208", R"(N208: an index over two extents
+
+An index runs over the extent of the dimension where it stands alone; all such places must agree.
+
+    layer dense(out) { param w: f32[out, 7]; y[n, o] = sum[i](x[n, i] * w[o, i]); }     // x is [N,5]
+
+Fix: correct the size, use two indices, or give the range: i in 0..5.
+)"},
     {"N209", R"(N209: a pool is padded by more than half of its window
 
 A window of a pool must cover at least one pixel of the image, and the padding of one side may not fill more than half
@@ -408,6 +436,41 @@ The shape at this place is not the one that `expect` states.
     expect [N, 96, 55, 55];
 
 Fix: correct the layers above, or the statement.
+)"},
+    {"N212", R"(N212: the wrong number of indices
+
+A tensor in an equation has an index for each of its dimensions.
+
+    layer scaled() { param gamma: f32[c]; y[n, c, h, w] = x[n, c, h, w] * gamma; }
+
+Fix: write gamma[c].
+)"},
+    {"N213", R"(N213: an index without a range
+
+Every index stands on the left side or in a reduction, and stands alone in some dimension, which says how far it runs.
+
+    y[n, i] = sum[k](x[n, i + k]);       // k runs over what?
+
+Fix: give the range: sum[k in 0..3](x[n, i + k]).
+)"},
+    {"N214", R"(N214: an index that cannot be
+
+Indices are sums of indices and whole numbers, such as h + 1 and 2 * i. The index of the batch stands alone, first and
+once: examples know nothing of each other, but may be summed over.
+
+    y[n, i] = x[n + 1, i];               // the next example
+    y[n, i] = x[n, i * i];               // no sum
+
+Fix: keep the batch's index as it is, and others sums.
+)"},
+    {"N215", R"(N215: shapes that do not go together
+
+Element by element, shapes are matched from the last dimension on: extents must be equal, or 1. Products have a
+dimension in common; axes exist; `reshape` keeps the number of elements.
+
+    matmul { from(a); from(b) }          // [N,3,4] and [N,5,2]
+
+Fix: look at the shapes in the message; keepdim = true keeps a reduced axis with extent 1.
 )"},
 
     // ---- N3xx: training ---------------------------------------------------------------------------------------------

@@ -236,6 +236,8 @@ const Rule<struct call_suffix_id> call_suffix = "`(`";
 const Rule<struct index_suffix_id> index_suffix = "`[`";
 const Rule<struct field_suffix_id> field_suffix = "`.`";
 const Rule<struct argument_id> argument = "an argument";
+const Rule<struct index_id> index = "an index";
+const Rule<struct index_range_id> index_range = "an index";
 
 auto const expression_def = spanned(operand[child] >> *(infix[operation] > operand[child]) >> fold);
 auto const operand_def = spanned(*prefix[operation] >> postfix[child] >> As(Kind::unary));
@@ -256,13 +258,18 @@ auto const next_element = comma >> As(Kind::tuple) >> !close;
 auto const tuple_def = spanned(
     open > expression[child] > *(next_element > expression[child]) > -comma > close_list > tuple_if_comma);
 auto const call_suffix_def = spanned(in_parentheses(argument) > As(Kind::call));
-auto const index_suffix_def = spanned(in_brackets(expression) > As(Kind::index));
+auto const index_suffix_def = spanned(in_brackets(index) > As(Kind::index));
 auto const field_suffix_def = spanned(mark(".") > digits[text] > As(Kind::field));
 auto const argument_def = spanned(
     ((argument_name[text] > equals > expression[child]) | expression[child]) >> As(Kind::argument));
 
+auto const index_def = index_range | expression;
+auto const index_range_def = spanned(
+    range_index[declared_name] > word("in") > expression[child] > mark("..") > expression[child]
+    > As(Kind::index_range));
+
 BOOST_SPIRIT_DEFINE(expression, operand, postfix, primary, number, string, boolean, conditional, tuple, name_use,
-                    call_suffix, index_suffix, field_suffix, argument)
+                    call_suffix, index_suffix, field_suffix, argument, index, index_range)
 
 // Types and parameters
 const Rule<struct type_id> type = "a type such as int or f32[N, 3]";
@@ -310,7 +317,8 @@ auto const conditional_element_def = spanned(
 auto const branches_def = spanned(
     (word("add") >> As(Kind::add) | word("concat") >> As(Kind::concat)) > -in_parentheses(argument) > body[child]);
 auto const from_def = spanned(word("from") > open > label_use[text] > close > As(Kind::from));
-auto const op_def = spanned(operator_name[text] > -in_parentheses(argument) > As(Kind::op));
+// Branches behind it are its inputs.
+auto const op_def = spanned(operator_name[text] > -in_parentheses(argument) > -body[child] > As(Kind::op));
 auto const element_def = group | sequential | repeat | conditional_element | branches | from | op;
 auto const chain_def = spanned(element[child] >> *(arrow > element[child]) >> chain_if_several);
 
@@ -360,8 +368,6 @@ BOOST_SPIRIT_DEFINE(statement, command, labelled, unlabelled, output, output_nam
 // Layers and functions
 const Rule<struct tensor_parameter_id> tensor_parameter = "`param`";
 const Rule<struct equation_id> equation = "an equation such as y[n, c] = …";
-const Rule<struct index_id> index = "an index";
-const Rule<struct index_range_id> index_range = "an index";
 const Rule<struct definition_body_id> definition_body = "`{`";
 const Rule<struct layer_command_id> layer_command = "param, input, let or an equation such as y[n, c] = …";
 
@@ -376,12 +382,8 @@ auto const tensor_parameter_def = spanned(
     > As(Kind::tensor_parameter));
 auto const equation_def = spanned(
     equation_head[text] > in_brackets(index) > equals > expression[child] > As(Kind::equation));
-auto const index_def = index_range | expression;
-auto const index_range_def = spanned(
-    range_index[declared_name] > word("in") > expression[child] > mark("..") > expression[child]
-    > As(Kind::index_range));
 
-BOOST_SPIRIT_DEFINE(definition_body, layer_statement, layer_command, tensor_parameter, equation, index, index_range)
+BOOST_SPIRIT_DEFINE(definition_body, layer_statement, layer_command, tensor_parameter, equation)
 
 // Definitions of a file
 const Rule<struct import_id> import = "`import`";

@@ -142,6 +142,7 @@ nlohmann::ordered_json to_json(const Attribute& attribute) {
   if (const auto* pair = std::get_if<IntPair>(&attribute)) return {pair->first, pair->second};
   if (const auto* integer = std::get_if<std::int64_t>(&attribute)) return *integer;
   if (const auto* real = std::get_if<double>(&attribute)) return *real;
+  if (const auto* list = std::get_if<IntList>(&attribute)) return *list;
   return std::get<bool>(attribute);
 }
 

@@ -1,4 +1,5 @@
 // Activations whose gradient follows from their output: relu, sigmoid, tanh.
+#include "compiler/functions.h"
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/ops.h"
@@ -22,11 +23,9 @@ std::vector<ValueId> from_output(GraphBuilder& builder, const Operator& backward
 const std::vector<Sample> samples{{"images", {{Shape::batch, 3, 5, 7}}, {}}, {"features", {{Shape::batch, 21}}, {}}};
 
 using OnOutput = Expr (*)(KernelBuilder&, const Expr& gradient, const Expr& output);
-using OnInput = Expr (*)(KernelBuilder&, const Expr& x);
-
-template <OnInput f>
+/// The function of formulas that has the operator's name.
 Expr forward(KernelBuilder& kernel, const Node& node, const Point& point) {
-  return f(kernel, kernel.read(node.inputs[0], point));
+  return find_function(node.op->name)->lower({kernel.read(node.inputs[0], point)});
 }
 
 template <OnOutput f>
@@ -36,32 +35,12 @@ Expr backward(KernelBuilder& kernel, const Node& node, const Point& point) {
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
-Expr relu_of(KernelBuilder& kernel, const Expr& x) {
-  return max(x, kernel.constant(0));
-}
-
 Expr relu_gradient(KernelBuilder& kernel, const Expr& gradient, const Expr& output) {
   return select(output > kernel.constant(0), gradient, kernel.constant(0));
 }
 
-/// exp overflows to infinity for large negative x, and 1 / infinity is the limit.
-Expr sigmoid_of(KernelBuilder& kernel, const Expr& x) {
-  return kernel.constant(1) / (kernel.constant(1) + exp(-x));
-}
-
 Expr sigmoid_gradient(KernelBuilder& kernel, const Expr& gradient, const Expr& output) {
   return gradient * output * (kernel.constant(1) - output);
-}
-
-/// Near 0 the quotient cancels: there the odd polynomial up to x^7 is exact to single precision.
-Expr tanh_of(KernelBuilder& kernel, const Expr& x) {
-  const auto c = [&](double value) { return kernel.constant(value); };
-  if (kernel.real().bits() == 64) return Halide::tanh(x);
-  const Expr e = exp(c(-2) * abs(x));
-  const Expr far = (c(1) - e) / (c(1) + e);
-  const Expr x2 = x * x;
-  const Expr near = x * (c(1) + x2 * (c(-1.0 / 3) + x2 * (c(2.0 / 15) + x2 * c(-17.0 / 315))));
-  return select(abs(x) < c(0.1), near, select(x < c(0), -far, far));
 }
 
 Expr tanh_gradient(KernelBuilder& kernel, const Expr& gradient, const Expr& output) {
@@ -77,7 +56,7 @@ const Operator relu{
     .infer = same_shape,
     .gradient = [](GraphBuilder& builder, int node,
                    const auto& gradients) { return from_output(builder, relu_backward, node, gradients[0]); },
-    .value_at = forward<relu_of>,
+    .value_at = forward,
     .samples = samples,
 };
 
@@ -97,7 +76,7 @@ const Operator sigmoid{
     .infer = same_shape,
     .gradient = [](GraphBuilder& builder, int node,
                    const auto& gradients) { return from_output(builder, sigmoid_backward, node, gradients[0]); },
-    .value_at = forward<sigmoid_of>,
+    .value_at = forward,
     .samples = samples,
 };
 
@@ -117,7 +96,7 @@ const Operator tanh{
     .infer = same_shape,
     .gradient = [](GraphBuilder& builder, int node,
                    const auto& gradients) { return from_output(builder, tanh_backward, node, gradients[0]); },
-    .value_at = forward<tanh_of>,
+    .value_at = forward,
     .samples = samples,
 };
 

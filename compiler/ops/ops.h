@@ -12,6 +12,8 @@ extern const Operator add;
 // batchnorm.cpp
 extern const Operator batchnorm, batchnorm_statistics, batchnorm_normalize, batchnorm_inference,
     batchnorm_backward_sums, batchnorm_backward;
+// comprehension.cpp
+extern const Operator comprehension, elementwise;
 // concat.cpp
 extern const Operator concat, slice;
 // conv.cpp
@@ -32,6 +34,12 @@ extern const Operator maxpool, maxpool_backward;
 extern const Operator avgpool, avgpool_backward, globalavgpool;
 // adaptiveavgpool.cpp
 extern const Operator adaptiveavgpool, adaptiveavgpool_backward;
+// products.cpp
+extern const Operator dot, matvec, matmul;
+// reductions.cpp
+extern const Operator reduce_sum, reduce_mean, reduce_max, reduce_min, norm, cumsum;
+// scale.cpp
+extern const Operator scale;
 // softmax.cpp
 extern const Operator softmax, softmax_backward;
 // view.cpp

@@ -77,6 +77,11 @@ def plain(function):
     return lambda own, x, a: lambda training: function(x, a)
 
 
+def over_axes(function):
+    """A reduction over the axes of a call, by default all but the batch."""
+    return plain(lambda x, a: function(x, tuple(a["axis"]) or tuple(range(1, x.dim())), a))
+
+
 OPERATORS = {
     "conv": conv,
     "linear": linear,
@@ -90,12 +95,23 @@ OPERATORS = {
     "tanh": plain(lambda x, a: torch.tanh(x)),
     "softmax": plain(lambda x, a: F.softmax(x, a["axis"])),
     "flatten": plain(lambda x, a: x.flatten(1)),
+    "reshape": plain(lambda x, a: x.reshape(x.shape[0], *a["shape"])),
     "identity": plain(lambda x, a: x + 0),
+    "scale": plain(lambda x, a: a["factor"] * x),
+    "sum": over_axes(lambda x, axes, a: x.sum(axes, a["keepdim"])),
+    "mean": over_axes(lambda x, axes, a: x.mean(axes, a["keepdim"])),
+    "max": over_axes(lambda x, axes, a: x.amax(axes, a["keepdim"])),
+    "min": over_axes(lambda x, axes, a: x.amin(axes, a["keepdim"])),
+    "norm": over_axes(lambda x, axes, a: torch.linalg.vector_norm(x, a["p"], axes, a["keepdim"])),
+    "cumsum": plain(lambda x, a: x.cumsum(a["axis"])),
+    "dot": lambda own, xs, a: lambda training: (xs[0] * xs[1]).sum(1),
+    "matvec": lambda own, xs, a: lambda training: torch.einsum("nij,nj->ni", *xs),
+    "matmul": lambda own, xs, a: lambda training: xs[0] @ xs[1],
     "dropout": plain(lambda x, a: x + 0),  # in evaluation: random numbers are netc's own
     "add": lambda own, xs, a: lambda training: sum(xs),
     "concat": lambda own, xs, a: lambda training: torch.cat(xs, a["axis"]),
 }
-SEVERAL = {"add", "concat"}
+SEVERAL = {"add", "concat", "dot", "matvec", "matmul"}
 RANDOM = {"dropout"}
 
 
