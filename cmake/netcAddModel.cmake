@@ -5,9 +5,10 @@
 #   NAME     the model of NET that is meant; default: the one that is named as the file
 #   OUTPUT   the folder of the generated files; default: generated/NAME in the current binary folder
 #   SET      settings for `netc --set`
+#   FUNCTIONS  the file defines tensor functions too: NAME_functions.hpp
 #   PROGRAM  adds the model's own program (train, eval, bench, run) too, as the target TARGET_main
 function(netc_add_model)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "PROGRAM" "TARGET;NET;NAME;OUTPUT" "SET")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "FUNCTIONS;ONLY_FUNCTIONS;PROGRAM" "TARGET;NET;NAME;OUTPUT" "SET")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "netc_add_model: unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -30,6 +31,15 @@ function(netc_add_model)
   set(sources ${prefix}.cpp ${prefix}_c.cpp ${prefix}_kernels.cpp)
   set(kernels ${arg_OUTPUT}/lib${arg_NAME}_kernels.a)
   set(main ${arg_OUTPUT}/main.cpp)
+  if(arg_ONLY_FUNCTIONS)
+    set(headers)
+    set(sources)
+    set(main)
+  endif()
+  if(arg_FUNCTIONS OR arg_ONLY_FUNCTIONS)
+    list(APPEND headers ${prefix}_functions.hpp)
+    list(APPEND sources ${prefix}_functions.cpp)
+  endif()
 
   add_custom_command(
     OUTPUT ${headers} ${sources} ${kernels} ${main}
@@ -50,4 +60,11 @@ function(netc_add_model)
     set_target_properties(${arg_TARGET}_main PROPERTIES OUTPUT_NAME ${arg_NAME})
     target_link_libraries(${arg_TARGET}_main PRIVATE ${arg_TARGET})
   endif()
+endfunction()
+
+# netc_add_functions(TARGET chapter1 NET chapter1.net [NAME chapter1] [OUTPUT folder])
+#
+# The same for a file of tensor functions without a model: `#include "chapter1_functions.hpp"` and link TARGET.
+function(netc_add_functions)
+  netc_add_model(${ARGV} ONLY_FUNCTIONS)
 endfunction()

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -11,12 +12,16 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "compiler/commands/build_program.h"
+#include "compiler/cpp_writer.h"
 #include "compiler/differentiate.h"
 #include "compiler/elaborate.h"
 #include "compiler/emit.h"
+#include "compiler/examples.h"
 #include "compiler/fuse.h"
+#include "compiler/imports.h"
 #include "compiler/kernel_cache.h"
 #include "compiler/lay_out.h"
 #include "compiler/lower.h"
@@ -92,6 +97,35 @@ std::string emitted(const CompiledModel& model, const Options& options) {
   return text;
 }
 
+/// Functions over tensors, which are functions of C++ beside the model.
+void read_tensor_functions(const ast::Node& file, const Source& source, Compilation& compilation,
+                           std::vector<TensorFunction>& functions, const Options& options) {
+  const bool defines = std::any_of(file.children.begin(), file.children.end(), [](const ast::Node& node) {
+    return node.kind == ast::Kind::fn || node.kind == ast::Kind::example;
+  });
+  if (!defines) return;
+  Reporter reporter(compilation.diagnostics);
+  Imports imports(installation().std.string(), compilation.sources, compilation.diagnostics, reporter);
+  const Environment& environment = imports.load(file, source);
+  if (compilation.diagnostics.has_errors()) return;
+  functions = read_functions(file, environment, reporter);
+  if (options.examples) check_examples(file, environment, functions, reporter);
+}
+
+bool has_model(const ast::Node& file) {
+  return std::any_of(file.children.begin(), file.children.end(),
+                     [](const ast::Node& node) { return node.kind == ast::Kind::model; });
+}
+
+/// What C++ calls a file of functions alone: its name, with `_` for what no name has.
+std::string library_name(const std::string& file) {
+  std::string name = fs::path(file).stem().string();
+  for (char& c : name) {
+    if (!cpp::is_identifier(std::string("_") + c)) c = '_';
+  }
+  return cpp::is_identifier(name) ? name : "functions_" + name;
+}
+
 /// All stages that need no kernels. Returns false when there were errors, or when `dump` has what it wants.
 bool compile(const Options& options, Compilation& compilation, Dump& dump, CompiledModel& model) {
   const std::optional<std::string> text = read_file(options.file);
@@ -107,6 +141,14 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   // What the text says.
   const ast::Node file = parse(source, diagnostics);
   if (diagnostics.has_errors() || dump.stop("parse", [&] { return print(file); })) return false;
+
+  read_tensor_functions(file, source, compilation, model.functions, options);
+  if (diagnostics.has_errors()) return false;
+  if (!model.functions.empty() && !has_model(file)) {
+    model.graph.name = library_name(options.file);
+    list_functions(model.functions, model.kernels);
+    return true;
+  }
 
   // One node an operator: blocks and repeats are unrolled, shapes inferred, parameters named.
   model.graph = elaborate(file, source, {options.set, installation().std.string(), options.model}, compilation.sources,
@@ -136,6 +178,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   std::vector<const Plan*> plans{&model.evaluation};
   if (trains) plans.push_back(&*model.training);
   model.kernels = list_kernels(plans);
+  list_functions(model.functions, model.kernels);
   return true;
 }
 
@@ -148,6 +191,17 @@ int with_model(const Options& options, Use use) {
   const bool complete = compile(options, compilation, none, model);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   return complete ? use(model, compilation) : 1;
+}
+
+/// The same for commands that need a model, not functions alone.
+template <class Use>
+int with_network(const Options& options, Use use) {
+  return with_model(options, [&](const CompiledModel& model, const Compilation& compilation) {
+    if (model.has_model()) return use(model, compilation);
+    fmt::print(stderr, "error: {} defines functions, but no model\nhelp: netc {} generates them as C++\n", options.file,
+               options.file);
+    return 1;
+  });
 }
 
 /// Writes `text` unless the file has it already, so that builds see what really changed.
@@ -185,8 +239,10 @@ bool update_library(const CompiledModel& model, const Options& options, const fs
 /// make's form: TARGET: SOURCES.
 std::string dependencies(const fs::path& target, const Compilation& compilation) {
   std::string text = target.string() + ":";
+  std::set<std::string> seen;
   for (const auto& source : compilation.sources) {
     if (source->path.starts_with("--set ")) continue;  // an option, which is a source so that errors can point into it
+    if (!seen.insert(source->path).second) continue;
     text += " ";
     for (char c : source->path) text += c == ' ' ? std::string("\\ ") : std::string(1, c);
   }
@@ -209,7 +265,7 @@ int write_files(const CompiledModel& model, const Options& options, const Compil
     if (!update(folder / file.name, file.text)) return 1;
   }
   if (!update_library(model, options, folder / fmt::format("lib{}_kernels.a", model.graph.name))) return 1;
-  const fs::path first = folder / (model.graph.name + ".hpp");
+  const fs::path first = folder / (model.graph.name + (model.has_model() ? ".hpp" : "_functions.hpp"));
   if (!options.depfile.empty() && !update(options.depfile, dependencies(first, compilation))) return 1;
   return 0;
 }
@@ -241,7 +297,7 @@ int check(const Options& options) {
 }
 
 int summary(const Options& options) {
-  return with_model(options, [&](const CompiledModel& model, const Compilation&) {
+  return with_network(options, [&](const CompiledModel& model, const Compilation&) {
     const int batch = options.batch > 0 ? options.batch : model.graph.recipe.batch;
     fmt::print("{}", options.json ? summary_json(model, batch) : summary_text(model, batch));
     return 0;
@@ -255,7 +311,7 @@ int dump(const Options& options, const std::string& stage) {
   const bool complete = compile(options, compilation, dump, model);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (complete && stage == "emit") dump.text = emitted(model, options);
-  if (complete && stage == "lower") {
+  if (complete && stage == "lower" && model.has_model()) {
     const Plan& plan = model.training ? *model.training : model.evaluation;
     for (const Group& group : plan.groups) dump.text += fmt::format("==== {}\n{}", group.name, loop_nest(plan, group));
   }
@@ -264,7 +320,7 @@ int dump(const Options& options, const std::string& stage) {
 }
 
 int build(const Options& options) {
-  return with_model(options, [&](const CompiledModel& model, const Compilation& compilation) {
+  return with_network(options, [&](const CompiledModel& model, const Compilation& compilation) {
     const fs::path folder = output_folder(options, model);
     int status = write_files(model, options, compilation, folder);
     if (status == 0) status = build_program({folder, model.graph.name});
@@ -275,7 +331,7 @@ int build(const Options& options) {
 }
 
 int run(const Options& options, const std::vector<std::string>& arguments) {
-  return with_model(options, [&](const CompiledModel& model, const Compilation& compilation) {
+  return with_network(options, [&](const CompiledModel& model, const Compilation& compilation) {
     Options quiet = options;
     quiet.quiet = true;
     const auto write = [&](const fs::path& folder) { return write_files(model, quiet, compilation, folder); };

@@ -18,13 +18,14 @@ struct Options {
   bool json = false;
   int batch = 0;  // examples that `summary` plans for; 0: the recipe's
   bool shared = false;
+  bool examples = false;  // whether `check` computes the file's examples
 };
 
 // Every command prints diagnostics to standard error and returns the exit status: 0, or 1 when the input is wrong.
 
 /// Writes the generated files and the kernels' library; what is unchanged is not touched.
 int generate(const Options& options);
-/// Reports what is wrong with the model, and nothing else.
+/// Reports what is wrong with the model, and, on request, examples that do not hold; nothing else.
 int check(const Options& options);
 /// A row a layer: path, operator, output shape, parameters, multiply-adds; and the memory of a batch.
 int summary(const Options& options);

@@ -20,7 +20,17 @@ class Differentiation {
 
   Graph run() {
     graph_.forward_nodes = static_cast<int>(graph_.nodes.size());
-    find_trained();
+    find_trained([](const Value& value) { return value.is_parameter(); });
+    for (int node = graph_.forward_nodes - 1; node >= 0; --node) visit(node);
+    collect();
+    order();
+    return std::move(graph_);
+  }
+
+  Graph run_from(ValueId output, ValueId seed) {
+    graph_.forward_nodes = static_cast<int>(graph_.nodes.size());
+    find_trained([](const Value& value) { return value.role == Role::input; });
+    contributions_[output] = {seed};
     for (int node = graph_.forward_nodes - 1; node >= 0; --node) visit(node);
     collect();
     order();
@@ -57,10 +67,11 @@ class Differentiation {
   }
 
   /// Marks what depends on parameters: only there a gradient is a must.
-  void find_trained() {
+  template <class IsTrained>
+  void find_trained(IsTrained is_trained) {
     for (const Node& node : graph_.nodes) {
       const bool depends = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-        return input != no_value && (graph_[input].is_parameter() || trained_.contains(input));
+        return input != no_value && (is_trained(graph_[input]) || trained_.contains(input));
       });
       if (depends) trained_.insert(node.outputs.begin(), node.outputs.end());
     }
@@ -155,6 +166,10 @@ class Differentiation {
 
 Graph differentiate(const Graph& graph, Diagnostics& diagnostics) {
   return Differentiation(graph, diagnostics).run();
+}
+
+Graph differentiate(const Graph& graph, ValueId output, ValueId seed, Diagnostics& diagnostics) {
+  return Differentiation(graph, diagnostics).run_from(output, seed);
 }
 
 }  // namespace netc

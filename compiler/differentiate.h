@@ -11,4 +11,8 @@ namespace netc {
 /// is error N302 at its place.
 Graph differentiate(const Graph& graph, Diagnostics& diagnostics);
 
+/// The same for `output` in place of a loss; `seed` is the gradient of whatever is minimised with respect to it. Every
+/// input needs its gradient.
+Graph differentiate(const Graph& graph, ValueId output, ValueId seed, Diagnostics& diagnostics);
+
 }  // namespace netc

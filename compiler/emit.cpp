@@ -4,7 +4,9 @@
 
 namespace netc {
 
-std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source) {
+namespace {
+
+std::vector<GeneratedFile> model_files(const CompiledModel& model, const std::string& source) {
   const Emission emission(model, source);
   const std::string& name = model.graph.name;
   return {
@@ -15,8 +17,20 @@ std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& s
       {name + ".h", emit_c_header(emission)},
       {name + "_c.cpp", emit_c_interface(emission)},
       {"main.cpp", emit_main(emission)},
-      {"CMakeLists.txt", emit_cmake(emission)},
   };
+}
+
+}  // namespace
+
+std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source) {
+  std::vector<GeneratedFile> files;
+  if (model.has_model()) files = model_files(model, source);
+  if (!model.functions.empty()) {
+    files.push_back({model.graph.name + "_functions.hpp", emit_functions_header(model, source)});
+    files.push_back({model.graph.name + "_functions.cpp", emit_functions(model, source)});
+  }
+  files.push_back({"CMakeLists.txt", emit_cmake(model, source)});
+  return files;
 }
 
 }  // namespace netc

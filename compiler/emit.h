@@ -8,6 +8,7 @@
 #include "compiler/graph.h"
 #include "compiler/lower.h"
 #include "compiler/plan_memory.h"
+#include "compiler/tensor_function.h"
 
 namespace netc {
 
@@ -20,7 +21,11 @@ struct CompiledModel {
   Graph graph;  // as elaborated
   Plan evaluation;
   std::optional<Plan> training;  // of models with a loss
-  KernelTable kernels;           // of both plans, `evaluation` first
+  std::vector<TensorFunction> functions;
+  KernelTable kernels;  // of both plans, `evaluation` first, then of the functions
+
+  /// A file of functions alone has no model.
+  bool has_model() const { return !graph.nodes.empty(); }
 };
 
 struct GeneratedFile {
@@ -29,7 +34,8 @@ struct GeneratedFile {
 };
 
 /// NAME.hpp (the model's class), NAME.cpp (its passes), NAME_kernels.hpp and NAME_kernels.cpp (what they call), NAME.h
-/// and NAME_c.cpp (the C interface), main.cpp (its program), CMakeLists.txt. `source` is the `.net` file's name.
+/// and NAME_c.cpp (the C interface), main.cpp (its program); NAME_functions.hpp and NAME_functions.cpp where the file
+/// defines tensor functions; CMakeLists.txt. `source` is the `.net` file's name.
 std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source);
 
 }  // namespace netc

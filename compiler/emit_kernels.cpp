@@ -62,6 +62,7 @@ std::string emit_kernel_header(const Emission& emission) {
       preamble(emission, fmt::format("The kernels of the model {}. Operands: inputs, then outputs.", emission.name()));
   text += fmt::format("#pragma once\n\n#include <netc/kernel.h>\n\nnamespace {}::kernels {{\n\n", emission.name());
   for (const KernelEntry& entry : emission.model().kernels.entries) {
+    if (entry.function != nullptr) continue;
     text += fmt::format("/// {} -> {}\nextern const netc::Kernel {};\n", shapes(*entry.plan, entry.group->inputs),
                         shapes(*entry.plan, entry.group->outputs), entry.name);
   }
@@ -78,7 +79,9 @@ std::string emit_kernels(const Emission& emission) {
       "// Extents that are known at run time.\nconstexpr std::int32_t examples = netc::Dim::batch;\n"
       "constexpr std::int32_t blocks_of_16 = -16;\n\n",
       emission.name());
-  for (const KernelEntry& entry : emission.model().kernels.entries) text += kernel(entry);
+  for (const KernelEntry& entry : emission.model().kernels.entries) {
+    if (entry.function == nullptr) text += kernel(entry);
+  }
   return text + fmt::format("}}  // namespace {}::kernels\n", emission.name());
 }
 

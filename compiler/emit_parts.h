@@ -58,6 +58,8 @@ std::string emit_kernels(const Emission& emission);
 std::string emit_c_header(const Emission& emission);
 std::string emit_c_interface(const Emission& emission);
 std::string emit_main(const Emission& emission);
-std::string emit_cmake(const Emission& emission);
+std::string emit_functions_header(const CompiledModel& model, const std::string& source);
+std::string emit_functions(const CompiledModel& model, const std::string& source);
+std::string emit_cmake(const CompiledModel& model, const std::string& source);
 
 }  // namespace netc

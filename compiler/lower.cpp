@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "compiler/kernel_builder.h"
+#include "compiler/lower_function.h"
 #include "compiler/operator.h"
 
 namespace netc {
@@ -66,12 +67,23 @@ std::string describe(const Plan& plan, const Group& group) {
   return text + nodes + fmt::format("reads {} writes {}\n", inputs, outputs);
 }
 
-/// Halide's errors are no std::exceptions, and say nothing of the kernel.
-void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) try {
+void compile_group(const KernelEntry& entry, const Machine& target, const fs::path& object) {
   KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target);
   Halide::Pipeline pipeline = builder.build();
   pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, builder.pipeline_arguments(),
                       entry.symbol + "_" + target.name, target.target);
+}
+
+void compile_function(const KernelEntry& entry, const Machine& target, const fs::path& object) {
+  FunctionPipeline lowered = lower_function(*entry.function, *entry.graph, target.target);
+  lowered.pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, lowered.arguments(),
+                              entry.symbol + "_" + target.name, target.target);
+}
+
+/// Halide's errors are no std::exceptions, and say nothing of the kernel.
+void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) try {
+  if (entry.function != nullptr) return compile_function(entry, target, object);
+  compile_group(entry, target, object);
 } catch (const Halide::Error& error) {
   throw std::runtime_error(
       fmt::format("Halide refuses a kernel for {}: {}\n{}", target.name, error.what(), entry.description));
@@ -98,12 +110,30 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
         const int uses = ++names[group.name];
         const std::string name = group.name + (uses > 1 ? std::to_string(uses) : "");
         const std::string symbol = "netc_" + group.name + "_" + content_hash(description).substr(0, 12);
-        table.entries.push_back({name, symbol, description, plan, &group});
+        table.entries.push_back(
+            {.name = name, .symbol = symbol, .description = description, .plan = plan, .group = &group});
       }
       table.of.back().push_back(entry->second);
     }
   }
   return table;
+}
+
+void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table) {
+  const auto list = [&](const TensorFunction& function, const Graph& graph, const std::string& part) {
+    const std::string description = "function v1\n" + print(graph);
+    const std::string symbol =
+        fmt::format("netc_{}_{}_{}", function.name, part, content_hash(description).substr(0, 12));
+    table.entries.push_back({.name = part + "_kernel",
+                             .symbol = symbol,
+                             .description = description,
+                             .function = &function,
+                             .graph = &graph});
+  };
+  for (const TensorFunction& function : functions) {
+    list(function, function.value, "value");
+    if (function.gradient) list(function, *function.gradient, "gradient");
+  }
 }
 
 std::string loop_nest(const Plan& plan, const Group& group) {

@@ -8,19 +8,23 @@
 
 #include "compiler/kernel_cache.h"
 #include "compiler/plan_memory.h"
+#include "compiler/tensor_function.h"
 
 namespace netc {
 
 /// Instruction sets in the order of netc::Isa.
 std::vector<std::string> instruction_sets();
 
-/// A group as generated code sees it. Equal groups (shapes, layouts, operators) share a kernel.
+/// A group, or the value or gradient of a tensor function, as generated code sees it. Equal groups (shapes, layouts,
+/// operators) share a kernel.
 struct KernelEntry {
-  std::string name;         // unique in its model: "conv_sigmoid", "conv_sigmoid2"
+  std::string name;         // unique in its model: "conv_sigmoid", "conv_sigmoid2"; of functions "value_kernel" …
   std::string symbol;       // unique everywhere; functions are named symbol + "_avx512" …
   std::string description;  // what the symbol is a hash of
   const Plan* plan = nullptr;
   const Group* group = nullptr;
+  const TensorFunction* function = nullptr;  // in place of a group
+  const Graph* graph = nullptr;              // the function's value or gradient
 };
 
 /// The kernels of a model, the same ones only once; `of[plan][group]` is an index into `entries`.
@@ -29,6 +33,9 @@ struct KernelTable {
   std::vector<std::vector<int>> of;
 };
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
+
+/// Adds the values and gradients of tensor functions.
+void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table);
 
 /// The loop nest that Halide makes of a group, for `netc dump --after=lower`.
 std::string loop_nest(const Plan& plan, const Group& group);

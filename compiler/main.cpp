@@ -108,6 +108,7 @@ void add_inspection(CLI::App& app, CommandLine& line) {
   CLI::App* check_command =
       add_model_command(app, line, "check", "Check a model, generate nothing", [&] { return check(options); });
   check_command->add_flag("--json", options.json, "Print the diagnostics as JSON");
+  check_command->add_flag("--examples", options.examples, "Compute the file's examples too");
 
   CLI::App* summary_command = add_model_command(app, line, "summary", "Show a model's layers, parameters and memory",
                                                 [&] { return summary(options); });

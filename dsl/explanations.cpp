@@ -339,6 +339,16 @@ tensors stand in expressions over whole tensors, elements with indices in equati
 
 Fix: write an equation where elements are wanted, as in fn whole(a: f32[m, n]) { y[j] = a[0, j] + 1; }
 )"},
+    {"N144", R"(N144: an example that does not hold
+
+`example f(…) == value;` states what a tensor function gives; `netc check --examples` computes it. Tensors are numbers,
+tuples of equal length, arange, ones, zeros and full; gradient(f, x) is the gradient of the sum of f's elements.
+
+    fn l1(x: f32[n]) = sum(abs(x));
+    example l1((3, -4)) == 1;            // it is 7
+
+Fix: correct the function or the figure.
+)"},
 
     // ---- N2xx: shapes -----------------------------------------------------------------------------------------------
     {"N201", R"(N201: the branches of `add` differ in shape

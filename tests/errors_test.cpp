@@ -13,6 +13,7 @@
 
 #include "compiler/differentiate.h"
 #include "compiler/elaborate.h"
+#include "compiler/examples.h"
 #include "compiler/modes.h"
 
 namespace netc {
@@ -48,6 +49,17 @@ ElaborateOptions options_of(const std::string& text) {
   return options;
 }
 
+/// Computes the examples of a file, if it has any.
+void examine(const ast::Node& tree, const Source& source, const ElaborateOptions& options,
+             std::vector<std::unique_ptr<Source>>& sources, Diagnostics& diagnostics) {
+  if (source.text.find("\nexample ") == std::string::npos) return;
+  Reporter reporter(diagnostics);
+  Imports imports(options.std_folder, sources, diagnostics, reporter);
+  const Environment& environment = imports.load(tree, source);
+  const std::vector<TensorFunction> functions = read_functions(tree, environment, reporter);
+  check_examples(tree, environment, functions, reporter);
+}
+
 /// What netc says about a file, as if it ran in the file's folder.
 std::string answer(const fs::path& file) {
   const Source source(file.filename().string(), read(file));
@@ -57,8 +69,10 @@ std::string answer(const fs::path& file) {
   Diagnostics diagnostics;
   std::vector<std::unique_ptr<Source>> sources;
   const ast::Node tree = parse(source, diagnostics);
+  if (!diagnostics.has_errors()) examine(tree, source, options, sources, diagnostics);
+  const bool has_model = source.text.find("\nexample ") == std::string::npos;
   Graph graph;
-  if (!diagnostics.has_errors()) graph = elaborate(tree, source, options, sources, diagnostics);
+  if (!diagnostics.has_errors() && has_model) graph = elaborate(tree, source, options, sources, diagnostics);
   if (!diagnostics.has_errors() && graph.loss != no_value) differentiate(for_training(graph), diagnostics);
   fs::current_path(here);
   return diagnostics.text();

@@ -62,7 +62,9 @@ TEST_CASE("unchanged input touches nothing; the depfile names all that was read"
   write_text("a model.net", "import \"parts.net\";\nmodel m { input x: f32[N, 3]; let n = 2; head(n); }\n");
   const std::vector<std::string> command{"a model.net", "-o", "out", "--set", "n=4", "--depfile", "out/m.d"};
   REQUIRE(run_netc(command).status == 0);
-  CHECK(read_text("out/m.d") == "out/m.hpp: a\\ model.net parts.net\n");
+  const std::string rule = read_text("out/m.d");
+  CHECK(rule.starts_with("out/m.hpp: a\\ model.net "));
+  CHECK(rule.ends_with(" parts.net\n"));
 
   const fs::file_time_type old = fs::file_time_type::clock::now() - std::chrono::hours(1);
   for (const fs::directory_entry& entry : fs::directory_iterator("out")) fs::last_write_time(entry.path(), old);
