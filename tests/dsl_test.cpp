@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "compiler/elaborate.h"
+#include "compiler/examples.h"
+#include "compiler/imports.h"
 #include "dsl/ast.h"
 #include "dsl/lexical.h"
 #include "dsl/utf8.h"
@@ -794,17 +796,32 @@ std::vector<std::string> code_blocks(const std::string& markdown, const std::str
   return result;
 }
 
-TEST_CASE("every example of the language reference compiles") {
-  const std::vector<std::string> blocks = code_blocks(read("dsl/README.md"), "net");
-  REQUIRE(blocks.size() > 10);
-  for (const std::string& block : blocks) {
-    CAPTURE(block);
-    Parsed parsed(block);
-    REQUIRE_MESSAGE(!parsed.diagnostics.has_errors(), parsed.diagnostics.text());
-    std::vector<std::unique_ptr<Source>> sources;
-    const ElaborateOptions options{.set = {}, .std_folder = fs::absolute("models/std").string()};
-    elaborate(parsed.tree, parsed.source, options, sources, parsed.diagnostics);
-    CHECK_MESSAGE(!parsed.diagnostics.has_errors(), parsed.diagnostics.text());
+/// Compiles a file up to its graph, and computes its examples.
+void check_compiles(const std::string& text) {
+  Parsed parsed(text);
+  REQUIRE_MESSAGE(!parsed.diagnostics.has_errors(), parsed.diagnostics.text());
+  std::vector<std::unique_ptr<Source>> sources;
+  const std::string std_folder = fs::absolute("models/std").string();
+  Reporter reporter(parsed.diagnostics);
+  Imports imports(std_folder, sources, parsed.diagnostics, reporter);
+  const Environment& environment = imports.load(parsed.tree, parsed.source);
+  const std::vector<TensorFunction> functions = read_functions(parsed.tree, environment, reporter);
+  check_examples(parsed.tree, environment, functions, reporter);
+  const auto is_model = [](const ast::Node& node) { return node.kind == ast::Kind::model; };
+  if (functions.empty() || std::any_of(parsed.tree.children.begin(), parsed.tree.children.end(), is_model)) {
+    elaborate(parsed.tree, parsed.source, {.set = {}, .std_folder = std_folder}, sources, parsed.diagnostics);
+  }
+  CHECK_MESSAGE(!parsed.diagnostics.has_errors(), parsed.diagnostics.text());
+}
+
+TEST_CASE("every example of the language reference and of the tour compiles") {
+  for (const char* file : {"dsl/README.md", "docs/tour.md"}) {
+    const std::vector<std::string> blocks = code_blocks(read(file), "net");
+    REQUIRE(blocks.size() >= 5);
+    for (const std::string& block : blocks) {
+      CAPTURE(block);
+      check_compiles(block);
+    }
   }
 }
 
