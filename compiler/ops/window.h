@@ -10,8 +10,8 @@
 
 namespace netc::ops {
 
-/// Along one axis: output o reads inputs o * stride + k * dilation - pad for k in [0, kernel). The last window lies inside
-/// the padded input, or with `ceil` reaches over its end.
+/// Along one axis: output o reads inputs o * stride + k * dilation - pad for k in [0, kernel). The last window lies
+/// inside the padded input, or with `ceil` reaches over its end.
 struct Window {
   std::int64_t kernel = 1;
   std::int64_t stride = 1;
@@ -24,7 +24,8 @@ struct Window {
   std::int64_t outputs(std::int64_t extent) const;
 };
 
-/// The windows along height and width from `kernel`, `stride`, `pad` and, where there are such, `dilation` and `ceil_mode`.
+/// The windows along height and width from `kernel`, `stride`, `pad` and, where there are such, `dilation` and
+/// `ceil_mode`.
 struct Windows {
   Window y;
   Window x;

@@ -74,21 +74,21 @@ void read_shape(GzipFile& file, int rank, IdxArray& array, std::int64_t& count) 
 
 }  // namespace
 
-IdxArray read_idx(const std::filesystem::path& path, int rank) {
-  GzipFile file(path);
+IdxArray read_idx(const std::filesystem::path& file, int rank) {
+  GzipFile reader(file);
   std::array<std::uint8_t, 4> word{};
-  file.read(word, "header");
+  reader.read(word, "header");
   const std::array<std::uint8_t, 4> expected{0, 0, 8, static_cast<std::uint8_t>(rank)};
   if (word != expected) {
-    file.fail(ErrorKind::format, fmt::format("expected IDX magic {:#010x} (bytes, {} dimensions), found {:#010x}",
-                                             big_endian(expected), rank, big_endian(word)));
+    reader.fail(ErrorKind::format, fmt::format("expected IDX magic {:#010x} (bytes, {} dimensions), found {:#010x}",
+                                               big_endian(expected), rank, big_endian(word)));
   }
   IdxArray array;
   std::int64_t count = 1;
-  read_shape(file, rank, array, count);
+  read_shape(reader, rank, array, count);
   array.bytes.resize(static_cast<std::size_t>(count));
-  file.read(array.bytes, "data");
-  file.expect_end();
+  reader.read(array.bytes, "data");
+  reader.expect_end();
   return array;
 }
 

@@ -128,7 +128,7 @@ class HeaderParser {
 std::string_view header_text(const std::string& file, std::string_view bytes) {
   constexpr std::size_t version_end = 8;
   if (!bytes.starts_with(magic) || bytes.size() < version_end) fail(file, "it does not begin with \\x93NUMPY");
-  const int major = bytes[magic.size()];
+  const auto major = static_cast<unsigned char>(bytes[magic.size()]);
   if (major < 1 || major > 3) fail(file, fmt::format("format version {}", major));
   const std::size_t width = major == 1 ? 2 : 4;
   std::uint32_t length = 0;
