@@ -161,6 +161,81 @@ class Graph(nn.Module):
         return self.head(torch.softmax(self.linear(x.flatten(1)), 1))
 
 
+def squash(x, k=1):
+    return torch.where(x > 0, torch.log(1 + k * x.clamp(min=0)) / k, torch.exp(x.clamp(max=0)) - 1)
+
+
+class Smear(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, 3))
+        self.shift = nn.Parameter(torch.empty(channels))
+
+    def forward(self, x):
+        width = x.shape[3]
+        x = nn.functional.pad(x, (1, 1))
+        taps = [x[..., k:k + width] * self.weight[:, k, None, None] for k in range(3)]
+        return taps[0] + taps[1] + taps[2] + self.shift[:, None, None]
+
+
+class PixelNorm(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels))
+
+    def forward(self, x):
+        return x * self.weight[:, None, None] / torch.sqrt((x ** 2).mean(1, keepdim=True) + 1e-3)
+
+
+class AttentionPool(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.query = nn.Parameter(torch.empty(channels))
+
+    def forward(self, x):
+        share = torch.softmax((x * self.query[:, None, None]).sum(1).flatten(1), 1)
+        return (x.flatten(2) * share[:, None]).sum(2)
+
+
+class Depthwise(nn.Module):
+    def __init__(self, inputs, channels, kernel, pad, dilation, stride=1):
+        super().__init__()
+        self.dw = nn.Conv2d(inputs, inputs, kernel, stride, pad, dilation, groups=inputs, bias=False)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.pw = nn.Conv2d(inputs, channels, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.2)
+
+    def forward(self, x):
+        return self.bn2(self.pw(squash(self.bn1(self.dw(x)), 0.5)))
+
+
+class Mixed(nn.Module):
+    """tests/parity/mixed.net"""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24))
+        self.smear = Smear(24)
+        self.blend = nn.Conv2d(24, 24, 3, 1, 2, 2, groups=3)
+        self.second = nn.Conv2d(2, 24, (5, 3), 1, (4, 3), (2, 3), groups=2)
+        self.trunk = Depthwise(48, 40, (5, 3), (2, 1), 1, (2, 1))
+        self.residual = Depthwise(64, 64, 3, (2, 3), (2, 3))
+        self.norm = PixelNorm(64)
+        self.attention = AttentionPool(64)
+        self.linear = nn.Linear(128, 32)
+        self.linear2 = nn.Linear(32, 10)
+
+    def forward(self, image, depth):
+        fine = squash(self.blend(self.smear(squash(self.stem(image)))))
+        coarse = squash(self.blend(nn.functional.max_pool2d(fine, 3, 2, 1)))
+        x = torch.cat([fine, nn.functional.silu(self.second(depth))], 1)
+        x = nn.functional.avg_pool2d(self.trunk(x), (1, 3), (1, 2), (0, 1))
+        x = torch.cat([x, coarse], 1)
+        x = self.norm(x + self.residual(x))
+        x = torch.cat([self.attention(x), x.mean((2, 3))], 1)
+        return self.linear2(squash(self.linear(x), 2))
+
+
 class Inception(nn.Module):
     def __init__(self, inputs, c1, c2, c3, c4):
         super().__init__()
@@ -291,9 +366,12 @@ NETWORKS = {
     "residual_apart": residual(apart=True),
     "graph": Network("tests/parity/graph.net", Graph, {"a": (3, 3, 37, 53), "b": (3, 5, 19, 27)}, None, target=(3, 4),
                      steps="sgd(lr = 0.05, momentum = 0.5, nesterov = true)"),
+    "mixed": Network("tests/parity/mixed.net", Mixed, {"image": (3, 3, 37, 53), "depth": (3, 2, 19, 27)}, 10,
+                     steps="sgd(lr = 0.05, momentum = 0.9, weight_decay = 0.001)"),
 }
 
-KINDS = {nn.Conv2d: "conv", nn.Linear: "linear", nn.BatchNorm2d: "batchnorm"}
+KINDS = {nn.Conv2d: "conv", nn.Linear: "linear", nn.BatchNorm2d: "batchnorm", Smear: "smear", PixelNorm: "pixel_norm",
+         AttentionPool: "attention_pool"}
 
 
 def netc(*arguments):
