@@ -172,12 +172,12 @@ class Parity {
 
   bool apart() const { return network_.at("apart"); }
 
-  /// The parity rule: a relative error of at most 1e-5, or twice that of PyTorch's own single precision; 1e-4 where
-  /// decisions are held apart. Where the figure is 0 but for rounding (the gradient of a bias in front of batchnorm),
-  /// no digit means anything: it must be as small.
+  /// The parity rule: a relative error of at most 1e-5 (1e-4 where decisions are held apart), or twice that of
+  /// PyTorch's own single precision. Where the figure is 0 but for rounding (the gradient of a bias in front of
+  /// batchnorm), no digit means anything: it must be as small.
   double allowed(double norm, double peer) const {
     if (norm <= 1e-12) return std::max(1e-6, 2 * peer);
-    return norm * (apart() ? 1e-4 : std::max(1e-5, 2 * peer));
+    return norm * std::max(apart() ? 1e-4 : 1e-5, 2 * peer);
   }
 
   /// By digests. A projection of an error, and the norm of some of its elements, vary around what the norm of the whole

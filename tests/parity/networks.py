@@ -335,8 +335,12 @@ def book(name, make, pixels, **options):
 
 def vision(name, pixels=224, **options):
     def make():
-        known = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
-        return getattr(torchvision.models, name)(**known)
+        options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+        model = getattr(torchvision.models, name)(**options)
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0
+        return model
 
     return Network(f"models/torchvision/{name}.net", make, {"image": (4, 3, pixels, pixels)}, 1000, by_name=True, **options)
 
@@ -529,7 +533,7 @@ def allowed(key, experiment):
     """The parity rule: what the relative error of a figure may be, or the error where the figure is 0."""
     if numpy.linalg.norm(experiment.oracle[key].reshape(-1)) <= 1e-12:
         return max(1e-6, 2 * experiment.errors[key])
-    return 1e-4 if experiment.network.apart else max(1e-5, 2 * experiment.errors[key])
+    return max(1e-4 if experiment.network.apart else 1e-5, 2 * experiment.errors[key])
 
 
 GROUPS = {
@@ -561,11 +565,13 @@ TABLE = """# Parity with PyTorch
 Largest relative errors (of norms, over all elements) of netc / of PyTorch in single precision, both against PyTorch in double
 precision, with the same weights and the same batch of 4 (5 and 3 in the tests' own networks). Each figure (the logits, a
 gradient, a running mean, a parameter after 3 steps) may be off by the larger of 1e-5 and twice what PyTorch's single precision
-is off there. Networks `_apart` have batchnorm's biases at 8, so that rounding decides nowhere what relu lets through; there
-each figure may be off by 1e-4. The last column is the largest share that a figure takes of what it may be off.
+is off there. In networks `_apart` batchnorm's biases are 8, so that rounding decides nowhere what relu lets through; 1e-4
+stands there for 1e-5. (Some gradients of batchnorm's biases are then differences of nearly equal sums: PyTorch's own are off by
+1e-4.) The last column is the largest share that a figure takes of what it may be off.
 
-Deep networks with relu, max and batch statistics turn rounding into other decisions: their gradients differ by 1e-2 between any
-two programs in single precision.
+Deep networks with relu, max and batch statistics turn rounding into other decisions: a value that is 0 but for rounding passes
+relu in one program and not in the next, and the gradients behind it differ by 1e-3 to 1e-2. Where that happens only to one of
+the two, its errors stand out by as much, and the share exceeds 1; `parity_test` leaves these networks out.
 
 Written by `tests/parity/networks.py --table` with PyTorch {torch} and torchvision {torchvision}; `parity_test` checks a digest
 of the same figures.
