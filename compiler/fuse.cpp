@@ -31,8 +31,7 @@ class Grouping {
       if (host == none) {
         groups_.push_back({.name = "", .nodes = {i}, .inputs = {}, .outputs = at(i).outputs});
       } else {
-        groups_[static_cast<std::size_t>(host)].nodes.push_back(i);
-        groups_[static_cast<std::size_t>(host)].outputs[0] = at(i).outputs[0];
+        append(groups_[static_cast<std::size_t>(host)], i);
       }
       for (ValueId output : at(i).outputs)
         made_by_[output] = host == none ? static_cast<int>(groups_.size()) - 1 : host;
@@ -43,6 +42,13 @@ class Grouping {
 
  private:
   static constexpr int none = -1;
+
+  /// The group's value goes on through pointwise node `index`; where others read it, it is written too.
+  void append(Group& group, int index) const {
+    if (uses_.at(group.outputs[0]) > 1) group.outputs.push_back(group.outputs[0]);
+    group.nodes.push_back(index);
+    group.outputs[0] = at(index).outputs[0];
+  }
 
   const Node& at(int index) const { return graph_.nodes[static_cast<std::size_t>(index)]; }
 
@@ -57,8 +63,9 @@ class Grouping {
     return latest;
   }
 
-  /// The group that pointwise node `index` can end: the last one that makes an operand, if nobody else wants that
-  /// value, the places of both agree, and the node stays in the same pass.
+  /// The group that pointwise node `index` can end: the last one that makes an operand, if the places of both values
+  /// agree and the node stays in the same pass. In the forward pass others may want the operand, too: gradients of
+  /// formulas do.
   int host_of(int index) const {
     int last = none;
     for (ValueId input : at(index).inputs) last = std::max(last, maker(input));
@@ -69,7 +76,19 @@ class Grouping {
     const std::vector<ValueId>& inputs = at(index).inputs;
     const bool reads_chain = std::find(inputs.begin(), inputs.end(), chain) != inputs.end();
     const bool fits = graph_[chain].shape == graph_[output].shape && layout(chain).lanes == layout(output).lanes;
-    return reads_chain && fits && uses_.at(chain) == 1 && pass(group.nodes[0]) == pass(index) ? last : none;
+    const bool may_keep = pass(index) == 0 && graph_.forward_nodes > 0 && is_anchored(group) && !is_named(chain);
+    const bool free = uses_.at(chain) == 1 || may_keep;
+    return reads_chain && fits && free && pass(group.nodes[0]) == pass(index) ? last : none;
+  }
+
+  bool is_anchored(const Group& group) const { return at(group.nodes[0]).op->fusion == Fusion::anchor; }
+
+  /// Whether a view gives the value another name, or puts it into a larger one.
+  bool is_named(ValueId value) const {
+    return std::any_of(views_.begin(), views_.end(), [&](const auto& view) {
+      const std::vector<ValueId>& inputs = view.second->inputs;
+      return std::find(inputs.begin(), inputs.end(), value) != inputs.end();
+    });
   }
 
   const Layout& layout(ValueId value) const { return layouts_[static_cast<std::size_t>(value)]; }

@@ -205,3 +205,11 @@ TEST_CASE("a formula without gradient is welcome where nothing is trained throug
   const CompiledNetwork compiled(network("fn rounded(x) = round(4 * x) / 4;", "6", "rounded -> linear(3);"));
   CHECK(compiled.diagnostics.text() == "");
 }
+
+TEST_CASE("a formula runs in the kernel of the layer before it, in training too") {
+  const CompiledNetwork compiled(network("", "3, 5, 7", "conv(4, 3) -> mish -> conv(2, 1);"));
+  const LaidOutGraph laid_out = lay_out(compiled.training);
+  const std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  CHECK(groups.front().name == "conv_mish");
+  CHECK(groups.front().outputs.size() == 2);  // the gradient of mish reads what the convolution gave
+}
