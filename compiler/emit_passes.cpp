@@ -14,8 +14,11 @@ namespace {
 /// "conv(6, 5, pad = 2) -> sigmoid" for what a group does in the words of the `.net` file.
 std::string in_words(const Plan& plan, const Group& group) {
   std::string text;
+  const Node* before = nullptr;
   for (int index : group.nodes) {
     const Node& node = plan.graph.nodes[static_cast<std::size_t>(index)];
+    if (before != nullptr && same_layer(*before, node)) continue;
+    before = &node;
     std::string words = name(node);
     if (node.op->in_language && node.span) {
       words = node.span.text();

@@ -99,12 +99,18 @@ class Grouping {
     return node < graph_.backward_nodes ? 1 : 2;
   }
 
+  /// Whether the node is a further step of the layer that the one before it in the group belongs to.
+  bool continues(const Group& group, int index) const {
+    const auto place = std::find(group.nodes.begin(), group.nodes.end(), index);
+    return place != group.nodes.begin() && same_layer(at(*(place - 1)), at(index));
+  }
+
   /// What the group reads, and its name.
   void finish(Group& group) const {
     std::set<ValueId> inside;
     for (int index : group.nodes) {
       const Node& node = at(index);
-      group.name += (group.name.empty() ? "" : "_") + name(node);
+      if (!continues(group, index)) group.name += (group.name.empty() ? "" : "_") + name(node);
       for (ValueId input : node.inputs) {
         const bool known = std::find(group.inputs.begin(), group.inputs.end(), input) != group.inputs.end();
         if (!inside.contains(input) && !known && input != no_value) group.inputs.push_back(input);

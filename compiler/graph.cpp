@@ -55,6 +55,10 @@ std::string name(const Node& node) {
   return std::string(node.op->name);
 }
 
+bool same_layer(const Node& a, const Node& b) {
+  return a.attributes.has("formula") && a.path == b.path && name(a) == name(b);
+}
+
 ValueId Graph::add(Value value) {
   values.push_back(std::move(value));
   return static_cast<ValueId>(values.size()) - 1;

@@ -107,6 +107,8 @@ struct Node {
 
 /// What a node is called where people read it: its operator's name, or that of the `fn` or `layer` it belongs to.
 std::string name(const Node& node);
+/// Whether two nodes are steps of one layer of the file's own.
+bool same_layer(const Node& a, const Node& b);
 
 struct Graph {
   std::string name{};
