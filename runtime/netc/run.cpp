@@ -77,6 +77,7 @@ std::vector<AnyTensor> read_tensors(const std::string& option, const std::vector
 
 std::vector<AnyView> views_of(const std::vector<AnyTensor>& tensors) {
   std::vector<AnyView> views;
+  views.reserve(tensors.size());
   for (const AnyTensor& tensor : tensors) views.push_back(tensor.view());
   return views;
 }
