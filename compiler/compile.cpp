@@ -224,7 +224,7 @@ bool update(const fs::path& path, const std::string& text) {
 bool update_library(const CompiledModel& model, const Options& options, const fs::path& library) {
   const auto all = static_cast<std::int64_t>(model.kernels.entries.size() * instruction_sets().size());
   std::optional<Progress> progress;
-  if (!options.quiet) progress.emplace("compiling kernels", all);
+  if (!options.quiet) progress.emplace("compiling kernels for each instruction set", all, 0, "kernels");
   const auto show = [&](int done) {
     if (progress) progress->update(done, "");
   };

@@ -461,7 +461,11 @@ Every index stands on the left side or in a reduction, and stands alone in some 
 
     y[n, i] = sum[k](x[n, i + k]);       // k runs over what?
 
-Fix: give the range: sum[k in 0..3](x[n, i + k]).
+Fix: give the range: sum[k in 0..3](x[n, i + k]). An index on the left whose reads are all shifted needs one, too; the
+extents of an input can be named for it:
+
+    input x: f32[N, C];
+    y[n, i in 0..C] = sum[k in 0..3](x[n, i + k - 1]);
 )"},
     {"N214", R"(N214: an index that cannot be
 

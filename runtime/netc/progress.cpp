@@ -43,8 +43,12 @@ std::string clock_text(double seconds) {
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
-Progress::Progress(std::string label, std::int64_t total, std::int64_t done)
-    : label_(std::move(label)), total_(total), first_(done), terminal_(isatty(STDERR_FILENO) == 1) {}
+Progress::Progress(std::string label, std::int64_t total, std::int64_t done, std::string unit)
+    : label_(std::move(label)),
+      total_(total),
+      first_(done),
+      unit_(std::move(unit)),
+      terminal_(isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
   if (terminal_) fmt::print(stderr, "{}", erase_line);
@@ -58,8 +62,8 @@ void Progress::update(std::int64_t done, const std::string& note) {
   const double rate = static_cast<double>(done - first_) / seconds;
   const double left = static_cast<double>(total_ - done) / std::max(rate, 1e-9);
   const double fraction = static_cast<double>(done) / static_cast<double>(total_);
-  const std::string figures =
-      fmt::format("{}/{}  {}  {:.1f} examples/s  ETA {}", done, total_, note, rate, clock_text(left));
+  const std::string figures = fmt::format("{}/{}  {}{}{:.1f} {}/s  ETA {}", done, total_, note,
+                                          note.empty() ? "" : "  ", rate, unit_, clock_text(left));
   if (!terminal_) {
     fmt::print(stderr, "{}: {}\n", label_, figures);
     return;

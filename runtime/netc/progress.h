@@ -12,8 +12,8 @@ std::string clock_text(double seconds);
 
 class Progress {
  public:
-  /// Writes to standard error. `label` is what stands before the bar.
-  Progress(std::string label, std::int64_t total, std::int64_t done = 0);
+  /// Writes to standard error. `label` is what stands before the bar; `unit` is what is counted.
+  Progress(std::string label, std::int64_t total, std::int64_t done = 0, std::string unit = "examples");
   /// Takes the bar off the terminal.
   ~Progress();
   Progress(const Progress&) = delete;
@@ -28,6 +28,7 @@ class Progress {
   std::string label_;
   std::int64_t total_;
   std::int64_t first_;
+  std::string unit_;
   bool terminal_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point shown_ = start_;
