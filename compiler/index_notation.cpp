@@ -323,10 +323,11 @@ bool FormulaReader::solve() {
   } while (changed_);
   for (const auto& [id, span] : spans_) {
     if (program_.extent(id) != 0) continue;
-    reporter_.error(
-        "N213", span,
-        fmt::format("nothing says how far the index `{}` runs", program_.indices()[static_cast<std::size_t>(id)].name),
-        "let it stand alone somewhere, or give its range: i in 0..4");
+    const std::string& name = program_.indices()[static_cast<std::size_t>(id)].name;
+    reporter_.error("N213", span, fmt::format("nothing says how far the index `{}` runs", name),
+                    fmt::format("let it stand alone somewhere, or give its range: {0} in 0..4, or, with an input of "
+                                "named extents such as input x: f32[N, C], {0} in 0..C",
+                                name));
     return false;
   }
   return std::all_of(uses_.begin(), uses_.end(), [&](const Use& use) { return check_batch(use); });
