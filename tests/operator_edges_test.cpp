@@ -48,7 +48,7 @@ struct Losses {
 
 Losses cross_entropy(const std::vector<double>& logits, const std::vector<double>& labels, int lanes) {
   const auto classes = static_cast<std::int64_t>(logits.size() / labels.size());
-  const Sample sample{"given", {{n, classes}}, {}};
+  const Sample sample{"given", {{n, classes}}, {{"label_smoothing", 0.0}}};
   Experiment e = training({ops::cross_entropy, sample});
   const auto run = runner(e, static_cast<int>(labels.size()), lanes, f32, Inputs::activations);
   run->set(e.given.at("input0"), logits);

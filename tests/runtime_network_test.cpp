@@ -303,6 +303,7 @@ TEST_CASE("a diverged run is saved and continued, too") {
   Run run;
   TrainingState state;
   state.finished = {{1, std::nan(""), 0.1, std::nan(""), 0.1, 5, 6}};
+  state.next_batch = 1;
   state.running = {4, std::nan(""), 0};
   save_checkpoint(folder / "c", *run.network, run.optimizer, identity, state);
   const TrainingState back = load_checkpoint(folder / "c", *run.network, run.optimizer, identity);
