@@ -305,10 +305,18 @@ TEST_CASE("a diverged run is saved and continued, too") {
   state.finished = {{1, std::nan(""), 0.1, std::nan(""), 0.1, 5, 6}};
   state.next_batch = 1;
   state.running = {4, std::nan(""), 0};
+  state.points = {{0.5, {0.25, 0.75}}, {1, {std::nan(""), 0.1}}};
+  state.since_point = {3, 1.5, 2};
   save_checkpoint(folder / "c", *run.network, run.optimizer, identity, state);
   const TrainingState back = load_checkpoint(folder / "c", *run.network, run.optimizer, identity);
   CHECK(std::isnan(back.running.loss_sum));
   CHECK(std::isnan(back.finished[0].loss));
+  REQUIRE(back.points.size() == 2);
+  CHECK(back.points[0].epoch == 0.5);
+  CHECK(back.points[0].train.accuracy == 0.75);
+  CHECK(std::isnan(back.points[1].train.loss));
+  CHECK(back.since_point.loss_sum == 1.5);
+  CHECK(back.since_point.correct == 2);
 }
 
 }  // namespace

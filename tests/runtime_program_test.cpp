@@ -92,6 +92,7 @@ TEST_CASE("train prints a line an epoch and the summary, and writes logs and wei
   CHECK(last["lr"] == 0.05);
   CHECK(!last.contains("validation_loss"));
   CHECK(lines_of(read_text(folder / "log/deep/curves.csv")).size() == 4);
+  CHECK(lines_of(read_text(folder / "log/deep/progress.csv")).size() == 1 + 3 * 10);  // a line a batch
   CHECK(read_text(folder / "log/deep/curves.svg").find("</svg>") != std::string::npos);
 
   const ProgramResult eval = run_softmax({"eval", "--weights", weights, "--data", folder.path()});
@@ -222,12 +223,12 @@ TEST_CASE("checkpoints of another version are refused") {
   const std::string checkpoint = folder / "checkpoint";
   trained(folder, {"--epochs", "1", "--checkpoint", checkpoint});
   std::string text = read_text(folder / "checkpoint/checkpoint.safetensors");
-  const std::string now = "\\\"version\\\":2";
+  const std::string now = "\\\"version\\\":3";
   REQUIRE(text.find(now) != std::string::npos);
   write_text(folder / "checkpoint/checkpoint.safetensors",
              text.replace(text.find(now), now.size(), "\\\"version\\\":1"));
   check_fails({"train", "--data", folder.path(), "--checkpoint", checkpoint, "--resume"}, 1,
-              {"checkpoint.safetensors", "version", "expected 2", "found 1", "begin the run anew"});
+              {"checkpoint.safetensors", "version", "expected 3", "found 1", "begin the run anew"});
 }
 
 TEST_CASE("a checkpoint with impossible counters is refused") {
@@ -239,7 +240,7 @@ TEST_CASE("a checkpoint with impossible counters is refused") {
   const std::string text = read_text(file);
   // Of the same length, so that the header still fits.
   const std::pair<std::string, std::string> changes[] = {{"\"next_batch\\\":0", "\"next_batch\\\":7"},
-                                                         {"\"running_correct\\\":0", "\"running_correct\\\":1"},
+                                                         {"\"correct\\\":0", "\"correct\\\":1"},
                                                          {"\"epoch\\\":1", "\"epoch\\\":3"}};
   for (const auto& [from, to] : changes) {
     CAPTURE(from);
@@ -540,15 +541,16 @@ TEST_CASE("a full standard output is an error") {
 
 TEST_CASE("the picture draws every case") {
   std::vector<EpochMetrics> epochs;
-  CHECK(plot_curves("m", epochs).find("no epoch") != std::string::npos);
+  CHECK(plot_curves("m", epochs, {}).find("no epoch") != std::string::npos);
   epochs.push_back({1, 2.3, 0.1, 2.3, 0.1, 100, 1});
-  CHECK(plot_curves("m", epochs).find("1 epoch,") != std::string::npos);
+  CHECK(plot_curves("m", epochs, {}).find("1 epoch,") != std::string::npos);
   for (int i = 2; i <= 200; ++i) epochs.push_back({i, 2.0 / i, 0.9, 2.1 / i, 0.9, 100, 1});
   epochs[50].loss = std::nan("");
-  CHECK(plot_curves("m", epochs).find("validation") == std::string::npos);
+  CHECK(plot_curves("m", epochs, {}).find("validation") == std::string::npos);
   for (EpochMetrics& epoch : epochs) epoch.validation = Scores{1.5, 0.8};
   epochs[60].validation.reset();
-  const std::string svg = plot_curves("m", epochs);
+  const std::vector<CurvePoint> points{{0.5, {2.3, 0.1}}, {1, {std::nan(""), 0.2}}, {200, {0.01, 0.9}}};
+  const std::string svg = plot_curves("m", epochs, points);
   CHECK(svg.find("nan") == std::string::npos);
   CHECK(svg.find("inf") == std::string::npos);
   CHECK(svg.find("test 0.900") != std::string::npos);

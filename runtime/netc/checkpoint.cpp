@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int version = 2;  // 1: recipes had fewer settings
+constexpr int version = 3;  // 1: recipes had fewer settings; 2: no curve within epochs
 
 /// What a run may change when it is continued: when it ends.
 bool may_differ(const RecipeEntry& entry) {
@@ -33,26 +33,33 @@ Json to_json(const RunIdentity& run) {
   return json;
 }
 
+Json to_json(const RunningMetrics& running) {
+  return {{"examples", running.examples}, {"loss", running.loss_sum}, {"correct", running.correct}};
+}
+
+RunningMetrics running_from_json(const Json& json) {
+  // A loss that diverged is null in JSON.
+  const Json& loss = json.at("loss");
+  return {.examples = json.at("examples").get<std::int64_t>(),
+          .loss_sum = loss.is_null() ? std::numeric_limits<double>::quiet_NaN() : loss.get<double>(),
+          .correct = json.at("correct").get<std::int64_t>()};
+}
+
 Json to_json(const TrainingState& state) {
   return {{"next_batch", state.next_batch},
-          {"running_examples", state.running.examples},
-          {"running_loss", state.running.loss_sum},
-          {"running_correct", state.running.correct},
+          {"running", to_json(state.running)},
+          {"since_point", to_json(state.since_point)},
           {"epoch_compute_seconds", state.epoch_compute_seconds},
           {"epoch_seconds", state.epoch_seconds},
           {"compute_seconds", state.compute_seconds},
           {"examples", state.examples}};
 }
 
-TrainingState state_from_json(const Json& json, const std::string& epochs) {
-  // A loss that diverged is null in JSON.
-  const Json& loss = json.at("running_loss");
+TrainingState state_from_json(const Json& json) {
   TrainingState state;
-  state.finished = epochs_from_json(epochs);
   json.at("next_batch").get_to(state.next_batch);
-  json.at("running_examples").get_to(state.running.examples);
-  state.running.loss_sum = loss.is_null() ? std::numeric_limits<double>::quiet_NaN() : loss.get<double>();
-  json.at("running_correct").get_to(state.running.correct);
+  state.running = running_from_json(json.at("running"));
+  state.since_point = running_from_json(json.at("since_point"));
   json.at("epoch_compute_seconds").get_to(state.epoch_compute_seconds);
   json.at("epoch_seconds").get_to(state.epoch_seconds);
   json.at("compute_seconds").get_to(state.compute_seconds);
@@ -86,11 +93,14 @@ std::vector<std::pair<std::string, View<float>>> tensors_of(Network& network, Op
   return tensors;
 }
 
+bool is_sound(const RunningMetrics& running) {
+  return running.examples >= 0 && running.correct >= 0 && running.correct <= running.examples;
+}
+
 /// What a program could not have saved, and must not go on from.
 void require_sound(const std::string& file, const TrainingState& state) {
-  const RunningMetrics& running = state.running;
-  bool sound = state.next_batch >= 0 && running.examples >= 0 && running.correct >= 0 &&
-               running.correct <= running.examples && (running.examples == 0) == (state.next_batch == 0);
+  bool sound = state.next_batch >= 0 && is_sound(state.running) && is_sound(state.since_point) &&
+               (state.running.examples == 0) == (state.next_batch == 0);
   for (std::size_t i = 0; i < state.finished.size(); ++i) {
     sound = sound && state.finished[i].epoch == static_cast<int>(i) + 1;
   }
@@ -134,7 +144,9 @@ TrainingState read_state(const SafetensorsReader& reader, const Description& des
     }
     require_same_run(name, to_json(run), Json::parse(text_of(reader, "run")));
     json.at("step").get_to(step);
-    TrainingState state = state_from_json(json, text_of(reader, "epochs"));
+    TrainingState state = state_from_json(json);
+    state.finished = epochs_from_json(text_of(reader, "epochs"));
+    state.points = points_from_json(text_of(reader, "points"));
     require_sound(name, state);
     return state;
   } catch (const Json::exception& error) {
@@ -159,7 +171,8 @@ void save_checkpoint(const std::filesystem::path& file, Network& network, Optimi
                     {{"model", network.description().name},
                      {"run", to_json(run).dump()},
                      {"state", json.dump()},
-                     {"epochs", to_json(state.finished)}});
+                     {"epochs", to_json(state.finished)},
+                     {"points", to_json(state.points)}});
 }
 
 TrainingState load_checkpoint(const std::filesystem::path& file, Network& network, Optimizer& optimizer,

@@ -18,6 +18,8 @@ struct TrainingState {
   std::vector<EpochMetrics> finished;  // epochs
   std::int64_t next_batch = 0;         // of the epoch under way
   RunningMetrics running;              // over the epoch so far
+  std::vector<CurvePoint> points;      // of all epochs
+  RunningMetrics since_point;          // over the batches since the last of them
   double epoch_compute_seconds = 0;    // of the epoch so far: copy, forward, backward, step
   double epoch_seconds = 0;
   double compute_seconds = 0;  // of all epochs so far

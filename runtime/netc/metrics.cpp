@@ -51,7 +51,7 @@ double number(const Json& value) {
   return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
 }
 
-EpochMetrics from_object(const Json& object) {
+EpochMetrics epoch_from_object(const Json& object) {
   const auto read = [&](const char* key) { return number(object.at(key)); };
   EpochMetrics epoch{.epoch = object.at("epoch").get<int>(),
                      .loss = read("loss"),
@@ -65,6 +65,32 @@ EpochMetrics from_object(const Json& object) {
     epoch.validation = Scores{read("validation_loss"), read("validation_accuracy")};
   }
   return epoch;
+}
+
+Json to_object(const CurvePoint& point) {
+  return {{"epoch", point.epoch}, {"loss", point.train.loss}, {"train_accuracy", point.train.accuracy}};
+}
+
+CurvePoint point_from_object(const Json& object) {
+  return {number(object.at("epoch")), {number(object.at("loss")), number(object.at("train_accuracy"))}};
+}
+
+template <class T>
+std::string to_array(std::span<const T> items) {
+  Json array = Json::array();
+  for (const T& item : items) array.push_back(to_object(item));
+  return array.dump();
+}
+
+template <class T>
+std::vector<T> from_array(const std::string& text, T (*from)(const Json& object)) {
+  try {
+    std::vector<T> items;
+    for (const Json& object : Json::parse(text)) items.push_back(from(object));
+    return items;
+  } catch (const Json::exception& error) {
+    throw Error(ErrorKind::format, fmt::format("metrics: {}", error.what()));
+  }
 }
 
 }  // namespace
@@ -112,20 +138,28 @@ std::string to_csv(std::span<const EpochMetrics> epochs) {
   return text;
 }
 
+std::string to_csv(std::span<const CurvePoint> points) {
+  std::string text = "epoch,loss,train_accuracy\n";
+  for (const CurvePoint& p : points) {
+    text += fmt::format("{:.4f},{:.6f},{:.6f}\n", p.epoch, p.train.loss, p.train.accuracy);
+  }
+  return text;
+}
+
 std::string to_json(std::span<const EpochMetrics> epochs) {
-  Json array = Json::array();
-  for (const EpochMetrics& epoch : epochs) array.push_back(to_object(epoch));
-  return array.dump();
+  return to_array(epochs);
+}
+
+std::string to_json(std::span<const CurvePoint> points) {
+  return to_array(points);
 }
 
 std::vector<EpochMetrics> epochs_from_json(const std::string& text) {
-  try {
-    std::vector<EpochMetrics> epochs;
-    for (const Json& object : Json::parse(text)) epochs.push_back(from_object(object));
-    return epochs;
-  } catch (const Json::exception& error) {
-    throw Error(ErrorKind::format, fmt::format("metrics: {}", error.what()));
-  }
+  return from_array(text, epoch_from_object);
+}
+
+std::vector<CurvePoint> points_from_json(const std::string& text) {
+  return from_array(text, point_from_object);
 }
 
 }  // namespace netc

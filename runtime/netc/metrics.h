@@ -47,6 +47,12 @@ struct EpochMetrics {
   std::optional<Scores> validation{};
 };
 
+/// How training goes within an epoch: means over the batches since the point before, in training mode.
+struct CurvePoint {
+  double epoch = 0;  // passes over the training data so far; 0.5 is the middle of the first
+  Scores train;
+};
+
 /// The epoch whose weights are the best: that of the highest validation accuracy or, without validation, of the lowest
 /// training loss; the first of equals. None where there is no such number.
 std::optional<std::size_t> best_epoch(std::span<const EpochMetrics> epochs);
@@ -56,10 +62,13 @@ int epochs_since_lowest(std::span<const EpochMetrics> epochs);
 
 /// One object a line.
 std::string to_json_lines(std::span<const EpochMetrics> epochs);
-/// A header and one line an epoch.
+/// A header and one line an epoch or a point.
 std::string to_csv(std::span<const EpochMetrics> epochs);
+std::string to_csv(std::span<const CurvePoint> points);
 /// A JSON array with all digits, and back; throws Error (format).
 std::string to_json(std::span<const EpochMetrics> epochs);
+std::string to_json(std::span<const CurvePoint> points);
 std::vector<EpochMetrics> epochs_from_json(const std::string& text);
+std::vector<CurvePoint> points_from_json(const std::string& text);
 
 }  // namespace netc

@@ -18,18 +18,24 @@ constexpr const char* train_colour = "#0072b2";  // told apart by colour-blind r
 constexpr const char* validation_colour = "#009e73";
 constexpr const char* test_colour = "#d55e00";
 
+struct Point {
+  double epoch;
+  double value;  // finite
+};
+
 struct Curve {
   const char* name;
   const char* colour;
-  double (*value)(const EpochMetrics& epoch);  // not a number: none
+  std::vector<Point> points;
 };
 
 struct Panel {
   const char* title;
   double left;
   double right;
-  std::vector<Curve> curves;
   bool from_zero;
+  Curve within_epochs;  // drawn thin, without a name
+  std::vector<Curve> curves;
 };
 
 /// An axis with round ticks.
@@ -48,17 +54,17 @@ double round_step(double range, double count) {
   return 10 * power;
 }
 
-Axis make_axis(const Panel& panel, std::span<const EpochMetrics> epochs) {
+Axis make_axis(const Panel& panel) {
   double low = panel.from_zero ? 0 : std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
-  for (const Curve& curve : panel.curves) {
-    for (const EpochMetrics& epoch : epochs) {
-      const double value = curve.value(epoch);
-      if (!std::isfinite(value)) continue;
-      low = std::min(low, value);
-      high = std::max(high, value);
+  const auto include = [&](const Curve& curve) {
+    for (const Point& point : curve.points) {
+      low = std::min(low, point.value);
+      high = std::max(high, point.value);
     }
-  }
+  };
+  include(panel.within_epochs);
+  for (const Curve& curve : panel.curves) include(curve);
   if (!std::isfinite(low) || !std::isfinite(high)) return {0, 1, 0.2};
   constexpr double least_range = 0.05;  // so that noise does not fill the panel
   if (high - low < least_range) low = std::max(high - least_range, 0.0);
@@ -70,13 +76,14 @@ Axis make_axis(const Panel& panel, std::span<const EpochMetrics> epochs) {
 /// Maps epochs and values to the picture, and draws one panel.
 class PanelPainter {
  public:
-  PanelPainter(const Panel& panel, std::span<const EpochMetrics> epochs)
-      : panel_(panel), epochs_(epochs), axis_(make_axis(panel, epochs)) {}
+  PanelPainter(const Panel& panel, double epochs)
+      : panel_(panel), epochs_(std::max(epochs, 1.0)), axis_(make_axis(panel)) {}
 
   std::string draw() {
     draw_title();
     draw_values();
     draw_epochs();
+    add(R"(<polyline points="{}" stroke="{}" class="thin"/>)", line(panel_.within_epochs), panel_.within_epochs.colour);
     for (const Curve& curve : panel_.curves) draw_curve(curve);
     draw_names();
     return std::move(svg_);
@@ -92,10 +99,7 @@ class PanelPainter {
     svg_ += '\n';
   }
 
-  double x(double epoch) const {
-    const double last = std::max(epochs_.empty() ? 1.0 : epochs_.back().epoch, 2.0);
-    return panel_.left + (epoch - 1) / (last - 1) * (panel_.right - panel_.left);
-  }
+  double x(double epoch) const { return panel_.left + epoch / epochs_ * (panel_.right - panel_.left); }
 
   double y(double value) const { return bottom - (value - axis_.low) / (axis_.high - axis_.low) * (bottom - top); }
 
@@ -116,27 +120,28 @@ class PanelPainter {
   }
 
   void draw_epochs() {
-    const int last = epochs_.empty() ? 2 : std::max(epochs_.back().epoch, 2);
-    const int step = std::max(1, static_cast<int>(round_step(last, 10)));
-    for (int epoch = step == 1 ? 1 : step; epoch <= last; epoch += step) {
+    const int step = std::max(1, static_cast<int>(round_step(epochs_, 10)));
+    for (int epoch = 0; epoch <= epochs_; epoch += step) {
       add(R"(<text x="{:.1f}" y="{:.1f}" class="tick" text-anchor="middle">{}</text>)", x(epoch), bottom + 20, epoch);
     }
     add(R"(<text x="{:.1f}" y="{:.1f}" class="tick" text-anchor="middle">epoch</text>)",
         (panel_.left + panel_.right) / 2, bottom + 40);
   }
 
-  void draw_curve(const Curve& curve) {
+  std::string line(const Curve& curve) const {
     std::string points;
+    for (const Point& point : curve.points) points += fmt::format("{:.1f},{:.1f} ", x(point.epoch), y(point.value));
+    return points;
+  }
+
+  void draw_curve(const Curve& curve) {
     std::string markers;
-    for (const EpochMetrics& epoch : epochs_) {
-      const double value = curve.value(epoch);
-      if (!std::isfinite(value)) continue;
-      points += fmt::format("{:.1f},{:.1f} ", x(epoch.epoch), y(value));
-      markers += fmt::format(R"(<circle cx="{:.1f}" cy="{:.1f}" r="3"/>)", x(epoch.epoch), y(value));
+    for (const Point& point : curve.points) {
+      markers += fmt::format(R"(<circle cx="{:.1f}" cy="{:.1f}" r="3"/>)", x(point.epoch), y(point.value));
     }
-    constexpr std::size_t most_markers = 30;
-    add(R"(<g stroke="{0}" fill="{0}"><polyline points="{1}" class="curve"/>{2}</g>)", curve.colour, points,
-        epochs_.size() <= most_markers ? markers : "");
+    constexpr int most_markers = 30;
+    add(R"(<g stroke="{0}" fill="{0}"><polyline points="{1}" class="curve"/>{2}</g>)", curve.colour, line(curve),
+        epochs_ <= most_markers ? markers : "");
   }
 
   /// The curves' names and last values at their ends, moved apart where the ends lie close together.
@@ -147,8 +152,7 @@ class PanelPainter {
     };
     std::vector<Name> names;
     for (const Curve& curve : panel_.curves) {
-      const double value = epochs_.empty() ? 0 : curve.value(epochs_.back());
-      if (!epochs_.empty() && std::isfinite(value)) names.push_back({y(value), &curve});
+      if (!curve.points.empty()) names.push_back({y(curve.points.back().value), &curve});
     }
     std::sort(names.begin(), names.end(), [](const Name& a, const Name& b) { return a.y < b.y; });
     constexpr double line_height = 17;
@@ -159,13 +163,14 @@ class PanelPainter {
       names[i].y += overlap / 2;
     }
     for (const Name& name : names) {
-      add(R"(<text x="{:.1f}" y="{:.1f}" class="name" style="fill:{}">{} {:.3f}</text>)", x(epochs_.back().epoch) + 10,
-          name.y + 4, name.curve->colour, name.curve->name, name.curve->value(epochs_.back()));
+      const Point& last = name.curve->points.back();
+      add(R"(<text x="{:.1f}" y="{:.1f}" class="name" style="fill:{}">{} {:.3f}</text>)", x(last.epoch) + 10,
+          name.y + 4, name.curve->colour, name.curve->name, last.value);
     }
   }
 
   const Panel& panel_;
-  std::span<const EpochMetrics> epochs_;
+  double epochs_;
   Axis axis_;
   std::string svg_;
 };
@@ -180,8 +185,35 @@ text { font-family: "Helvetica Neue", Helvetica, Arial, "DejaVu Sans", sans-seri
 .axis { stroke: #9aa5b1; stroke-width: 1; }
 .grid { stroke: #e4e7eb; stroke-width: 1; }
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.thin { fill: none; stroke-width: 1; stroke-opacity: 0.55; }
 circle { stroke: #ffffff; stroke-width: 1; }
 </style>)";
+
+/// A curve of what each item holds, where it is a number.
+template <class Items, class Value>
+Curve curve_of(const char* name, const char* colour, const Items& items, Value value) {
+  Curve curve{name, colour, {}};
+  for (const auto& item : items) {
+    const double v = value(item);
+    if (std::isfinite(v)) curve.points.push_back({static_cast<double>(item.epoch), v});
+  }
+  return curve;
+}
+
+/// One panel: the loss or the accuracy, which is a member of Scores.
+Panel make_panel(const char* title, double left, bool from_zero, double Scores::*score,
+                 std::span<const EpochMetrics> epochs, std::span<const CurvePoint> points) {
+  const auto train = [&](const EpochMetrics& e) { return Scores{e.loss, e.train_accuracy}.*score; };
+  const auto test = [&](const EpochMetrics& e) { return Scores{e.test_loss, e.test_accuracy}.*score; };
+  const auto validation = [&](const EpochMetrics& e) { return e.validation ? *e.validation.*score : std::nan(""); };
+  const auto within = [&](const CurvePoint& p) { return p.train.*score; };
+  Panel panel{title, left, left + 296, from_zero, curve_of("", train_colour, points, within), {}};
+  panel.curves.push_back(curve_of("train", train_colour, epochs, train));
+  const bool validated = !epochs.empty() && epochs.back().validation;
+  if (validated) panel.curves.push_back(curve_of("validation", validation_colour, epochs, validation));
+  panel.curves.push_back(curve_of("test", test_colour, epochs, test));
+  return panel;
+}
 
 std::string subtitle(std::span<const EpochMetrics> epochs) {
   if (epochs.empty()) return "no epoch finished";
@@ -193,26 +225,18 @@ std::string subtitle(std::span<const EpochMetrics> epochs) {
 
 }  // namespace
 
-std::string plot_curves(const std::string& model, std::span<const EpochMetrics> epochs) {
-  std::vector<Curve> losses{{"train", train_colour, [](const EpochMetrics& e) { return e.loss; }}};
-  std::vector<Curve> accuracies{{"train", train_colour, [](const EpochMetrics& e) { return e.train_accuracy; }}};
-  if (!epochs.empty() && epochs.back().validation) {
-    losses.push_back({"validation", validation_colour,
-                      [](const EpochMetrics& e) { return e.validation ? e.validation->loss : std::nan(""); }});
-    accuracies.push_back({"validation", validation_colour,
-                          [](const EpochMetrics& e) { return e.validation ? e.validation->accuracy : std::nan(""); }});
-  }
-  losses.push_back({"test", test_colour, [](const EpochMetrics& e) { return e.test_loss; }});
-  accuracies.push_back({"test", test_colour, [](const EpochMetrics& e) { return e.test_accuracy; }});
-  const Panel loss{"loss", 64, 360, losses, true};
-  const Panel accuracy{"accuracy", 516, 812, accuracies, false};
+std::string plot_curves(const std::string& model, std::span<const EpochMetrics> epochs,
+                        std::span<const CurvePoint> points) {
+  const double last = points.empty() ? static_cast<double>(epochs.size()) : std::ceil(points.back().epoch - 1e-9);
+  const Panel loss = make_panel("loss", 64, true, &Scores::loss, epochs, points);
+  const Panel accuracy = make_panel("accuracy", 516, false, &Scores::accuracy, epochs, points);
   std::string svg = fmt::format(
       R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}">)", width, height);
   svg += fmt::format("\n{}\n<rect width=\"{}\" height=\"{}\" fill=\"#ffffff\"/>\n", style, width, height);
   svg += fmt::format("<text x=\"28\" y=\"36\" class=\"title\">{}</text>\n", model);
   svg += fmt::format("<text x=\"28\" y=\"56\" class=\"subtitle\">{}</text>\n", subtitle(epochs));
-  svg += PanelPainter(loss, epochs).draw();
-  svg += PanelPainter(accuracy, epochs).draw();
+  svg += PanelPainter(loss, last).draw();
+  svg += PanelPainter(accuracy, last).draw();
   return svg + "</svg>\n";
 }
 

@@ -181,7 +181,21 @@ class Trainer {
     state_.epoch_compute_seconds += seconds_since(start);
     const std::span classes(batch.label_values.data(), static_cast<std::size_t>(batch.size));
     state_.running.add(loss, network_->output(0), classes);
+    state_.since_point.add(loss, network_->output(0), classes);
     ++state_.next_batch;
+    add_point_now_and_then();
+  }
+
+  /// The curve has so many points an epoch, or one a batch.
+  void add_point_now_and_then() {
+    constexpr std::int64_t points_an_epoch = 20;
+    const std::int64_t batches = train_loader_.batches();
+    const auto points = [&](std::int64_t batch) { return batch * points_an_epoch / batches; };
+    if (points(state_.next_batch) == points(state_.next_batch - 1)) return;
+    const double share = static_cast<double>(state_.next_batch) / static_cast<double>(batches);
+    state_.points.push_back({static_cast<double>(state_.finished.size()) + share, state_.since_point.scores()});
+    state_.since_point = {};
+    if (seconds_since(logged_) >= 1) write_logs();
   }
 
   void finish_epoch(const std::optional<Scores>& validation, const Scores& test) {
@@ -200,6 +214,7 @@ class Trainer {
                              .validation = validation});
     next.compute_seconds = state_.compute_seconds + state_.epoch_compute_seconds;
     next.examples = state_.examples + train.examples;
+    next.points = std::move(state_.points);
     state_ = std::move(next);
     print_epoch(state_.finished.back());
     write_logs();
@@ -233,12 +248,14 @@ class Trainer {
     if (seconds_since(saved_) >= options_.checkpoint_seconds) save_progress();
   }
 
-  void write_logs() const {
+  void write_logs() {
     if (options_.log.empty()) return;
     const fs::path folder = options_.log;
     write_file(folder / "metrics.jsonl", to_json_lines(state_.finished));
     write_file(folder / "curves.csv", to_csv(state_.finished));
-    write_file(folder / "curves.svg", plot_curves(name_, state_.finished));
+    write_file(folder / "progress.csv", to_csv(state_.points));
+    write_file(folder / "curves.svg", plot_curves(name_, state_.finished, state_.points));
+    logged_ = Clock::now();
   }
 
   void print_best() const {
@@ -274,6 +291,7 @@ class Trainer {
   Loader test_loader_;
   TrainingState state_;
   Clock::time_point saved_ = Clock::now();
+  Clock::time_point logged_ = Clock::now();
 };
 
 void train(const Model& model, const TrainOptions& options) {
@@ -312,7 +330,8 @@ void add_train_command(CLI::App& app, const Model& model) {
       ->type_name("S")
       ->capture_default_str();
   command->add_flag("--resume", options->resume, "continue the run in the checkpoint folder");
-  command->add_option("--log", options->log, "folder for curves.svg, curves.csv, metrics.jsonl")->type_name("DIR");
+  command->add_option("--log", options->log, "folder for curves.svg, curves.csv, progress.csv, metrics.jsonl")
+      ->type_name("DIR");
   command->add_option("--save", options->save, "write the final weights to this safetensors file")->type_name("FILE");
   command->add_option("--set", options->set, "change a setting of the `train` clause, written as there")
       ->type_name("train.NAME=VALUE")
