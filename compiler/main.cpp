@@ -137,12 +137,12 @@ constexpr std::array<ProgramOption, 10> run_options{{
     {"--weights", "FILE", "Read parameters and buffers from a safetensors file"},
     {"--input", "NAME=FILE", "Read an input from an NPY file; once for each input"},
     {"--label", "FILE", "Read the labels from an NPY file"},
-    {"--mode", "eval|train", "How batchnorm and dropout work"},
-    {"--steps", "K", "Train on this batch for K steps of the model's optimizer"},
+    {"--mode", "eval|train", "How batchnorm and dropout work (default: train with --steps or --gradients, else eval)"},
+    {"--steps", "K", "Take K steps of the model's optimizer on this batch (default: 0)"},
     {"--seed", "S", "Seed of dropout"},
     {"--threads", "T", "Threads to compute with; 0: one a core"},
     {"--output", "FILE", "Write the output to an NPY file"},
-    {"--gradients", "FILE", "Write the gradients of parameters and inputs to a safetensors file"},
+    {"--gradients", "FILE", "Write gradients to a safetensors file, of parameters by path and of inputs as input.NAME"},
     {"--save", "FILE", "Write parameters and buffers, as they are afterwards, to a safetensors file"},
 }};
 
