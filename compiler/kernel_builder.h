@@ -90,6 +90,8 @@ class KernelBuilder {
   Func defined(ValueId value) const { return definitions_.at(value); }
   /// The Func that is written to memory: of the anchor's first output, with everything that the group does to it.
   Func out(std::size_t i = 0) const { return outs_[i]; }
+  /// The value that the group's chain ends with.
+  ValueId output() const { return group_.outputs[0]; }
   /// Funcs between the inputs and the definitions, by name: an algorithm leaves them for its schedule.
   void stage(const std::string& name, Func func) { stages_.emplace(name, func); }
   Func stage(const std::string& name) const { return stages_.at(name); }

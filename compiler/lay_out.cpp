@@ -106,11 +106,20 @@ class LayOut {
       if (node.op == &ops::concat) {
         for (ValueId input : node.inputs) claims_[input] = &node;
       }
-      if (!renames(node)) continue;
-      for (ValueId value : {node.inputs[0], node.outputs[0]}) shares_[value] = true;
+      if (!renames(node) || has_input_shape(node)) continue;
+      for (ValueId value : {root(node.inputs[0]), node.outputs[0]}) shares_[value] = true;
     }
     layouts_.resize(graph_.values.size());
     aliases_.resize(graph_.values.size());
+  }
+
+  bool has_input_shape(const Node& node) const { return graph_[node.outputs[0]].shape == graph_[node.inputs[0]].shape; }
+
+  /// The value that `value` is another name for, with the same shape.
+  ValueId root(ValueId value) const {
+    const auto maker = makers_.find(value);
+    const bool named = maker != makers_.end() && renames(*maker->second) && has_input_shape(*maker->second);
+    return named ? root(maker->second->inputs[0]) : value;
   }
 
   /// Decides where `value` lies, after what it is a part of or another name for.
@@ -222,7 +231,7 @@ class LayOut {
   std::vector<Alias> aliases_;
   std::map<ValueId, const Node*> makers_;  // of views
   std::map<ValueId, const Node*> claims_;  // a branch's concat
-  std::map<ValueId, bool> shares_;         // values that are renamed, and their new names
+  std::map<ValueId, bool> shares_;         // values that are renamed to another shape, and their new names
 };
 
 }  // namespace

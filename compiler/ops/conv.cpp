@@ -2,6 +2,7 @@
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/channel_sums.h"
+#include "compiler/ops/conv_winograd.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/window.h"
 #include "compiler/schedules.h"
@@ -63,7 +64,8 @@ std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vecto
   return result;
 }
 
-Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, const Attributes& other) {
+Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, const Attributes& other,
+                   std::int64_t height = 9, std::int64_t width = 8) {
   Attributes attributes{{"channels", out},
                         {"kernel", std::int64_t{3}},
                         {"stride", std::int64_t{1}},
@@ -72,7 +74,7 @@ Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, c
                         {"groups", std::int64_t{1}},
                         {"bias", true}};
   for (const auto& [key, value] : other.all()) attributes.set(key, value);
-  return {name, {{Shape::batch, in, 9, 8}}, attributes};
+  return {name, {{Shape::batch, in, height, width}}, attributes};
 }
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
@@ -134,6 +136,26 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const
   kernel.define(node.outputs[0], sum);
 }
 
+/// None where the output is handed out row by row: it is written in vectors of channels.
+std::optional<int> winograd_of(const KernelBuilder& kernel, const Node& node) {
+  if (kernel.layout(kernel.output()).strides[0] != 1) return std::nullopt;
+  return winograd_outputs(kernel, windows(node.attributes), node.attributes.integer("groups"),
+                          kernel.shape(node.inputs[0]), kernel.shape(node.outputs[0]));
+}
+
+WinogradConv forward_winograd(const KernelBuilder& kernel, const Node& node) {
+  const Windows w = windows(node.attributes);
+  return {node.outputs[0], kernel.shape(node.inputs[0])[1], extent(w.x.kernel), extent(w.y.pad), extent(w.x.pad)};
+}
+
+/// The gradient with respect to the input is a convolution of dy with the weights turned round.
+WinogradConv backward_winograd(const KernelBuilder& kernel, const Node& node) {
+  WinogradConv conv = forward_winograd(kernel, node);
+  conv.pad_y = conv.kernel - 1 - conv.pad_y;
+  conv.pad_x = conv.kernel - 1 - conv.pad_x;
+  return conv;
+}
+
 /// y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, …]
 void forward(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
@@ -151,6 +173,12 @@ void forward(KernelBuilder& kernel, const Node& node) {
   };
   const bool bias = node.inputs.size() > 2;
   const Expr start = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
+  if (const auto outputs = winograd_of(kernel, node)) {
+    const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
+      return kernel.parameter(node.inputs[1], {k, c, ky, kx});
+    };
+    return define_by_winograd(kernel, forward_winograd(kernel, node), *outputs, padded, start, weight);
+  }
   define_sum(kernel, node, w, {start, group_in, term});
 }
 
@@ -189,6 +217,13 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
     const Expr x = reading(at.axes[2], kx, w.x) / stride_x;
     return transposed(i, first + o, kx, ky) * padded(kernel.arguments(at.with({first + o, y, x})));
   };
+  if (const auto outputs = winograd_of(kernel, node)) {
+    const int last = extent(w.x.kernel) - 1;
+    const auto turned = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
+      return transposed(k, c, last - kx, last - ky);
+    };
+    return define_by_winograd(kernel, backward_winograd(kernel, node), *outputs, padded, kernel.constant(0), turned);
+  }
   WindowSum sum{kernel.constant(0), group_out, term};
   if (stride_y > 1 || stride_x > 1) {
     sum.exists = [&](const Expr& ky, const Expr& kx) {
@@ -217,12 +252,11 @@ Slicing slicing(const KernelBuilder& kernel, const Node& node) {
   return {extent(images), large ? 1 : slices};
 }
 
-void backward_weights(KernelBuilder& kernel, const Node& node) {
+void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded) {
   const Windows w = windows(node.attributes);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Shape& gradient = kernel.shape(node.inputs[0]);
   const int group_out = extent(shape[0] / node.attributes.integer("groups"));
-  const Func padded = zero_padded(kernel, node.inputs[1]);
   const Var l = kernel.lane();
   const Var n = kernel.block();
   const Var s("s");
@@ -260,9 +294,28 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   kernel.stage("block", block);
   kernel.stage("slice", slice);
   kernel.define(node.outputs[0], weight);
-  if (node.outputs.size() > 1)
-    kernel.define(node.outputs[1], channel_sums(kernel, "bias", gradient,
-                                                [&](const Point& at) { return kernel.read(node.inputs[0], at); }));
+}
+
+std::optional<int> weights_by_winograd(const KernelBuilder& kernel, const Node& node) {
+  return winograd_outputs(kernel, windows(node.attributes), node.attributes.integer("groups"),
+                          kernel.shape(node.inputs[1]), kernel.shape(node.inputs[0]));
+}
+
+WinogradWeights winograd_weights(const Node& node) {
+  const Windows w = windows(node.attributes);
+  return {node.outputs[0], node.inputs[0], extent(w.y.pad), extent(w.x.pad)};
+}
+
+void backward_weights(KernelBuilder& kernel, const Node& node) {
+  const Func padded = zero_padded(kernel, node.inputs[1]);
+  if (const auto outputs = weights_by_winograd(kernel, node)) {
+    define_weights_by_winograd(kernel, winograd_weights(node), *outputs, padded);
+  } else {
+    define_weights(kernel, node, padded);
+  }
+  if (node.outputs.size() == 1) return;
+  const auto gradient = [&](const Point& at) { return kernel.read(node.inputs[0], at); };
+  kernel.define(node.outputs[1], channel_sums(kernel, "bias", kernel.shape(node.inputs[0]), gradient));
 }
 
 // ---- Schedules -----------------------------------------------------------------------------------------------------
@@ -278,6 +331,12 @@ void schedule_padded(KernelBuilder& kernel, std::int64_t channels) {
     padded.reorder(c, kernel.axis(3), kernel.axis(2)).reorder_storage(c, kernel.axis(3), kernel.axis(2));
     padded.vectorize(c, vector_extent(kernel.machine(), channels), Halide::TailStrategy::ShiftInwards);
   }
+}
+
+void schedule_by_winograd(KernelBuilder& kernel, const Node& node, const WinogradConv& conv, int outputs) {
+  const Var block = schedule_winograd(kernel, conv, outputs);
+  kernel.stage("padded").compute_at(kernel.out(), block);
+  schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
 }
 
 /// Tiles of channels and columns in registers; what the images are padded with is written once an image.
@@ -304,17 +363,32 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
   }
   const int vector = vector_extent(machine, shape[1]);
   const int channels = vector * static_cast<int>(std::min<std::int64_t>(2, shape[1] / vector));
-  const int columns = stride > 1 ? 1 : tile_extent(shape[3], machine.accumulators / (channels / vector));
-  const Tile tile{{c, channels}, {x, columns}};
+  // Columns that are `stride` apart read through the same taps: in a tile of whole strides, and with the taps of a row
+  // unrolled, it is known which.
+  const int strides = machine.accumulators / (channels / vector) / extent(stride);
+  const int columns = tile_extent((shape[3] + stride - 1) / stride, strides) * extent(stride);
+  const Tile tile{{c, channels}, {x, static_cast<int>(std::min<std::int64_t>(columns, shape[3]))}};
   schedule_tiles(sum, out, tile, vector, r, {kernel.lane(), x, y, c, kernel.block()}, 1);
+  if (stride > 1) sum.update().unroll(r[1]);
   schedule_parts(kernel.stage("part"), sum, tile, vector);
   padded.compute_at(out, kernel.block());
   schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
 }
 
+void schedule_forward(KernelBuilder& kernel, const Node& node) {
+  if (const auto outputs = winograd_of(kernel, node)) {
+    return schedule_by_winograd(kernel, node, forward_winograd(kernel, node), *outputs);
+  }
+  schedule_images(kernel, node, 1);
+}
+
 void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
-  schedule_images(kernel, node, std::max(w.x.stride, w.y.stride));
+  if (const auto outputs = winograd_of(kernel, node)) {
+    schedule_by_winograd(kernel, node, backward_winograd(kernel, node), *outputs);
+  } else {
+    schedule_images(kernel, node, w.x.stride);
+  }
   if (kernel.lanes() > 1) return;  // weights are read one by one there
   const int vector = vector_extent(kernel.machine(), kernel.shape(node.inputs[1])[1]);
   kernel.stage("transposed")
@@ -325,7 +399,7 @@ void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
 
 /// With lanes a tile is columns of the kernel by output channels, otherwise vectors of output channels by input
 /// channels.
-void schedule_weights(KernelBuilder& kernel, const Node& node) {
+void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Machine& machine = kernel.machine();
   Func block = kernel.stage("block");
@@ -366,6 +440,16 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
       .parallel(kernel.axis(1));
   weight.compute_at(kernel.out(), o).vectorize(o, vector);
   weight.update().reorder(o, weight.rvars(0)[0], weight.rvars(0)[1]).vectorize(o, vector);
+}
+
+void schedule_weights(KernelBuilder& kernel, const Node& node) {
+  if (const auto outputs = weights_by_winograd(kernel, node)) {
+    const auto [slice, run] = schedule_weights_by_winograd(kernel, winograd_weights(node), *outputs);
+    kernel.stage("padded").compute_at(slice, run);
+    schedule_padded(kernel, kernel.shape(node.inputs[1])[1]);
+  } else {
+    schedule_direct_weights(kernel, node);
+  }
   if (node.outputs.size() == 1) return;
   kernel.out(1).compute_root();
   schedule_channel_sums(kernel, "bias");
@@ -394,14 +478,16 @@ const Operator conv{
                const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.outputs[0]].shape); },
     .gradient = gradient,
     .algorithm = forward,
-    .schedule = [](KernelBuilder& kernel, const Node& node) { schedule_images(kernel, node, 1); },
+    .schedule = schedule_forward,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),
                 conv_sample("grouped", 4, 8, {{"groups", 2}, {"pad", 1}}),
                 conv_sample("depthwise", 6, 6, {{"groups", 6}, {"stride", IntPair{1, 2}}, {"pad", 1}}),
                 conv_sample("oblong", 3, 10,
-                            {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}})},
+                            {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}}),
+                conv_sample("wide", 17, 20, {{"pad", 1}}), conv_sample("wide_small", 16, 33, {{"pad", 1}}, 6, 3),
+                conv_sample("wide_five", 16, 16, {{"kernel", IntPair{5, 5}}, {"pad", 2}, {"bias", false}})},
 };
 
 const Operator conv_backward_data{

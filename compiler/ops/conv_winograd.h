@@ -1,0 +1,53 @@
+// Convolutions of stride 1 by Winograd's algorithm, for the forward pass and the gradient with respect to the input.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "compiler/kernel_builder.h"
+#include "compiler/ops/window.h"
+
+namespace netc::ops {
+
+/// A convolution of images with square windows: out[n, k, y, x] = start + sum over c, ky, kx of
+/// weight(k, c, ky, kx) * in[n, c, y + ky - pad_y, x + kx - pad_x].
+struct WinogradConv {
+  ValueId output;
+  std::int64_t channels;  // of the input
+  int kernel;
+  int pad_y;
+  int pad_x;
+};
+
+/// How many neighbouring outputs are computed together, along each axis: what takes the fewest multiplications. None
+/// where the algorithm does not apply or does not pay: it wants stride 1, one group, and channels that fill vectors.
+std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
+                                    const Shape& input, const Shape& output);
+
+/// Defines the output; `padded` are the images with zeros around them, arguments as `variables`.
+void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs, Halide::Func padded,
+                        const Halide::Expr& start,
+                        const std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c,
+                                                         const Halide::Expr& ky, const Halide::Expr& kx)>& weight);
+
+/// Blocks of tiles in parallel, each transformed, multiplied and transformed back in the cache. Returns the loop over
+/// blocks of kernel.out(), where the padded images belong.
+Halide::Var schedule_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs);
+
+/// The gradient with respect to the weights: weight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] *
+/// in[n, i, y + ky - pad_y, x + kx - pad_x]; `gradient` is dy, `weight` the value to define.
+struct WinogradWeights {
+  ValueId weight;
+  ValueId gradient;
+  int pad_y;
+  int pad_x;
+};
+
+void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, int outputs, Halide::Func padded);
+
+/// Schedules kernel.out() and what is in front of it, and returns the Func and the loop where the padded images belong.
+std::pair<Halide::Func, Halide::RVar> schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv,
+                                                                   int outputs);
+
+}  // namespace netc::ops
