@@ -33,6 +33,17 @@ std::string operand(const Plan& plan, ValueId value) {
                      cpp::braces(dims), to_string(shape));
 }
 
+/// Multiply-adds an example.
+std::int64_t macs(const KernelEntry& entry) {
+  const Graph& graph = entry.plan->graph;
+  std::int64_t sum = 0;
+  for (int index : entry.group->nodes) {
+    const Node& node = graph.nodes[static_cast<std::size_t>(index)];
+    if (node.op->macs) sum += node.op->macs(graph, node);
+  }
+  return sum;
+}
+
 std::string kernel(const KernelEntry& entry) {
   std::string operands;
   std::vector<ValueId> values = entry.group->inputs;
@@ -49,10 +60,10 @@ std::string kernel(const KernelEntry& entry) {
 const netc::Kernel {1}("{1}", {{
     {3},
     {4},
-    {5}}}, {1}_operands);
+    {5}}}, {1}_operands, netc::MultiplyAdds{{{6}}});
 
 )",
-                     declarations, entry.name, operands, functions[0], functions[1], functions[2]);
+                     declarations, entry.name, operands, functions[0], functions[1], functions[2], macs(entry));
 }
 
 }  // namespace

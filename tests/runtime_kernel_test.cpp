@@ -58,7 +58,7 @@ constexpr std::array<Operand, 2> operands{
     {{DType::f32, 2, {{{5, 1}, {Dim::batch, 5}}}}, {DType::u8, 3, {{{-4, 1}, {7, 16}, {-1, 112}}}}}};
 
 TEST_CASE("a kernel sees batch, seed, step and its operands' layouts") {
-  const Kernel kernel("spy", {spy, spy, spy}, operands);
+  const Kernel kernel("spy", {spy, spy, spy}, operands, MultiplyAdds{0});
   std::array<float, 64> a{};
   const std::array<std::uint8_t, 4096> b{};
   kernel(Launch{9, 11, 13}, a.data(), b.data());
@@ -76,8 +76,27 @@ TEST_CASE("a kernel sees batch, seed, step and its operands' layouts") {
   CHECK(seen.dims[2] == std::array<int, 3>{0, 2, 1});
 }
 
+TEST_CASE("an observer is told of every call, and how much work it is") {
+  const Kernel kernel("spy", {spy, spy, spy}, operands, MultiplyAdds{1000});
+  const Work work = kernel.work(9);
+  CHECK(work.flops == 18000);
+  CHECK(work.bytes == 4 * 5 * 9 + 3 * 7 * 9);
+  std::array<float, 64> a{};
+  const std::array<std::uint8_t, 4096> b{};
+  std::vector<std::string> calls;
+  observe_kernels([&](const Kernel& called, const Launch& launch, double seconds) {
+    CHECK(seconds >= 0);
+    calls.push_back(std::string(called.name()) + std::to_string(launch.batch));
+  });
+  kernel(Launch{9, 0, 0}, a.data(), b.data());
+  kernel(Launch{8, 0, 0}, a.data(), b.data());
+  observe_kernels({});
+  kernel(Launch{7, 0, 0}, a.data(), b.data());
+  CHECK(calls == std::vector<std::string>{"spy9", "spy8"});
+}
+
 TEST_CASE("failures name the kernel") {
-  const Kernel kernel("conv_1234", {broken, broken, broken}, operands);
+  const Kernel kernel("conv_1234", {broken, broken, broken}, operands, MultiplyAdds{0});
   std::array<float, 64> memory{};
   check_error(ErrorKind::internal, {"conv_1234", "-7", "the first message"}, [&] {
     kernel(Launch{1, 0, 0}, memory.data(), memory.data());

@@ -6,6 +6,11 @@
 #include "compiler/schedules.h"
 #include "compiler/winograd.h"
 
+// Choice: the transforms of a block of tiles stay in the cache, between one copy of its images with zeros around them and
+// its outputs. Alternative: each transform a pass over all images, which is written and read from memory. Measured on
+// ResNet-18's training step at batch 256, two threads, against direct sums: 3211 -> 1706 ms (2026-11).
+// Error against double precision, relative to the norm: F(4, 3) 1.5e-6, F(3, 3) 8e-7, F(4, 5) 2.5e-6; direct sums 2e-7.
+// F(6, 3) would save another tenth of the multiplications and doubles the error.
 namespace netc::ops {
 
 using Halide::Expr;

@@ -22,7 +22,7 @@ static constexpr netc::Operand conv_sigmoid_operands[] = {
 const netc::Kernel conv_sigmoid("conv_sigmoid", {
     netc_conv_sigmoid_be3332acf6c4_sse41_argv,
     netc_conv_sigmoid_be3332acf6c4_avx2_argv,
-    netc_conv_sigmoid_be3332acf6c4_avx512_argv}, conv_sigmoid_operands);
+    netc_conv_sigmoid_be3332acf6c4_avx512_argv}, conv_sigmoid_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_avgpool_4d58a466f09d_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_4d58a466f09d_avx2_argv(void** arguments);
@@ -34,7 +34,7 @@ static constexpr netc::Operand avgpool_operands[] = {
 const netc::Kernel avgpool("avgpool", {
     netc_avgpool_4d58a466f09d_sse41_argv,
     netc_avgpool_4d58a466f09d_avx2_argv,
-    netc_avgpool_4d58a466f09d_avx512_argv}, avgpool_operands);
+    netc_avgpool_4d58a466f09d_avx512_argv}, avgpool_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_sigmoid_0488284d2baf_sse41_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_0488284d2baf_avx2_argv(void** arguments);
@@ -48,7 +48,7 @@ static constexpr netc::Operand conv_sigmoid2_operands[] = {
 const netc::Kernel conv_sigmoid2("conv_sigmoid2", {
     netc_conv_sigmoid_0488284d2baf_sse41_argv,
     netc_conv_sigmoid_0488284d2baf_avx2_argv,
-    netc_conv_sigmoid_0488284d2baf_avx512_argv}, conv_sigmoid2_operands);
+    netc_conv_sigmoid_0488284d2baf_avx512_argv}, conv_sigmoid2_operands, netc::MultiplyAdds{240000});
 
 extern "C" int netc_avgpool_7b7d47eba239_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_7b7d47eba239_avx2_argv(void** arguments);
@@ -60,7 +60,7 @@ static constexpr netc::Operand avgpool2_operands[] = {
 const netc::Kernel avgpool2("avgpool2", {
     netc_avgpool_7b7d47eba239_sse41_argv,
     netc_avgpool_7b7d47eba239_avx2_argv,
-    netc_avgpool_7b7d47eba239_avx512_argv}, avgpool2_operands);
+    netc_avgpool_7b7d47eba239_avx512_argv}, avgpool2_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_linear_sigmoid_736a623adfa7_sse41_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_736a623adfa7_avx2_argv(void** arguments);
@@ -74,7 +74,7 @@ static constexpr netc::Operand linear_sigmoid_operands[] = {
 const netc::Kernel linear_sigmoid("linear_sigmoid", {
     netc_linear_sigmoid_736a623adfa7_sse41_argv,
     netc_linear_sigmoid_736a623adfa7_avx2_argv,
-    netc_linear_sigmoid_736a623adfa7_avx512_argv}, linear_sigmoid_operands);
+    netc_linear_sigmoid_736a623adfa7_avx512_argv}, linear_sigmoid_operands, netc::MultiplyAdds{48000});
 
 extern "C" int netc_linear_sigmoid_b2bc23344831_sse41_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_b2bc23344831_avx2_argv(void** arguments);
@@ -88,7 +88,7 @@ static constexpr netc::Operand linear_sigmoid2_operands[] = {
 const netc::Kernel linear_sigmoid2("linear_sigmoid2", {
     netc_linear_sigmoid_b2bc23344831_sse41_argv,
     netc_linear_sigmoid_b2bc23344831_avx2_argv,
-    netc_linear_sigmoid_b2bc23344831_avx512_argv}, linear_sigmoid2_operands);
+    netc_linear_sigmoid_b2bc23344831_avx512_argv}, linear_sigmoid2_operands, netc::MultiplyAdds{10080});
 
 extern "C" int netc_linear_709187a79024_sse41_argv(void** arguments);
 extern "C" int netc_linear_709187a79024_avx2_argv(void** arguments);
@@ -102,7 +102,7 @@ static constexpr netc::Operand linear_operands[] = {
 const netc::Kernel linear("linear", {
     netc_linear_709187a79024_sse41_argv,
     netc_linear_709187a79024_avx2_argv,
-    netc_linear_709187a79024_avx512_argv}, linear_operands);
+    netc_linear_709187a79024_avx512_argv}, linear_operands, netc::MultiplyAdds{840});
 
 extern "C" int netc_cross_entropy_97ff8f217b26_sse41_argv(void** arguments);
 extern "C" int netc_cross_entropy_97ff8f217b26_avx2_argv(void** arguments);
@@ -115,7 +115,7 @@ static constexpr netc::Operand cross_entropy_operands[] = {
 const netc::Kernel cross_entropy("cross_entropy", {
     netc_cross_entropy_97ff8f217b26_sse41_argv,
     netc_cross_entropy_97ff8f217b26_avx2_argv,
-    netc_cross_entropy_97ff8f217b26_avx512_argv}, cross_entropy_operands);
+    netc_cross_entropy_97ff8f217b26_avx512_argv}, cross_entropy_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_copy_55e8956d2338_sse41_argv(void** arguments);
 extern "C" int netc_copy_55e8956d2338_avx2_argv(void** arguments);
@@ -127,7 +127,7 @@ static constexpr netc::Operand copy_operands[] = {
 const netc::Kernel copy("copy", {
     netc_copy_55e8956d2338_sse41_argv,
     netc_copy_55e8956d2338_avx2_argv,
-    netc_copy_55e8956d2338_avx512_argv}, copy_operands);
+    netc_copy_55e8956d2338_avx512_argv}, copy_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_cross_entropy_backward_364219afb386_sse41_argv(void** arguments);
 extern "C" int netc_cross_entropy_backward_364219afb386_avx2_argv(void** arguments);
@@ -140,7 +140,7 @@ static constexpr netc::Operand cross_entropy_backward_operands[] = {
 const netc::Kernel cross_entropy_backward("cross_entropy_backward", {
     netc_cross_entropy_backward_364219afb386_sse41_argv,
     netc_cross_entropy_backward_364219afb386_avx2_argv,
-    netc_cross_entropy_backward_364219afb386_avx512_argv}, cross_entropy_backward_operands);
+    netc_cross_entropy_backward_364219afb386_avx512_argv}, cross_entropy_backward_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_linear_backward_data_sigmoid_backward_9d594b93f95b_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx2_argv(void** arguments);
@@ -154,7 +154,7 @@ static constexpr netc::Operand linear_backward_data_sigmoid_backward_operands[] 
 const netc::Kernel linear_backward_data_sigmoid_backward("linear_backward_data_sigmoid_backward", {
     netc_linear_backward_data_sigmoid_backward_9d594b93f95b_sse41_argv,
     netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx2_argv,
-    netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx512_argv}, linear_backward_data_sigmoid_backward_operands);
+    netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx512_argv}, linear_backward_data_sigmoid_backward_operands, netc::MultiplyAdds{840});
 
 extern "C" int netc_linear_backward_weights_03d00c5efc70_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_03d00c5efc70_avx2_argv(void** arguments);
@@ -168,7 +168,7 @@ static constexpr netc::Operand linear_backward_weights_operands[] = {
 const netc::Kernel linear_backward_weights("linear_backward_weights", {
     netc_linear_backward_weights_03d00c5efc70_sse41_argv,
     netc_linear_backward_weights_03d00c5efc70_avx2_argv,
-    netc_linear_backward_weights_03d00c5efc70_avx512_argv}, linear_backward_weights_operands);
+    netc_linear_backward_weights_03d00c5efc70_avx512_argv}, linear_backward_weights_operands, netc::MultiplyAdds{840});
 
 extern "C" int netc_linear_backward_data_sigmoid_backward_8834c2ed0960_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx2_argv(void** arguments);
@@ -182,7 +182,7 @@ static constexpr netc::Operand linear_backward_data_sigmoid_backward2_operands[]
 const netc::Kernel linear_backward_data_sigmoid_backward2("linear_backward_data_sigmoid_backward2", {
     netc_linear_backward_data_sigmoid_backward_8834c2ed0960_sse41_argv,
     netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx2_argv,
-    netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx512_argv}, linear_backward_data_sigmoid_backward2_operands);
+    netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx512_argv}, linear_backward_data_sigmoid_backward2_operands, netc::MultiplyAdds{10080});
 
 extern "C" int netc_linear_backward_weights_8b999e5a24ed_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_8b999e5a24ed_avx2_argv(void** arguments);
@@ -196,7 +196,7 @@ static constexpr netc::Operand linear_backward_weights2_operands[] = {
 const netc::Kernel linear_backward_weights2("linear_backward_weights2", {
     netc_linear_backward_weights_8b999e5a24ed_sse41_argv,
     netc_linear_backward_weights_8b999e5a24ed_avx2_argv,
-    netc_linear_backward_weights_8b999e5a24ed_avx512_argv}, linear_backward_weights2_operands);
+    netc_linear_backward_weights_8b999e5a24ed_avx512_argv}, linear_backward_weights2_operands, netc::MultiplyAdds{10080});
 
 extern "C" int netc_linear_backward_data_967b6c6a7040_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_data_967b6c6a7040_avx2_argv(void** arguments);
@@ -209,7 +209,7 @@ static constexpr netc::Operand linear_backward_data_operands[] = {
 const netc::Kernel linear_backward_data("linear_backward_data", {
     netc_linear_backward_data_967b6c6a7040_sse41_argv,
     netc_linear_backward_data_967b6c6a7040_avx2_argv,
-    netc_linear_backward_data_967b6c6a7040_avx512_argv}, linear_backward_data_operands);
+    netc_linear_backward_data_967b6c6a7040_avx512_argv}, linear_backward_data_operands, netc::MultiplyAdds{48000});
 
 extern "C" int netc_linear_backward_weights_b3aec67a9659_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_b3aec67a9659_avx2_argv(void** arguments);
@@ -223,7 +223,7 @@ static constexpr netc::Operand linear_backward_weights3_operands[] = {
 const netc::Kernel linear_backward_weights3("linear_backward_weights3", {
     netc_linear_backward_weights_b3aec67a9659_sse41_argv,
     netc_linear_backward_weights_b3aec67a9659_avx2_argv,
-    netc_linear_backward_weights_b3aec67a9659_avx512_argv}, linear_backward_weights3_operands);
+    netc_linear_backward_weights_b3aec67a9659_avx512_argv}, linear_backward_weights3_operands, netc::MultiplyAdds{48000});
 
 extern "C" int netc_avgpool_backward_sigmoid_backward_92fcf0708942_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx2_argv(void** arguments);
@@ -236,7 +236,7 @@ static constexpr netc::Operand avgpool_backward_sigmoid_backward_operands[] = {
 const netc::Kernel avgpool_backward_sigmoid_backward("avgpool_backward_sigmoid_backward", {
     netc_avgpool_backward_sigmoid_backward_92fcf0708942_sse41_argv,
     netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx2_argv,
-    netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx512_argv}, avgpool_backward_sigmoid_backward_operands);
+    netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx512_argv}, avgpool_backward_sigmoid_backward_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_backward_data_9a86d06257f8_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_data_9a86d06257f8_avx2_argv(void** arguments);
@@ -249,7 +249,7 @@ static constexpr netc::Operand conv_backward_data_operands[] = {
 const netc::Kernel conv_backward_data("conv_backward_data", {
     netc_conv_backward_data_9a86d06257f8_sse41_argv,
     netc_conv_backward_data_9a86d06257f8_avx2_argv,
-    netc_conv_backward_data_9a86d06257f8_avx512_argv}, conv_backward_data_operands);
+    netc_conv_backward_data_9a86d06257f8_avx512_argv}, conv_backward_data_operands, netc::MultiplyAdds{240000});
 
 extern "C" int netc_conv_backward_weights_9f451291b1b2_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_weights_9f451291b1b2_avx2_argv(void** arguments);
@@ -263,7 +263,7 @@ static constexpr netc::Operand conv_backward_weights_operands[] = {
 const netc::Kernel conv_backward_weights("conv_backward_weights", {
     netc_conv_backward_weights_9f451291b1b2_sse41_argv,
     netc_conv_backward_weights_9f451291b1b2_avx2_argv,
-    netc_conv_backward_weights_9f451291b1b2_avx512_argv}, conv_backward_weights_operands);
+    netc_conv_backward_weights_9f451291b1b2_avx512_argv}, conv_backward_weights_operands, netc::MultiplyAdds{240000});
 
 extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx2_argv(void** arguments);
@@ -276,7 +276,7 @@ static constexpr netc::Operand avgpool_backward_sigmoid_backward2_operands[] = {
 const netc::Kernel avgpool_backward_sigmoid_backward2("avgpool_backward_sigmoid_backward2", {
     netc_avgpool_backward_sigmoid_backward_caa25dff049d_sse41_argv,
     netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx2_argv,
-    netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx512_argv}, avgpool_backward_sigmoid_backward2_operands);
+    netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx512_argv}, avgpool_backward_sigmoid_backward2_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_backward_weights_af7412273a12_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_weights_af7412273a12_avx2_argv(void** arguments);
@@ -290,7 +290,7 @@ static constexpr netc::Operand conv_backward_weights2_operands[] = {
 const netc::Kernel conv_backward_weights2("conv_backward_weights2", {
     netc_conv_backward_weights_af7412273a12_sse41_argv,
     netc_conv_backward_weights_af7412273a12_avx2_argv,
-    netc_conv_backward_weights_af7412273a12_avx512_argv}, conv_backward_weights2_operands);
+    netc_conv_backward_weights_af7412273a12_avx512_argv}, conv_backward_weights2_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_conv_backward_data_aa85da1982f6_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_data_aa85da1982f6_avx2_argv(void** arguments);
@@ -303,7 +303,7 @@ static constexpr netc::Operand conv_backward_data2_operands[] = {
 const netc::Kernel conv_backward_data2("conv_backward_data2", {
     netc_conv_backward_data_aa85da1982f6_sse41_argv,
     netc_conv_backward_data_aa85da1982f6_avx2_argv,
-    netc_conv_backward_data_aa85da1982f6_avx512_argv}, conv_backward_data2_operands);
+    netc_conv_backward_data_aa85da1982f6_avx512_argv}, conv_backward_data2_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_copy_baca86e20b20_sse41_argv(void** arguments);
 extern "C" int netc_copy_baca86e20b20_avx2_argv(void** arguments);
@@ -315,6 +315,6 @@ static constexpr netc::Operand copy2_operands[] = {
 const netc::Kernel copy2("copy2", {
     netc_copy_baca86e20b20_sse41_argv,
     netc_copy_baca86e20b20_avx2_argv,
-    netc_copy_baca86e20b20_avx512_argv}, copy2_operands);
+    netc_copy_baca86e20b20_avx512_argv}, copy2_operands, netc::MultiplyAdds{0});
 
 }  // namespace lenet::kernels

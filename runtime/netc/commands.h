@@ -23,6 +23,7 @@ struct Model {
 void add_train_command(CLI::App& app, const Model& model);
 void add_eval_command(CLI::App& app, const Model& model);
 void add_bench_command(CLI::App& app, const Model& model);
+void add_profile_command(CLI::App& app, const Model& model);
 void add_run_command(CLI::App& app, const Model& model);
 
 /// The option `--threads T`.

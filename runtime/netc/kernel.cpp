@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <string>
@@ -83,6 +84,8 @@ Kernel::Entry variant_for(const std::array<Kernel::Entry, isa_count>& variants) 
   return variants[static_cast<std::size_t>(isa)];
 }
 
+KernelObserver observer;
+
 [[noreturn]] void fail(const char* name, const std::string& why) {
   throw Error(ErrorKind::internal, fmt::format("kernel {}: {}", name, why));
 }
@@ -93,7 +96,28 @@ Isa best_isa() {
   return std::min(processor_isa(), wanted_isa());
 }
 
+void observe_kernels(KernelObserver told) {
+  observer = std::move(told);
+}
+
+Work Kernel::work(std::int32_t batch) const {
+  Work work{.flops = 2.0 * static_cast<double>(multiply_adds_.per_example) * batch};
+  for (const Operand& operand : operands_) {
+    double bytes = operand.type == DType::u8 ? 1 : 4;
+    for (int i = 0; i < operand.rank; ++i) bytes *= extent_for(operand.dims[static_cast<std::size_t>(i)].extent, batch);
+    work.bytes += bytes;
+  }
+  return work;
+}
+
 void Kernel::run(const Launch& launch, std::span<const void* const> pointers) const {
+  if (!observer) return call(launch, pointers);
+  const auto start = std::chrono::steady_clock::now();
+  call(launch, pointers);
+  observer(*this, launch, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+void Kernel::call(const Launch& launch, std::span<const void* const> pointers) const {
   if (pointers.size() != operands_.size() || pointers.size() > max_operands) {
     fail(name_, fmt::format("expected {} operands, found {}", operands_.size(), pointers.size()));
   }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "netc/tensor.h"
@@ -39,12 +40,27 @@ struct Launch {
   std::uint32_t step;
 };
 
+/// What a kernel computes for one example; other operations are not counted.
+struct MultiplyAdds {
+  std::int64_t per_example;
+};
+
+/// What a call cannot do without.
+struct Work {
+  double flops = 0;  // two for each multiply-add
+  double bytes = 0;  // every operand read or written once
+};
+
 class Kernel {
  public:
   using Entry = int (*)(void** arguments);  // Halide's `_argv` form: batch, seed, step, then buffers
 
-  constexpr Kernel(const char* name, std::array<Entry, isa_count> variants, std::span<const Operand> operands)
-      : name_(name), variants_(variants), operands_(operands) {}
+  constexpr Kernel(const char* name, std::array<Entry, isa_count> variants, std::span<const Operand> operands,
+                   MultiplyAdds work)
+      : name_(name), variants_(variants), operands_(operands), multiply_adds_(work) {}
+
+  const char* name() const { return name_; }
+  Work work(std::int32_t batch) const;
 
   /// Runs on one pointer an operand, inputs first; throws Error with the kernel's name when it fails.
   template <class... Pointer>
@@ -55,11 +71,19 @@ class Kernel {
 
  private:
   void run(const Launch& launch, std::span<const void* const> pointers) const;
+  void call(const Launch& launch, std::span<const void* const> pointers) const;
 
   const char* name_;
   std::array<Entry, isa_count> variants_;
   std::span<const Operand> operands_;
+  MultiplyAdds multiply_adds_;
 };
+
+/// Is told of every call of a kernel when it is done, on the thread that made it.
+using KernelObserver = std::function<void(const Kernel& kernel, const Launch& launch, double seconds)>;
+
+/// From now on `observer` is told; an empty one ends that. Not to be called while kernels run.
+void observe_kernels(KernelObserver observer);
 
 /// Threads that kernels use; 0 asks for one a core. Results do not depend on it.
 void set_threads(int threads);

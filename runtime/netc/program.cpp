@@ -61,6 +61,7 @@ int run_command(const Model& model, int argc, char** argv) {
   add_train_command(app, model);
   add_eval_command(app, model);
   add_bench_command(app, model);
+  add_profile_command(app, model);
   add_run_command(app, model);
   require_known_command(app, argc, argv);
   const int status = parse(app, argc, argv, name);

@@ -1,0 +1,88 @@
+#include "netc/workload.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "netc/halide_hooks.h"
+#include "netc/random.h"
+
+namespace netc {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+AnyTensor random_tensor(const TensorSpec& spec, std::int64_t batch) {
+  Extents shape(spec.shape);
+  for (int i = 0; i < shape.size(); ++i) shape[i] = shape[i] < 0 ? batch : shape[i];
+  RandomStream random(0, "bench/" + spec.name);
+  const auto fill = [&](auto tensor, auto draw) {
+    std::generate_n(tensor.data(), tensor.size(), draw);
+    return AnyTensor(std::move(tensor));
+  };
+  if (spec.type == DType::u8) {
+    return fill(Tensor<std::uint8_t>(shape), [&] { return static_cast<std::uint8_t>(random.below(256)); });
+  }
+  if (spec.type == DType::i32) {
+    const auto classes = static_cast<std::uint32_t>(std::max<std::int64_t>(spec.classes, 1));
+    return fill(Tensor<std::int32_t>(shape), [&] { return static_cast<std::int32_t>(random.below(classes)); });
+  }
+  return fill(Tensor<float>(shape), [&] { return random.uniform(0, 1); });
+}
+
+void add(std::vector<AnyTensor>& tensors, std::vector<AnyView>& views, const TensorSpec& spec, std::int64_t batch) {
+  tensors.push_back(random_tensor(spec, batch));
+  views.push_back(tensors.back().view());
+}
+
+/// Labels are random: at the model's own rate the weights could leave all bounds during a long measurement.
+OptimizerRecipe slow(const Model& model) {
+  OptimizerRecipe recipe = model.description.recipe.optimizer;
+  recipe.lr = std::min(recipe.lr, 1e-3);
+  return recipe;
+}
+
+}  // namespace
+
+Workload::Workload(const Model& model, bool training, std::int64_t batch)
+    : training_(training), network_(model.make()), optimizer_(make_optimizer(slow(model))) {
+  for (const TensorSpec& spec : model.description.inputs) add(inputs_, input_views_, spec, batch);
+  for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, batch);
+}
+
+double Workload::step() {
+  const Clock::time_point start = Clock::now();
+  if (training_) {
+    network_->train_step(input_views_, label_views_, *optimizer_);
+  } else {
+    network_->forward(input_views_);
+  }
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::int64_t Workload::bytes() {
+  std::int64_t floats = 0;
+  if (training_) {
+    for (const auto& [name, values] : optimizer_->state(network_->parameters_flat().size())) {
+      floats += static_cast<std::int64_t>(values.size());
+    }
+  }
+  return network_->memory_bytes() + halide::scratch_bytes() + floats * static_cast<std::int64_t>(sizeof(float));
+}
+
+void add_workload_options(CLI::App& command, WorkloadOptions& options) {
+  command.add_option("--mode", options.mode, "what to time")
+      ->check(CLI::IsMember({"train", "infer"}))
+      ->capture_default_str();
+  command.add_option("--batch", options.batch, "examples a step; the recipe's where it is not given")
+      ->check(CLI::Range(1, 1 << 24))
+      ->type_name("B");
+  add_threads_option(command, options.threads);
+  command.add_option("--seconds", options.seconds, "how long to measure")
+      ->check(CLI::PositiveNumber)
+      ->type_name("S")
+      ->capture_default_str();
+}
+
+}  // namespace netc
