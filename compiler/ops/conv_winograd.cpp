@@ -6,11 +6,11 @@
 #include "compiler/schedules.h"
 #include "compiler/winograd.h"
 
-// Choice: the transforms of a block of tiles stay in the cache, between one copy of its images with zeros around them and
-// its outputs. Alternative: each transform a pass over all images, which is written and read from memory. Measured on
-// ResNet-18's training step at batch 256, two threads, against direct sums: 3211 -> 1706 ms (2026-11).
-// Error against double precision, relative to the norm: F(4, 3) 1.5e-6, F(3, 3) 8e-7, F(4, 5) 2.5e-6; direct sums 2e-7.
-// F(6, 3) would save another tenth of the multiplications and doubles the error.
+// Choice: the transforms of a block of tiles stay in the cache, between one copy of its images with zeros around them
+// and its outputs. Alternative: each transform a pass over all images, which is written and read from memory. Measured
+// on ResNet-18's training step at batch 256, two threads, against direct sums: 3211 -> 1706 ms (2026-11). Error against
+// double precision, relative to the norm: F(4, 3) 1.5e-6, F(3, 3) 8e-7, F(4, 5) 2.5e-6; direct sums 2e-7. F(6, 3) would
+// save another tenth of the multiplications and doubles the error.
 namespace netc::ops {
 
 using Halide::Expr;
@@ -111,7 +111,7 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   return pays ? std::optional<int>(best) : std::nullopt;
 }
 
-void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs, Func padded, const Expr& start,
+void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs, Func padded,
                         const std::function<Expr(const Expr&, const Expr&, const Expr&, const Expr&)>& weight) {
   const Winograd w = winograd(outputs, conv.kernel);
   const Shape& shape = kernel.shape(conv.output);
@@ -154,8 +154,7 @@ void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, int out
   const Point at = kernel.point(shape);
   const Expr tile = at.axes[2] / outputs + blocks.columns * (at.axes[1] / outputs);
   Func result(kernel.name("result"));
-  result(kernel.variables(shape)) =
-      start + output(at.axes[0], tile, at.block, at.axes[2] % outputs, at.axes[1] % outputs);
+  result(kernel.variables(shape)) = output(at.axes[0], tile, at.block, at.axes[2] % outputs, at.axes[1] % outputs);
   kernel.stage("filter_row", filter_row);
   kernel.stage("filter", filter);
   kernel.stage("input_row", input_row);
@@ -203,7 +202,6 @@ Var schedule_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outpu
   product.compute_at(out, block)
       .bound(k, 0, blocks.filters * blocks.filter_blocks)
       .bound_extent(t, blocks.columns * blocks.rows)
-      .bound_extent(n, blocks.images)
       .bound(i, 0, points)
       .bound(j, 0, points)
       .align_storage(k, blocks.filters * blocks.filter_blocks + vector)
@@ -298,21 +296,20 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
   const Shape& dy = kernel.shape(conv.gradient);
   const Winograd w = winograd(outputs, extent(shape[2]));
   const WeightBlocks blocks = weight_blocks(kernel, conv, outputs);
-  const Expr image = min(n, kernel.blocks() - 1);
   const Expr x = t % blocks.columns * outputs;
   const Expr y = t / blocks.columns * outputs;
 
-  // B^T d B of the images, A dy A^T of the gradient; images that do not exist have no gradient.
+  // B^T d B of the images, A dy A^T of the gradient.
   Func input_row(kernel.name("input_row"));
   input_row(c, t, n, i, j) =
-      times(w.input, i, [&](int q) { return padded(0, x + q - conv.pad_x, y + j - conv.pad_y, c, image); });
+      times(w.input, i, [&](int q) { return padded(0, x + q - conv.pad_x, y + j - conv.pad_y, c, n); });
   Func input(kernel.name("input"));
   input(c, t, n, i, j) = times(w.input, j, [&](int q) { return input_row(c, t, n, i, q); });
   const Matrix expand = transposed(w.output);
   const auto gradient = [&](const Expr& column, const Expr& row) {
-    const Expr exists = column < extent(dy[3]) && row < extent(dy[2]) && n < kernel.blocks();
+    const Expr exists = column < extent(dy[3]) && row < extent(dy[2]);
     const Expr filter = min(k, extent(shape[0]) - 1);
-    const Point at{Expr(0), image, {filter, min(row, extent(dy[2]) - 1), min(column, extent(dy[3]) - 1)}};
+    const Point at{Expr(0), n, {filter, min(row, extent(dy[2]) - 1), min(column, extent(dy[3]) - 1)}};
     return select(exists, kernel.read(conv.gradient, at), kernel.constant(0));
   };
   Func gradient_row(kernel.name("gradient_row"));
@@ -322,11 +319,12 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
 
   // Their products, summed over the tiles of a block, the blocks of a slice, and the slices.
   const Var b("b");
-  const RDom r(0, blocks.tiles, 0, blocks.images, kernel.name("r"));
+  RDom r(0, blocks.tiles, 0, blocks.images, kernel.name("r"));
+  r.where(b * blocks.images + r.y < kernel.blocks());
+  const Expr image = min(b * blocks.images + r.y, kernel.blocks() - 1);
   Func block(kernel.name("block"));
   block(k, c, b, i, j) = kernel.constant(0);
-  block(k, c, b, i, j) +=
-      gradients(k, r.x, b * blocks.images + r.y, i, j) * input(c, r.x, b * blocks.images + r.y, i, j);
+  block(k, c, b, i, j) += gradients(k, r.x, image, i, j) * input(c, r.x, image, i, j);
   const Expr runs = (kernel.blocks() + (blocks.images - 1)) / blocks.images;
   const Expr per_slice = (runs + (blocks.slices - 1)) / blocks.slices;
   RDom run(0, per_slice, kernel.name("run"));
@@ -391,7 +389,6 @@ std::pair<Func, Halide::RVar> schedule_weights_by_winograd(KernelBuilder& kernel
         .bound(i, 0, points)
         .bound(j, 0, points)
         .bound(t, 0, blocks.tiles)
-        .bound_extent(n, blocks.images)
         .align_storage(first, count + vector)
         .split(first, ko, kv, vector, shift)
         .reorder(kv, i, j, ko, t, n)

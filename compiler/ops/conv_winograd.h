@@ -1,4 +1,4 @@
-// Convolutions of stride 1 by Winograd's algorithm, for the forward pass and the gradient with respect to the input.
+// Convolutions of stride 1 by Winograd's algorithm, for the gradients with respect to the input and the weights.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 
 namespace netc::ops {
 
-/// A convolution of images with square windows: out[n, k, y, x] = start + sum over c, ky, kx of
+/// A convolution of images with square windows: out[n, k, y, x] = sum over c, ky, kx of
 /// weight(k, c, ky, kx) * in[n, c, y + ky - pad_y, x + kx - pad_x].
 struct WinogradConv {
   ValueId output;
@@ -27,7 +27,6 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
 
 /// Defines the output; `padded` are the images with zeros around them, arguments as `variables`.
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs, Halide::Func padded,
-                        const Halide::Expr& start,
                         const std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c,
                                                          const Halide::Expr& ky, const Halide::Expr& kx)>& weight);
 

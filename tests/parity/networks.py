@@ -369,7 +369,7 @@ NETWORKS = {
     "resnet18_apart": book("resnet18", resnet18, 96, apart=True),
     "resnet152": book("resnet152", resnet152, 224, 1000, by_name=True),
     "resnet152_apart": book("resnet152", resnet152, 224, 1000, by_name=True, apart=True),
-    "torchvision_alexnet": vision("alexnet", sets=NO_DROPOUT),
+    "torchvision_alexnet": vision("alexnet", sets=NO_DROPOUT, batch="#2"),
     "torchvision_vgg11": vision("vgg11", sets=NO_DROPOUT),
     "torchvision_googlenet": vision("googlenet", sets=NO_DROPOUT),
     "torchvision_resnet18": vision("resnet18"),
