@@ -173,7 +173,7 @@ Func transposed_weights(KernelBuilder& kernel, ValueId weight) {
 }
 
 /// Choice: gradients take Winograd's algorithm, the forward pass direct sums. Alternative: the algorithm for all three,
-/// another 0.25 s less of ResNet-18's 1.37 s; but its rounding error is ten times that of direct sums, and in the
+/// 1.44 s instead of 1.85 s for ResNet-18's step; but its rounding error is ten times that of direct sums, and in the
 /// forward pass it decides what relu and max let through: AlexNet's gradients were off by 4e-3 where PyTorch's were by
 /// 1e-6. Gradients alone stay within 1e-5 of double precision (2026-11).
 ///
