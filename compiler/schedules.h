@@ -49,6 +49,11 @@ int part_extent(std::int64_t terms, std::int64_t total);
 /// place.
 void schedule_parts(Halide::Func part, Halide::Func sum, const Tile& tile, int vector);
 
+/// Halide counts in 32 bits; shapes were checked to fit.
+inline int extent(std::int64_t value) {
+  return static_cast<int>(value);
+}
+
 std::vector<Halide::VarOrRVar> as_loops(const std::vector<Halide::Var>& variables);
 
 /// The largest divisor of `extent` up to `most`.

@@ -1,7 +1,6 @@
 // The command `profile` of a program that netc built.
 #include <doctest/doctest.h>
 
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -18,13 +17,6 @@ constexpr const char* model = R"(model small {
   train { batch = 8; }
 }
 )";
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
 
 TEST_CASE("profile lists the kernels of a step, with their work, and draws them") {
   WorkingFolder folder;

@@ -25,6 +25,7 @@
 namespace netc {
 namespace {
 
+using test::lines_of;
 using test::ProgramResult;
 using test::read_text;
 using test::run_softmax;
@@ -32,13 +33,6 @@ using test::TemporaryFolder;
 using test::write_small_data;
 using test::write_text;
 using Arguments = std::vector<std::string>;
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
 
 /// The text with one 9 for each whole part of a number and one for each digit behind its point.
 std::string form_of(const std::string& text) {

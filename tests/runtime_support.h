@@ -37,6 +37,7 @@ class TemporaryFolder {
 };
 
 std::string read_text(const std::filesystem::path& file);
+std::vector<std::string> lines_of(const std::string& text);
 void write_text(const std::filesystem::path& file, std::string_view text);
 
 /// The error that `f` throws; fails the test when it throws none.

@@ -79,10 +79,6 @@ Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, c
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
-int extent(std::int64_t value) {
-  return static_cast<int>(value);
-}
-
 /// `value` with zeros around its images, arguments as `variables`.
 Func zero_padded(KernelBuilder& kernel, ValueId value) {
   const Shape& shape = kernel.shape(value);
@@ -177,19 +173,17 @@ Func transposed_weights(KernelBuilder& kernel, ValueId weight) {
 /// forward pass it decides what relu and max let through: AlexNet's gradients were off by 4e-3 where PyTorch's were by
 /// 1e-6. Gradients alone stay within 1e-5 of double precision (2026-11).
 ///
-/// None, too, where the gradient is handed out row by row: it is written in vectors of channels.
-std::optional<int> winograd_of(const KernelBuilder& kernel, const Node& node) {
+/// The gradient with respect to the input is a convolution of dy with the weights turned round. None, too, where it is
+/// handed out row by row: it is written in vectors of channels.
+std::optional<WinogradConv> winograd_conv(const KernelBuilder& kernel, const Node& node) {
   if (kernel.layout(kernel.output()).strides[0] != 1) return std::nullopt;
-  return winograd_outputs(kernel, windows(node.attributes), node.attributes.integer("groups"),
-                          kernel.shape(node.inputs[0]), kernel.shape(node.outputs[0]));
-}
-
-/// The gradient with respect to the input is a convolution of dy with the weights turned round.
-WinogradConv winograd_conv(const KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
-  const int size = extent(w.x.kernel);
-  return {node.outputs[0], kernel.shape(node.inputs[0])[1], size, size - 1 - extent(w.y.pad),
-          size - 1 - extent(w.x.pad)};
+  const Shape& dy = kernel.shape(node.inputs[0]);
+  const auto outputs =
+      winograd_outputs(kernel, w, node.attributes.integer("groups"), dy, kernel.shape(node.outputs[0]));
+  if (!outputs) return std::nullopt;
+  const int last = extent(w.x.kernel) - 1;
+  return WinogradConv{*outputs, node.outputs[0], dy[1], last + 1, last - extent(w.y.pad), last - extent(w.x.pad)};
 }
 
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
@@ -204,6 +198,13 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const Point at = kernel.point(kernel.shape(node.outputs[0]));
   const Func padded = zero_padded(kernel, node.inputs[0]);
   const Func transposed = transposed_weights(kernel, node.inputs[1]);
+  if (const auto conv = winograd_conv(kernel, node)) {
+    const int last = conv->kernel - 1;
+    const auto turned = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
+      return transposed(k, c, last - kx, last - ky);
+    };
+    return define_by_winograd(kernel, *conv, padded, turned);
+  }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / group_in * group_out;
   const Expr i = groups == 1 ? at.axes[0] : at.axes[0] % group_in;
   const auto term = [&](const Expr& o, const Expr& ky, const Expr& kx) {
@@ -211,13 +212,6 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
     const Expr x = reading(at.axes[2], kx, w.x) / stride_x;
     return transposed(i, first + o, kx, ky) * padded(kernel.arguments(at.with({first + o, y, x})));
   };
-  if (const auto outputs = winograd_of(kernel, node)) {
-    const int last = extent(w.x.kernel) - 1;
-    const auto turned = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
-      return transposed(k, c, last - kx, last - ky);
-    };
-    return define_by_winograd(kernel, winograd_conv(kernel, node), *outputs, padded, turned);
-  }
   WindowSum sum{kernel.constant(0), group_out, term};
   if (stride_y > 1 || stride_x > 1) {
     sum.exists = [&](const Expr& ky, const Expr& kx) {
@@ -290,20 +284,19 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded)
   kernel.define(node.outputs[0], weight);
 }
 
-std::optional<int> weights_by_winograd(const KernelBuilder& kernel, const Node& node) {
-  return winograd_outputs(kernel, windows(node.attributes), node.attributes.integer("groups"),
-                          kernel.shape(node.inputs[1]), kernel.shape(node.inputs[0]));
-}
-
-WinogradWeights winograd_weights(const Node& node) {
+std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
-  return {node.outputs[0], node.inputs[0], extent(w.y.pad), extent(w.x.pad)};
+  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.inputs[1]),
+                                        kernel.shape(node.inputs[0]));
+  if (!outputs) return std::nullopt;
+  return WinogradWeights{*outputs,           node.outputs[0], node.inputs[0],
+                         extent(w.x.kernel), extent(w.y.pad), extent(w.x.pad)};
 }
 
 void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Func padded = zero_padded(kernel, node.inputs[1]);
-  if (const auto outputs = weights_by_winograd(kernel, node)) {
-    define_weights_by_winograd(kernel, winograd_weights(node), *outputs, padded);
+  if (const auto conv = winograd_weights(kernel, node)) {
+    define_weights_by_winograd(kernel, *conv, padded);
   } else {
     define_weights(kernel, node, padded);
   }
@@ -365,8 +358,8 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
 
 void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
-  if (const auto outputs = winograd_of(kernel, node)) {
-    const Var block = schedule_winograd(kernel, winograd_conv(kernel, node), *outputs);
+  if (const auto conv = winograd_conv(kernel, node)) {
+    const Var block = schedule_by_winograd(kernel, *conv);
     kernel.stage("padded").compute_at(kernel.out(), block);
     schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
   } else {
@@ -426,9 +419,8 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
 }
 
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
-  if (const auto outputs = weights_by_winograd(kernel, node)) {
-    const auto [slice, run] = schedule_weights_by_winograd(kernel, winograd_weights(node), *outputs);
-    kernel.stage("padded").compute_at(slice, run);
+  if (const auto conv = winograd_weights(kernel, node)) {
+    kernel.stage("padded").compute_at(schedule_weights_by_winograd(kernel, *conv));
     schedule_padded(kernel, kernel.shape(node.inputs[1])[1]);
   } else {
     schedule_direct_weights(kernel, node);

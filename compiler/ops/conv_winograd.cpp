@@ -1,8 +1,9 @@
 #include "compiler/ops/conv_winograd.h"
 
 #include <algorithm>
-#include <tuple>
+#include <iterator>
 
+#include "compiler/ops/channel_sums.h"
 #include "compiler/schedules.h"
 #include "compiler/winograd.h"
 
@@ -15,21 +16,110 @@ namespace netc::ops {
 
 using Halide::Expr;
 using Halide::Func;
+using Halide::LoopLevel;
 using Halide::RDom;
 using Halide::TailStrategy;
 using Halide::Var;
 
 namespace {
 
-int extent(std::int64_t value) {
-  return static_cast<int>(value);
+int ceil_div(int value, int by) {
+  return (value + by - 1) / by;
 }
 
-int round_up(int value, int to) {
-  return (value + to - 1) / to;
+const Var c("c"), k("k"), kk("kk"), kb("kb"), kv("kv"), t("t"), n("n"), i("i"), j("j"), sl("slice");
+
+// ---- Transforms -----------------------------------------------------------------------------------------------------
+
+/// `matrix` applied to both axes of tiles: the Func with the arguments `at`, column and row, and as the stage NAME_row
+/// the one that is transformed along rows only. `element` gives what stands in a column and a row of the tile.
+Func transform(KernelBuilder& kernel, const std::string& name, const Matrix& matrix, const std::vector<Var>& at,
+               const std::function<Expr(const Expr& column, const Expr& row)>& element) {
+  const auto place = [&](const Expr& column, const Expr& row) {
+    std::vector<Expr> arguments(at.begin(), at.end());
+    arguments.insert(arguments.end(), {column, row});
+    return arguments;
+  };
+  std::vector<Var> variables = at;
+  variables.insert(variables.end(), {i, j});
+  Func along_rows(kernel.name(name + "_row"));
+  along_rows(variables) = times(matrix, i, [&](int q) { return element(q, j); });
+  Func whole(kernel.name(name));
+  whole(variables) = times(matrix, j, [&](int q) { return along_rows(place(i, q)); });
+  kernel.stage(name + "_row", along_rows);
+  kernel.stage(name, whole);
+  return whole;
 }
 
-const Var c("c"), k("k"), kk("kk"), kb("kb"), t("t"), n("n"), i("i"), j("j");
+/// Vectors of channels, all of a tile unrolled.
+void unroll_tile(Func func, int vector) {
+  const std::vector<Var> at = func.args();
+  std::vector<Var> order{at[0], i, j};
+  std::copy_if(at.begin() + 1, at.end(), std::back_inserter(order),
+               [](const Var& variable) { return !variable.same_as(i) && !variable.same_as(j); });
+  func.reorder(as_loops(order)).vectorize(at[0], vector, TailStrategy::ShiftInwards).unroll(i).unroll(j);
+}
+
+/// All points of a block's tiles, in the arguments channel, tile, image, column and row. A row of memory is a vector
+/// longer than the channels, so that points do not lie multiples of 4 KB apart.
+Func schedule_points(KernelBuilder& kernel, const std::string& name, int channels, int points, const LoopLevel& block) {
+  const int vector = kernel.machine().vector;
+  Func whole = kernel.stage(name);
+  const Var channel = whole.args()[0];
+  const Var within("within");
+  whole.compute_at(block)
+      .bound(channel, 0, channels)
+      .bound(i, 0, points)
+      .bound(j, 0, points)
+      .align_storage(channel, channels + vector)
+      .split(channel, channel, within, vector, TailStrategy::ShiftInwards)
+      .reorder(within, i, j, channel, t, n)
+      .vectorize(within)
+      .unroll(i)
+      .unroll(j);
+  Func along_rows = kernel.stage(name + "_row");
+  along_rows.compute_at(whole, channel);
+  unroll_tile(along_rows, vector);
+  return whole;
+}
+
+/// B^T d B of tile t of image n; the images are whole blocks, the last of them may not exist.
+Func transformed_images(KernelBuilder& kernel, const Winograd& w, int columns, int pad_y, int pad_x,
+                        const Func& padded) {
+  const Expr image = min(n, kernel.blocks() - 1);
+  return transform(kernel, "input", w.input, {c, t, n}, [&](const Expr& column, const Expr& row) {
+    return padded(0, t % columns * w.outputs - pad_x + column, t / columns * w.outputs - pad_y + row, c, image);
+  });
+}
+
+/// Sums that stay in registers: so many output channels, by so many tiles or input channels.
+struct Registers {
+  int filters;
+  int filter_blocks;  // of all output channels
+  int sums;
+
+  int all_filters() const { return filters * filter_blocks; }
+};
+
+/// Vectors of output channels side by side in registers, so that few are computed beyond the last channel.
+int filter_vectors(int channels, int vector, int most) {
+  const int vectors = ceil_div(channels, vector);
+  int best = 1;
+  for (int count = 2; count <= most; ++count) {
+    const int waste = ceil_div(vectors, count) * count - vectors;
+    if (waste * 8 <= vectors) best = count;
+  }
+  return best;
+}
+
+Registers registers_of(const Machine& machine, std::int64_t channels) {
+  const bool many = machine.accumulators >= 24;
+  const int vectors = filter_vectors(extent(channels), machine.vector, many ? 4 : 2);
+  const int filters = vectors * machine.vector;
+  return {filters, ceil_div(extent(channels), filters), (many ? 28 : 12) / vectors};
+}
+
+// ---- Images ---------------------------------------------------------------------------------------------------------
 
 /// How the tiles of all images are cut into blocks (some rows of tiles of one image, or several whole images), and how
 /// many products are summed in registers at a time.
@@ -37,29 +127,16 @@ struct Blocks {
   int columns;  // tiles in a row
   int rows;     // of tiles, in a block
   int images;   // in a block
-  int filters;  // output channels at a time
-  int filter_blocks;
-  int tiles;  // of an image at a time
+  int tiles;    // of an image at a time
   int tiles_of_images;
 };
-
-/// Vectors of output channels side by side in registers, so that few are computed beyond the last channel.
-int filter_vectors(int channels, int vector, int most) {
-  const int vectors = round_up(channels, vector);
-  int best = 1;
-  for (int count = 2; count <= most; ++count) {
-    const int waste = round_up(vectors, count) * count - vectors;
-    if (waste * 8 <= vectors) best = count;
-  }
-  return best;
-}
 
 /// Fills `sums` registers with tiles of one image or of several, so that few are computed beyond the last tile.
 void choose_sums(Blocks& blocks, int image_tiles, int sums) {
   double least = 0;
   for (int tiles = 1; tiles <= std::min(sums, image_tiles); ++tiles) {
     const int images = std::min(sums / tiles, blocks.images);
-    const double computed = static_cast<double>(round_up(image_tiles, tiles) * tiles) / image_tiles;
+    const double computed = static_cast<double>(ceil_div(image_tiles, tiles) * tiles) / image_tiles;
     const double cost = computed * (1 + 1.0 / (tiles * images));
     if (least != 0 && cost > least) continue;
     least = cost;
@@ -69,24 +146,74 @@ void choose_sums(Blocks& blocks, int image_tiles, int sums) {
   blocks.images = blocks.images / blocks.tiles_of_images * blocks.tiles_of_images;
 }
 
-Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv, int outputs) {
+Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
   const Shape& shape = kernel.shape(conv.output);
-  const Machine& machine = kernel.machine();
-  const int columns = round_up(extent(shape[3]), outputs);
-  const int rows = round_up(extent(shape[2]), outputs);
-  const std::int64_t points = outputs + conv.kernel - 1;
-  const std::int64_t floats = points * points * (conv.channels + shape[1]);  // of a tile
-  constexpr std::int64_t cache = 1 << 18;                                    // floats
+  const int columns = ceil_div(extent(shape[3]), conv.outputs);
+  const int rows = ceil_div(extent(shape[2]), conv.outputs);
+  const std::int64_t floats = conv.points() * conv.points() * (conv.channels + shape[1]);  // of a tile
+  constexpr std::int64_t cache = 1 << 18;                                                  // floats
   const int most = extent(std::clamp<std::int64_t>(cache / floats, 32, 64));
   Blocks blocks{};
   blocks.columns = columns;
   blocks.rows = std::clamp(most / columns, 1, rows);
   blocks.images = blocks.rows < rows ? 1 : std::max(1, most / (columns * rows));
-  const int vectors = filter_vectors(extent(shape[1]), machine.vector, machine.accumulators >= 24 ? 4 : 2);
-  blocks.filters = vectors * machine.vector;
-  blocks.filter_blocks = round_up(extent(shape[1]), blocks.filters);
-  choose_sums(blocks, columns * blocks.rows, machine.accumulators >= 24 ? 28 / vectors : 12 / vectors);
+  choose_sums(blocks, columns * blocks.rows, registers_of(kernel.machine(), shape[1]).sums);
   return blocks;
+}
+
+/// G w G^T, once a call, as blocks of output channels.
+Func packed_filters(KernelBuilder& kernel, const Winograd& w, const Registers& registers, int channels,
+                    const WinogradFilter& weight) {
+  const Func filter = transform(kernel, "whole_filter", w.filter, {k, c},
+                                [&](const Expr& column, const Expr& row) { return weight(k, c, row, column); });
+  const Expr number = kb * registers.filters + kk;
+  Func packed(kernel.name("filter"));
+  packed(kk, c, kb, i, j) = filter(registers.all_filters() == channels ? number : min(number, channels - 1), c, i, j);
+  kernel.stage("filter", packed);
+  return packed;
+}
+
+/// The tiles of a block in registers, each point by itself.
+void schedule_products(KernelBuilder& kernel, const Blocks& blocks, const Registers& registers, int points,
+                       const LoopLevel& block) {
+  const int vector = kernel.machine().vector;
+  const Var ti("ti"), ni("ni");
+  Func product = kernel.stage("product");
+  product.compute_at(block)
+      .bound(k, 0, registers.all_filters())
+      .bound_extent(t, blocks.columns * blocks.rows)
+      .bound(i, 0, points)
+      .bound(j, 0, points)
+      .align_storage(k, registers.all_filters() + vector)
+      .split(k, kb, kk, registers.filters)
+      .split(kk, kk, kv, vector)
+      .split(t, t, ti, blocks.tiles, TailStrategy::RoundUp)
+      .split(n, n, ni, blocks.tiles_of_images, TailStrategy::RoundUp)
+      .reorder(kv, kk, ti, ni, t, n, kb, i, j)
+      .vectorize(kv)
+      .unroll(kk)
+      .unroll(ti)
+      .unroll(ni);
+  Func sums = kernel.stage("sums");
+  sums.compute_at(product, t).vectorize(k, vector).unroll(k).unroll(t).unroll(n);
+  sums.update().reorder(k, t, n, i, j, sums.rvars(0)[0]).vectorize(k, vector).unroll(k).unroll(t).unroll(n);
+}
+
+void schedule_filters(KernelBuilder& kernel, const Registers& registers) {
+  const int vector = kernel.machine().vector;
+  Func filter = kernel.stage("filter");
+  filter.compute_root()
+      .bound(kk, 0, registers.filters)
+      .bound(kb, 0, registers.filter_blocks)
+      .split(kk, kk, kv, vector)
+      .reorder(kv, i, j, kk, kb, c)
+      .vectorize(kv)
+      .unroll(i)
+      .unroll(j)
+      .parallel(c, 8, TailStrategy::GuardWithIf);
+  Func along_rows = kernel.stage("whole_filter_row");
+  along_rows.compute_at(filter, kk);
+  unroll_tile(along_rows, vector);
 }
 
 }  // namespace
@@ -111,79 +238,48 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   return pays ? std::optional<int>(best) : std::nullopt;
 }
 
-void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs, Func padded,
-                        const std::function<Expr(const Expr&, const Expr&, const Expr&, const Expr&)>& weight) {
-  const Winograd w = winograd(outputs, conv.kernel);
+void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Func& padded,
+                        const WinogradFilter& weight) {
+  const Winograd w = winograd(conv.outputs, conv.kernel);
   const Shape& shape = kernel.shape(conv.output);
-  const Blocks blocks = blocks_of(kernel, conv, outputs);
-  const int last_filter = extent(shape[1]) - 1;
-  const bool whole = blocks.filters * blocks.filter_blocks == last_filter + 1;
+  const Blocks blocks = blocks_of(kernel, conv);
+  const Registers registers = registers_of(kernel.machine(), shape[1]);
+  const Func filter = packed_filters(kernel, w, registers, extent(shape[1]), weight);
+  const Func input = transformed_images(kernel, w, blocks.columns, conv.pad_y, conv.pad_x, padded);
 
-  // G w G^T, once a call.
-  const Var ky("ky");
-  Func filter_row(kernel.name("filter_row"));
-  filter_row(k, c, i, ky) = times(w.filter, i, [&](int q) { return weight(k, c, ky, q); });
-  Func filter(kernel.name("filter"));
-  const Expr filter_index = kb * blocks.filters + kk;
-  const Expr existing = whole ? filter_index : min(filter_index, last_filter);
-  filter(kk, c, kb, i, j) = times(w.filter, j, [&](int q) { return filter_row(existing, c, i, q); });
-
-  // B^T d B of tile t of image n.
-  const Expr x = t % blocks.columns * outputs - conv.pad_x;
-  const Expr y = t / blocks.columns * outputs - conv.pad_y;
-  const Expr image = min(n, kernel.blocks() - 1);
-  Func input_row(kernel.name("input_row"));
-  input_row(c, t, n, i, j) = times(w.input, i, [&](int q) { return padded(0, x + q, y + j, c, image); });
-  Func input(kernel.name("input"));
-  input(c, t, n, i, j) = times(w.input, j, [&](int q) { return input_row(c, t, n, i, q); });
-
-  // Their products, summed over channels.
   const RDom r(0, extent(conv.channels), kernel.name("r"));
   Func sums(kernel.name("sums"));
   sums(k, t, n, i, j) = kernel.constant(0);
-  sums(k, t, n, i, j) += filter(k % blocks.filters, r, k / blocks.filters, i, j) * input(r, t, n, i, j);
+  sums(k, t, n, i, j) += filter(k % registers.filters, r, k / registers.filters, i, j) * input(r, t, n, i, j);
   Func product(kernel.name("product"));
   product(k, t, n, i, j) = sums(k, t, n, i, j);
-
-  // A^T m A.
-  Func output_row(kernel.name("output_row"));
-  output_row(k, t, n, i, j) = times(w.output, i, [&](int q) { return product(k, t, n, q, j); });
-  Func output(kernel.name("output"));
-  output(k, t, n, i, j) = times(w.output, j, [&](int q) { return output_row(k, t, n, i, q); });
-
-  const Point at = kernel.point(shape);
-  const Expr tile = at.axes[2] / outputs + blocks.columns * (at.axes[1] / outputs);
-  Func result(kernel.name("result"));
-  result(kernel.variables(shape)) = output(at.axes[0], tile, at.block, at.axes[2] % outputs, at.axes[1] % outputs);
-  kernel.stage("filter_row", filter_row);
-  kernel.stage("filter", filter);
-  kernel.stage("input_row", input_row);
-  kernel.stage("input", input);
   kernel.stage("sums", sums);
   kernel.stage("product", product);
-  kernel.stage("output_row", output_row);
-  kernel.stage("output", output);
+
+  // A^T m A.
+  const Func output = transform(kernel, "output", w.output, {k, t, n},
+                                [&](const Expr& column, const Expr& row) { return product(k, t, n, column, row); });
+  const Point at = kernel.point(shape);
+  const Expr& y = at.axes[1];
+  const Expr& x = at.axes[2];
+  const Expr tile = x / conv.outputs + blocks.columns * (y / conv.outputs);
+  Func result(kernel.name("result"));
+  result(kernel.variables(shape)) = output(at.axes[0], tile, at.block, x % conv.outputs, y % conv.outputs);
   kernel.define(conv.output, result);
 }
 
-Var schedule_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs) {
-  const Blocks blocks = blocks_of(kernel, conv, outputs);
+Var schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv) {
+  const Blocks blocks = blocks_of(kernel, conv);
   const int vector = kernel.machine().vector;
-  const int points = outputs + conv.kernel - 1;
-  const int channels = extent(conv.channels);
-  const auto unrolled = [&](Func func, const Var& first) {
-    func.vectorize(first, vector, TailStrategy::ShiftInwards).unroll(i).unroll(j);
-  };
-
-  Func out = kernel.out();
   const Var x = kernel.axis(3), y = kernel.axis(2), z = kernel.axis(1);
   const Var xi("xi"), yi("yi"), zi("zi"), ni("ni"), yo("yo"), no("no"), block("block");
   constexpr TailStrategy guard = TailStrategy::GuardWithIf;
+  Func out = kernel.out();
   out.compute_root()
       .split(kernel.block(), no, ni, blocks.images, guard)
-      .split(y, yo, y, blocks.rows * outputs, guard)
-      .split(y, y, yi, outputs, guard)
-      .split(x, x, xi, outputs, guard)
+      .split(y, yo, y, blocks.rows * conv.outputs, guard)
+      .split(y, y, yi, conv.outputs, guard)
+      .split(x, x, xi, conv.outputs, guard)
       .split(z, z, zi, vector, TailStrategy::ShiftInwards)
       .reorder(zi, xi, yi, z, kernel.lane(), x, y, ni, yo, no)
       .vectorize(zi)
@@ -193,68 +289,19 @@ Var schedule_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outpu
       .parallel(block);
   for (const char* name : {"output", "output_row"}) {
     Func stage = kernel.stage(name);
-    stage.compute_at(out, z).reorder(k, i, j, t, n);
-    unrolled(stage, k);
+    stage.compute_at(out, z);
+    unroll_tile(stage, vector);
   }
-
-  Func product = kernel.stage("product");
-  const Var ti("ti"), kv("kv");
-  product.compute_at(out, block)
-      .bound(k, 0, blocks.filters * blocks.filter_blocks)
-      .bound_extent(t, blocks.columns * blocks.rows)
-      .bound(i, 0, points)
-      .bound(j, 0, points)
-      .align_storage(k, blocks.filters * blocks.filter_blocks + vector)
-      .split(k, kb, kk, blocks.filters)
-      .split(kk, kk, kv, vector)
-      .split(t, t, ti, blocks.tiles, TailStrategy::RoundUp)
-      .split(n, n, ni, blocks.tiles_of_images, TailStrategy::RoundUp)
-      .reorder(kv, kk, ti, ni, t, n, kb, i, j)
-      .vectorize(kv)
-      .unroll(kk)
-      .unroll(ti)
-      .unroll(ni);
-  Func sums = kernel.stage("sums");
-  sums.compute_at(product, t).vectorize(k, vector).unroll(k).unroll(t).unroll(n);
-  sums.update().reorder(k, t, n, i, j, sums.rvars(0)[0]).vectorize(k, vector).unroll(k).unroll(t).unroll(n);
-
-  Func input = kernel.stage("input");
-  const Var ci("ci");
-  input.compute_at(out, block)
-      .bound(c, 0, channels)
-      .bound(i, 0, points)
-      .bound(j, 0, points)
-      .align_storage(c, channels + vector)
-      .split(c, c, ci, vector, TailStrategy::ShiftInwards)
-      .reorder(ci, i, j, c, t, n)
-      .vectorize(ci)
-      .unroll(i)
-      .unroll(j);
-  Func input_row = kernel.stage("input_row");
-  input_row.compute_at(input, c).reorder(c, i, j, t, n);
-  unrolled(input_row, c);
-
-  Func filter = kernel.stage("filter");
-  filter.compute_root()
-      .bound(kk, 0, blocks.filters)
-      .bound(kb, 0, blocks.filter_blocks)
-      .split(kk, kk, kv, vector)
-      .reorder(kv, i, j, kk, kb, c)
-      .vectorize(kv)
-      .unroll(i)
-      .unroll(j)
-      .parallel(c, 8, guard);
-  Func filter_row = kernel.stage("filter_row");
-  const Var ky = filter_row.args()[3];
-  filter_row.compute_at(filter, kk).reorder(k, i, ky, c).vectorize(k, vector).unroll(i).unroll(ky);
+  const Registers registers = registers_of(kernel.machine(), kernel.shape(conv.output)[1]);
+  schedule_products(kernel, blocks, registers, conv.points(), LoopLevel(out, block));
+  schedule_points(kernel, "input", extent(conv.channels), conv.points(), LoopLevel(out, block));
+  schedule_filters(kernel, registers);
   return block;
 }
 
 // ---- Weights --------------------------------------------------------------------------------------------------------
 
 namespace {
-
-const Var sl("slice");
 
 /// How the sums over tiles are cut: into blocks of images whose transforms stay in the cache, and slices of blocks with
 /// sums of their own, in parallel; or, where the sums are large, one slice whose points run in parallel.
@@ -263,59 +310,65 @@ struct WeightBlocks {
   int tiles;    // of an image
   int images;   // in a block
   int slices;
-  int filters;  // output channels at a time
-  int filter_blocks;
   int channels;  // input channels at a time
 
   bool points_in_parallel() const { return slices == 1; }
 };
 
-WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& conv, int outputs) {
+WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& conv) {
   const Shape& shape = kernel.shape(conv.weight);
   const Shape& gradient = kernel.shape(conv.gradient);
-  const Machine& machine = kernel.machine();
-  const std::int64_t points = outputs + shape[2] - 1;
-  const std::int64_t sums = points * points * shape[0] * shape[1];
+  const std::int64_t sums = conv.points() * conv.points() * shape[0] * shape[1];
   WeightBlocks blocks{};
-  blocks.columns = round_up(extent(gradient[3]), outputs);
-  blocks.tiles = blocks.columns * round_up(extent(gradient[2]), outputs);
-  blocks.slices = sums <= 1 << 18 ? 16 : sums <= 5 << 17 ? 8 : 1;
+  blocks.columns = ceil_div(extent(gradient[3]), conv.outputs);
+  blocks.tiles = blocks.columns * ceil_div(extent(gradient[2]), conv.outputs);
+  blocks.slices = sums <= 1 << 18 ? slices : sums <= 5 << 17 ? slices / 2 : 1;
   blocks.images = std::max(1, (blocks.points_in_parallel() ? 128 : 36) / blocks.tiles);
-  const bool wide = machine.accumulators >= 24;
-  const int vectors = filter_vectors(extent(shape[0]), machine.vector, wide ? 4 : 2);
-  blocks.filters = vectors * machine.vector;
-  blocks.filter_blocks = round_up(extent(shape[0]), blocks.filters);
-  blocks.channels = divisor(shape[1], (wide ? 28 : 12) / vectors);
+  blocks.channels = divisor(shape[1], registers_of(kernel.machine(), shape[0]).sums);
   return blocks;
+}
+
+/// A dy A^T of tile t of image n.
+Func transformed_gradient(KernelBuilder& kernel, const Winograd& w, int columns, const WinogradWeights& conv) {
+  const Shape& dy = kernel.shape(conv.gradient);
+  const Expr filter = min(k, extent(dy[1]) - 1);
+  return transform(kernel, "gradient", transposed(w.output), {k, t, n}, [&](const Expr& column, const Expr& row) {
+    const Expr x = t % columns * w.outputs + column;
+    const Expr y = t / columns * w.outputs + row;
+    const Point at{Expr(0), n, {filter, min(y, extent(dy[2]) - 1), min(x, extent(dy[3]) - 1)}};
+    return select(x < extent(dy[3]) && y < extent(dy[2]), kernel.read(conv.gradient, at), kernel.constant(0));
+  });
+}
+
+/// The weights' loops: a vector of output channels with all taps, from the sum of the slices.
+void schedule_taps(KernelBuilder& kernel, const Shape& shape) {
+  const int vector = kernel.machine().vector;
+  constexpr TailStrategy shift = TailStrategy::ShiftInwards;
+  const Var o = kernel.axis(0), kx = kernel.axis(3), ky = kernel.axis(2), oi("oi");
+  Func out = kernel.out();
+  out.compute_root().bound(kx, 0, extent(shape[3])).bound(ky, 0, extent(shape[2]));
+  out.split(o, o, oi, vector, shift).reorder(oi, kx, ky, o, kernel.axis(1)).vectorize(oi).unroll(kx).unroll(ky);
+  out.parallel(kernel.axis(1));
+  Func along_rows = kernel.stage("taps_row");
+  along_rows.compute_at(out, o);
+  unroll_tile(along_rows, vector);
+  Func total = kernel.stage("total");
+  total.compute_at(out, o).vectorize(k, vector, shift).unroll(i).unroll(j);
+  total.update()
+      .reorder(k, i, j, c, total.rvars(0)[0])
+      .vectorize(k, vector, TailStrategy::GuardWithIf)
+      .unroll(i)
+      .unroll(j);
 }
 
 }  // namespace
 
-void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, int outputs, Func padded) {
+void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Func& padded) {
   const Shape& shape = kernel.shape(conv.weight);
-  const Shape& dy = kernel.shape(conv.gradient);
-  const Winograd w = winograd(outputs, extent(shape[2]));
-  const WeightBlocks blocks = weight_blocks(kernel, conv, outputs);
-  const Expr x = t % blocks.columns * outputs;
-  const Expr y = t / blocks.columns * outputs;
-
-  // B^T d B of the images, A dy A^T of the gradient.
-  Func input_row(kernel.name("input_row"));
-  input_row(c, t, n, i, j) =
-      times(w.input, i, [&](int q) { return padded(0, x + q - conv.pad_x, y + j - conv.pad_y, c, n); });
-  Func input(kernel.name("input"));
-  input(c, t, n, i, j) = times(w.input, j, [&](int q) { return input_row(c, t, n, i, q); });
-  const Matrix expand = transposed(w.output);
-  const auto gradient = [&](const Expr& column, const Expr& row) {
-    const Expr exists = column < extent(dy[3]) && row < extent(dy[2]);
-    const Expr filter = min(k, extent(shape[0]) - 1);
-    const Point at{Expr(0), n, {filter, min(row, extent(dy[2]) - 1), min(column, extent(dy[3]) - 1)}};
-    return select(exists, kernel.read(conv.gradient, at), kernel.constant(0));
-  };
-  Func gradient_row(kernel.name("gradient_row"));
-  gradient_row(k, t, n, i, j) = times(expand, i, [&](int q) { return gradient(x + q, y + j); });
-  Func gradients(kernel.name("gradients"));
-  gradients(k, t, n, i, j) = times(expand, j, [&](int q) { return gradient_row(k, t, n, i, q); });
+  const Winograd w = winograd(conv.outputs, conv.kernel);
+  const WeightBlocks blocks = weight_blocks(kernel, conv);
+  const Func input = transformed_images(kernel, w, blocks.columns, conv.pad_y, conv.pad_x, padded);
+  const Func gradient = transformed_gradient(kernel, w, blocks.columns, conv);
 
   // Their products, summed over the tiles of a block, the blocks of a slice, and the slices.
   const Var b("b");
@@ -324,7 +377,7 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
   const Expr image = min(b * blocks.images + r.y, kernel.blocks() - 1);
   Func block(kernel.name("block"));
   block(k, c, b, i, j) = kernel.constant(0);
-  block(k, c, b, i, j) += gradients(k, r.x, image, i, j) * input(c, r.x, image, i, j);
+  block(k, c, b, i, j) += gradient(k, r.x, image, i, j) * input(c, r.x, image, i, j);
   const Expr runs = (kernel.blocks() + (blocks.images - 1)) / blocks.images;
   const Expr per_slice = (runs + (blocks.slices - 1)) / blocks.slices;
   RDom run(0, per_slice, kernel.name("run"));
@@ -336,86 +389,53 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
   Func total(kernel.name("total"));
   total(k, c, i, j) = kernel.constant(0);
   total(k, c, i, j) += slice(k, c, i, j, all);
-
-  // G^T u G.
-  const Matrix reduce = transposed(w.filter);
-  Func weight_row(kernel.name("weight_row"));
-  weight_row(k, c, i, j) = times(reduce, i, [&](int q) { return total(k, c, q, j); });
-  const Var kx = kernel.axis(3), ky = kernel.axis(2);
-  Func weight(kernel.name("weight"));
-  weight(kernel.variables(shape)) =
-      times(reduce, ky, [&](int q) { return weight_row(kernel.axis(0), kernel.axis(1), kx, q); });
-  kernel.stage("input_row", input_row);
-  kernel.stage("input", input);
-  kernel.stage("gradient_row", gradient_row);
-  kernel.stage("gradients", gradients);
   kernel.stage("block", block);
   kernel.stage("slice", slice);
   kernel.stage("total", total);
-  kernel.stage("weight_row", weight_row);
+
+  // G^T u G.
+  const Func taps = transform(kernel, "taps", transposed(w.filter), {k, c},
+                              [&](const Expr& column, const Expr& row) { return total(k, c, column, row); });
+  Func weight(kernel.name("weight"));
+  weight(kernel.variables(shape)) = taps(kernel.axis(0), kernel.axis(1), kernel.axis(3), kernel.axis(2));
   kernel.define(conv.weight, weight);
 }
 
-std::pair<Func, Halide::RVar> schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv,
-                                                           int outputs) {
-  const WeightBlocks blocks = weight_blocks(kernel, conv, outputs);
+LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv) {
   const Shape& shape = kernel.shape(conv.weight);
+  const WeightBlocks blocks = weight_blocks(kernel, conv);
+  const Registers registers = registers_of(kernel.machine(), shape[0]);
   const int vector = kernel.machine().vector;
-  const int points = outputs + extent(shape[2]) - 1;
-  const int filters = blocks.filters * blocks.filter_blocks;
+  const int points = conv.points();
   const int channels = extent(shape[1]);
-  const Var kv("kv"), ci("ci"), ko("ko"), task("task");
-  constexpr TailStrategy shift = TailStrategy::ShiftInwards;
+  const Var& task = blocks.points_in_parallel() ? j : sl;
 
   Func slice = kernel.stage("slice");
   const Halide::RVar run = slice.rvars(0)[0];
-  slice.compute_root().bound(k, 0, filters).bound(c, 0, channels).bound(i, 0, points).bound(j, 0, points);
-  slice.vectorize(k, vector).parallel(blocks.points_in_parallel() ? j : sl);
+  const Var ci("ci");
+  slice.compute_root()
+      .bound(k, 0, registers.all_filters())
+      .bound(c, 0, channels)
+      .bound(i, 0, points)
+      .bound(j, 0, points);
+  slice.vectorize(k, vector).parallel(task);
   Halide::Stage update = slice.update();
-  update.split(k, kb, kk, blocks.filters).split(kk, kk, kv, vector).split(c, c, ci, blocks.channels);
-  update.reorder({kv, kk, ci, c, kb, i, j, run, sl}).vectorize(kv).unroll(kk).unroll(ci);
-  update.parallel(blocks.points_in_parallel() ? j : sl);
+  update.split(k, kb, kk, registers.filters).split(kk, kk, kv, vector).split(c, c, ci, blocks.channels);
+  update.reorder({kv, kk, ci, c, kb, i, j, run, sl}).vectorize(kv).unroll(kk).unroll(ci).parallel(task);
 
   Func block = kernel.stage("block");
   const std::vector<Halide::RVar> r = block.rvars(0);
   block.compute_at(slice, c).vectorize(k, vector).unroll(k).unroll(c);
   block.update().reorder(k, c, r[0], r[1]).vectorize(k, vector).unroll(k).unroll(c);
 
-  for (const auto& [name, row, first, count] :
-       {std::tuple{"input", "input_row", c, channels}, std::tuple{"gradients", "gradient_row", k, filters}}) {
-    Func whole = kernel.stage(name);
-    whole.compute_at(slice, run)
-        .bound(first, 0, count)
-        .bound(i, 0, points)
-        .bound(j, 0, points)
-        .bound(t, 0, blocks.tiles)
-        .align_storage(first, count + vector)
-        .split(first, ko, kv, vector, shift)
-        .reorder(kv, i, j, ko, t, n)
-        .vectorize(kv)
-        .unroll(i)
-        .unroll(j);
-    if (blocks.points_in_parallel()) whole.fuse(t, n, task).parallel(task);
-    Func rows = kernel.stage(row);
-    rows.compute_at(whole, ko).reorder(first, i, j, t, n).vectorize(first, vector, shift).unroll(i).unroll(j);
+  const LoopLevel at(slice, run);
+  for (Func transformed : {schedule_points(kernel, "input", channels, points, at),
+                           schedule_points(kernel, "gradient", registers.all_filters(), points, at)}) {
+    const Var tile("tile");
+    if (blocks.points_in_parallel()) transformed.fuse(t, n, tile).parallel(tile);
   }
-
-  const Var o = kernel.axis(0), kx = kernel.axis(3), ky = kernel.axis(2);
-  const Var oi("oi");
-  Func out = kernel.out();
-  out.compute_root().bound(kx, 0, extent(shape[3])).bound(ky, 0, extent(shape[2]));
-  out.split(o, o, oi, vector, shift).reorder(oi, kx, ky, o, kernel.axis(1)).vectorize(oi).unroll(kx).unroll(ky);
-  out.parallel(kernel.axis(1));
-  Func row = kernel.stage("weight_row");
-  row.compute_at(out, o).reorder(k, i, j, c).vectorize(k, vector, shift).unroll(i).unroll(j);
-  Func total = kernel.stage("total");
-  total.compute_at(out, o).vectorize(k, vector, shift).unroll(i).unroll(j);
-  total.update()
-      .reorder(k, i, j, c, total.rvars(0)[0])
-      .vectorize(k, vector, TailStrategy::GuardWithIf)
-      .unroll(i)
-      .unroll(j);
-  return {slice, run};
+  schedule_taps(kernel, shape);
+  return at;
 }
 
 }  // namespace netc::ops

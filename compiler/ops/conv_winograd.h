@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <optional>
-#include <utility>
 
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/window.h"
@@ -13,12 +12,18 @@ namespace netc::ops {
 /// A convolution of images with square windows: out[n, k, y, x] = sum over c, ky, kx of
 /// weight(k, c, ky, kx) * in[n, c, y + ky - pad_y, x + kx - pad_x].
 struct WinogradConv {
+  int outputs;  // neighbouring ones that are computed together, along each axis
   ValueId output;
   std::int64_t channels;  // of the input
   int kernel;
   int pad_y;
   int pad_x;
+
+  int points() const { return outputs + kernel - 1; }
 };
+
+using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c, const Halide::Expr& ky,
+                                                  const Halide::Expr& kx)>;
 
 /// How many neighbouring outputs are computed together, along each axis: what takes the fewest multiplications. None
 /// where the algorithm does not apply or does not pay: it wants stride 1, one group, and channels that fill vectors.
@@ -26,27 +31,29 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
                                     const Shape& input, const Shape& output);
 
 /// Defines the output; `padded` are the images with zeros around them, arguments as `variables`.
-void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs, Halide::Func padded,
-                        const std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c,
-                                                         const Halide::Expr& ky, const Halide::Expr& kx)>& weight);
+void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Halide::Func& padded,
+                        const WinogradFilter& weight);
 
 /// Blocks of tiles in parallel, each transformed, multiplied and transformed back in the cache. Returns the loop over
 /// blocks of kernel.out(), where the padded images belong.
-Halide::Var schedule_winograd(KernelBuilder& kernel, const WinogradConv& conv, int outputs);
+Halide::Var schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv);
 
 /// The gradient with respect to the weights: weight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] *
 /// in[n, i, y + ky - pad_y, x + kx - pad_x]; `gradient` is dy, `weight` the value to define.
 struct WinogradWeights {
+  int outputs;  // elements of dy that are taken together, along each axis
   ValueId weight;
   ValueId gradient;
+  int kernel;
   int pad_y;
   int pad_x;
+
+  int points() const { return outputs + kernel - 1; }
 };
 
-void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, int outputs, Halide::Func padded);
+void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Halide::Func& padded);
 
-/// Schedules kernel.out() and what is in front of it, and returns the Func and the loop where the padded images belong.
-std::pair<Halide::Func, Halide::RVar> schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv,
-                                                                   int outputs);
+/// Schedules kernel.out() and what is in front of it, and returns the loop where the padded images belong.
+Halide::LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv);
 
 }  // namespace netc::ops

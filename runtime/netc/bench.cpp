@@ -38,10 +38,8 @@ std::int64_t process_peak_bytes() {
   return std::int64_t{usage.ru_maxrss} * 1024;
 }
 
-void bench(const Model& model, BenchOptions options) {
-  if (options.batch == 0) options.batch = model.description.recipe.batch;
-  set_threads(options.threads);
-  Workload workload(model, options.training(), options.batch);
+void bench(const Model& model, const BenchOptions& options) {
+  Workload workload(model, options);
   const std::vector<double> times = measure(workload, options.seconds);
   const double median = times[times.size() / 2];
   const double rate = static_cast<double>(options.batch) / median * 1e3;
@@ -68,7 +66,7 @@ void bench(const Model& model, BenchOptions options) {
 void add_bench_command(CLI::App& app, const Model& model) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "Time training steps or forward passes on random data");
-  add_workload_options(*command, *options);
+  add_workload_options(*command, model, *options);
   command->add_flag("--json", options->json, "one JSON object instead of a line of text");
   command->callback([&model, options] { bench(model, *options); });
 }

@@ -20,6 +20,12 @@ void RunningMetrics::add(float mean_loss, View<const float> output, std::span<co
   correct += count_correct(output, labels);
 }
 
+void RunningMetrics::add(const RunningMetrics& others) {
+  examples += others.examples;
+  loss_sum += others.loss_sum;
+  correct += others.correct;
+}
+
 std::int64_t count_correct(View<const float> output, std::span<const std::int32_t> labels) {
   const std::int64_t classes = output.size() / output.shape()[0];
   const float* row = output.data();

@@ -25,6 +25,7 @@ struct RunningMetrics {
 
   /// Adds a batch: its mean loss, its outputs [batch, classes] and its classes [batch].
   void add(float mean_loss, View<const float> output, std::span<const std::int32_t> labels);
+  void add(const RunningMetrics& others);
   double loss() const { return loss_sum / static_cast<double>(examples); }
   double accuracy() const { return static_cast<double>(correct) / static_cast<double>(examples); }
   Scores scores() const { return {loss(), accuracy()}; }

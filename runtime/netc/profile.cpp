@@ -118,12 +118,10 @@ text {{ font-family: "Helvetica Neue", Helvetica, Arial, "DejaVu Sans", sans-ser
   return svg + "</svg>\n";
 }
 
-void profile(const Model& model, ProfileOptions options) {
-  if (options.batch == 0) options.batch = model.description.recipe.batch;
-  set_threads(options.threads);
+void profile(const Model& model, const ProfileOptions& options) {
   const std::string& name = model.description.name;
+  Workload workload(model, options);
   const Roofline machine = measure_roofline(threads());
-  Workload workload(model, options.training(), options.batch);
   const Profile profile = measure(workload, options.seconds);
   print_table(profile, machine);
   print_summary(name, options, profile, machine);
@@ -138,7 +136,7 @@ void profile(const Model& model, ProfileOptions options) {
 void add_profile_command(CLI::App& app, const Model& model) {
   auto options = std::make_shared<ProfileOptions>();
   CLI::App* command = app.add_subcommand("profile", "Time each kernel of a step, beside what the machine can do");
-  add_workload_options(*command, *options);
+  add_workload_options(*command, model, *options);
   command->add_option("--svg", options->svg, "draw the kernels, the longest first")->type_name("FILE");
   command->callback([&model, options] { profile(model, *options); });
 }

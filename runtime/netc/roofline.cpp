@@ -1,7 +1,5 @@
 #include "netc/roofline.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -21,42 +19,33 @@ using Clock = std::chrono::steady_clock;
 constexpr int rounds = 1 << 18;
 constexpr int chains = 12;  // independent sums, more than an addition takes cycles
 
-// Each returns its sums' first element, so that they are computed at all.
+template <int width>
+using Vector __attribute__((vector_size(width * sizeof(float)))) = float;
 
-__attribute__((target("avx512f"))) float multiply_add_avx512(float factor) {
-  __m512 sums[chains];
-  for (__m512& sum : sums) sum = _mm512_set1_ps(factor);
-  const __m512 x = _mm512_set1_ps(factor);
+/// Returns a value of its sums, so that they are computed at all. Inlined, it takes the instructions of its caller.
+template <int width>
+[[gnu::always_inline]] inline float multiply_add(float factor) {
+  const Vector<width> x = factor - Vector<width>{};
+  Vector<width> sums[chains];
+  for (Vector<width>& sum : sums) sum = x;
   for (int i = 0; i < rounds; ++i) {
-    for (__m512& sum : sums) sum = _mm512_fmadd_ps(sum, x, x);
+    for (Vector<width>& sum : sums) sum = sum * x + x;
   }
   float result = 0;
-  for (const __m512& sum : sums) result += _mm512_cvtss_f32(sum);
+  for (const Vector<width>& sum : sums) result += sum[0];
   return result;
+}
+
+__attribute__((target("avx512f"))) float multiply_add_avx512(float factor) {
+  return multiply_add<16>(factor);
 }
 
 __attribute__((target("avx2,fma"))) float multiply_add_avx2(float factor) {
-  __m256 sums[chains];
-  for (__m256& sum : sums) sum = _mm256_set1_ps(factor);
-  const __m256 x = _mm256_set1_ps(factor);
-  for (int i = 0; i < rounds; ++i) {
-    for (__m256& sum : sums) sum = _mm256_fmadd_ps(sum, x, x);
-  }
-  float result = 0;
-  for (const __m256& sum : sums) result += _mm256_cvtss_f32(sum);
-  return result;
+  return multiply_add<8>(factor);
 }
 
 float multiply_add_sse(float factor) {
-  __m128 sums[chains];
-  for (__m128& sum : sums) sum = _mm_set1_ps(factor);
-  const __m128 x = _mm_set1_ps(factor);
-  for (int i = 0; i < rounds; ++i) {
-    for (__m128& sum : sums) sum = _mm_add_ps(_mm_mul_ps(sum, x), x);
-  }
-  float result = 0;
-  for (const __m128& sum : sums) result += _mm_cvtss_f32(sum);
-  return result;
+  return multiply_add<4>(factor);
 }
 
 struct Arithmetic {

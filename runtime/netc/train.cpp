@@ -180,8 +180,10 @@ class Trainer {
     const float loss = network_->train_step({&images, 1}, {&labels, 1}, *optimizer_);
     state_.epoch_compute_seconds += seconds_since(start);
     const std::span classes(batch.label_values.data(), static_cast<std::size_t>(batch.size));
-    state_.running.add(loss, network_->output(0), classes);
-    state_.since_point.add(loss, network_->output(0), classes);
+    RunningMetrics metrics;
+    metrics.add(loss, network_->output(0), classes);
+    state_.running.add(metrics);
+    state_.since_point.add(metrics);
     ++state_.next_batch;
     add_point_now_and_then();
   }

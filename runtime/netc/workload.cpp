@@ -45,10 +45,11 @@ OptimizerRecipe slow(const Model& model) {
 
 }  // namespace
 
-Workload::Workload(const Model& model, bool training, std::int64_t batch)
-    : training_(training), network_(model.make()), optimizer_(make_optimizer(slow(model))) {
-  for (const TensorSpec& spec : model.description.inputs) add(inputs_, input_views_, spec, batch);
-  for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, batch);
+Workload::Workload(const Model& model, const WorkloadOptions& options)
+    : training_(options.mode == "train"), network_(model.make()), optimizer_(make_optimizer(slow(model))) {
+  set_threads(options.threads);
+  for (const TensorSpec& spec : model.description.inputs) add(inputs_, input_views_, spec, options.batch);
+  for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, options.batch);
 }
 
 double Workload::step() {
@@ -71,7 +72,8 @@ std::int64_t Workload::bytes() {
   return network_->memory_bytes() + halide::scratch_bytes() + floats * static_cast<std::int64_t>(sizeof(float));
 }
 
-void add_workload_options(CLI::App& command, WorkloadOptions& options) {
+void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions& options) {
+  options.batch = model.description.recipe.batch;
   command.add_option("--mode", options.mode, "what to time")
       ->check(CLI::IsMember({"train", "infer"}))
       ->capture_default_str();

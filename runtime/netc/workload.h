@@ -9,10 +9,21 @@
 
 namespace netc {
 
-/// One model with one batch; each step is a training step, or a forward pass.
+/// The options `--mode`, `--batch`, `--threads` and `--seconds` of a command that times a model.
+struct WorkloadOptions {
+  std::string mode = "train";
+  std::int64_t batch = 0;
+  int threads = 0;
+  double seconds = 3;
+};
+
+/// Adds them; where they are not given, the batch is that of the model's recipe.
+void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions& options);
+
+/// One model with one batch; each step is a training step, or a forward pass. Sets the number of threads.
 class Workload {
  public:
-  Workload(const Model& model, bool training, std::int64_t batch);
+  Workload(const Model& model, const WorkloadOptions& options);
 
   /// Returns the time that the step took, in seconds.
   double step();
@@ -29,16 +40,5 @@ class Workload {
   std::vector<AnyView> input_views_;
   std::vector<AnyView> label_views_;
 };
-
-/// The options `--mode`, `--batch`, `--threads` and `--seconds` of a command that times a model.
-struct WorkloadOptions {
-  std::string mode = "train";
-  std::int64_t batch = 0;  // 0: the recipe's
-  int threads = 0;
-  double seconds = 3;
-
-  bool training() const { return mode == "train"; }
-};
-void add_workload_options(CLI::App& command, WorkloadOptions& options);
 
 }  // namespace netc
