@@ -24,7 +24,7 @@ struct Winograd {
   int points() const { return outputs + taps - 1; }
 };
 
-/// From the points 0, 1, -1, 2, -2, 1/2, -1/2 and infinity: at most eight multiplications.
+/// At most eight multiplications: from up to seven points and infinity.
 Winograd winograd(int outputs, int taps);
 
 Matrix transposed(const Matrix& matrix);

@@ -132,6 +132,36 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const
   kernel.define(node.outputs[0], sum);
 }
 
+/// Choice: the forward pass takes tiles of at most 6 points a row, whose rounding error (5e-7 relative to the norm) is
+/// that of long direct sums; gradients up to 8 (1.5e-6). Alternative: 8 for both; then rounding decides more often in
+/// the forward pass what relu and max let through, and gradients of whole networks are off by 1e-3 (2026-11).
+constexpr int most_forward_points = 6;
+constexpr int most_gradient_points = 8;
+
+/// None, too, where the output is handed out row by row: it is written in vectors of channels.
+std::optional<WinogradConv> winograd_conv(const KernelBuilder& kernel, const Node& node, int most_points) {
+  if (kernel.layout(kernel.output()).strides[0] != 1) return std::nullopt;
+  const Windows w = windows(node.attributes);
+  const Shape& in = kernel.shape(node.inputs[0]);
+  const auto outputs =
+      winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]), most_points);
+  if (!outputs) return std::nullopt;
+  return WinogradConv{*outputs, node.outputs[0], in[1], extent(w.x.kernel), extent(w.y.pad), extent(w.x.pad)};
+}
+
+std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const Node& node) {
+  return winograd_conv(kernel, node, most_forward_points);
+}
+
+/// The gradient with respect to the input is a convolution of dy with the weights turned round.
+std::optional<WinogradConv> backward_winograd(const KernelBuilder& kernel, const Node& node) {
+  auto conv = winograd_conv(kernel, node, most_gradient_points);
+  if (!conv) return std::nullopt;
+  conv->pad_y = conv->kernel - 1 - conv->pad_y;
+  conv->pad_x = conv->kernel - 1 - conv->pad_x;
+  return conv;
+}
+
 /// y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, …]
 void forward(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
@@ -140,6 +170,14 @@ void forward(KernelBuilder& kernel, const Node& node) {
   const std::int64_t groups = node.attributes.integer("groups");
   const Point at = kernel.point(shape);
   const Func padded = zero_padded(kernel, node.inputs[0]);
+  const bool bias = node.inputs.size() > 2;
+  const Expr start = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
+  if (const auto conv = forward_winograd(kernel, node)) {
+    const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
+      return kernel.parameter(node.inputs[1], {k, c, ky, kx});
+    };
+    return define_by_winograd(kernel, *conv, padded, start, weight);
+  }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / extent(shape[1] / groups) * extent(group_in);
   const auto term = [&](const Expr& i, const Expr& ky, const Expr& kx) {
     const Expr y = at.axes[1] * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
@@ -147,8 +185,6 @@ void forward(KernelBuilder& kernel, const Node& node) {
     return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) *
            padded(kernel.arguments(at.with({first + i, y, x})));
   };
-  const bool bias = node.inputs.size() > 2;
-  const Expr start = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
   define_sum(kernel, node, w, {start, group_in, term});
 }
 
@@ -168,24 +204,6 @@ Func transposed_weights(KernelBuilder& kernel, ValueId weight) {
   return transposed;
 }
 
-/// Choice: gradients take Winograd's algorithm, the forward pass direct sums. Alternative: the algorithm for all three,
-/// 1.44 s instead of 1.85 s for ResNet-18's step; but its rounding error is ten times that of direct sums, and in the
-/// forward pass it decides what relu and max let through: AlexNet's gradients were off by 4e-3 where PyTorch's were by
-/// 1e-6. Gradients alone stay within 1e-5 of double precision (2026-11).
-///
-/// The gradient with respect to the input is a convolution of dy with the weights turned round. None, too, where it is
-/// handed out row by row: it is written in vectors of channels.
-std::optional<WinogradConv> winograd_conv(const KernelBuilder& kernel, const Node& node) {
-  if (kernel.layout(kernel.output()).strides[0] != 1) return std::nullopt;
-  const Windows w = windows(node.attributes);
-  const Shape& dy = kernel.shape(node.inputs[0]);
-  const auto outputs =
-      winograd_outputs(kernel, w, node.attributes.integer("groups"), dy, kernel.shape(node.outputs[0]));
-  if (!outputs) return std::nullopt;
-  const int last = extent(w.x.kernel) - 1;
-  return WinogradConv{*outputs, node.outputs[0], dy[1], last + 1, last - extent(w.y.pad), last - extent(w.x.pad)};
-}
-
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
 void backward_data(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
@@ -198,12 +216,12 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const Point at = kernel.point(kernel.shape(node.outputs[0]));
   const Func padded = zero_padded(kernel, node.inputs[0]);
   const Func transposed = transposed_weights(kernel, node.inputs[1]);
-  if (const auto conv = winograd_conv(kernel, node)) {
+  if (const auto conv = backward_winograd(kernel, node)) {
     const int last = conv->kernel - 1;
     const auto turned = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
       return transposed(k, c, last - kx, last - ky);
     };
-    return define_by_winograd(kernel, *conv, padded, turned);
+    return define_by_winograd(kernel, *conv, padded, kernel.constant(0), turned);
   }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / group_in * group_out;
   const Expr i = groups == 1 ? at.axes[0] : at.axes[0] % group_in;
@@ -287,7 +305,7 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded)
 std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
   const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.inputs[1]),
-                                        kernel.shape(node.inputs[0]));
+                                        kernel.shape(node.inputs[0]), most_gradient_points);
   if (!outputs) return std::nullopt;
   return WinogradWeights{*outputs,           node.outputs[0], node.inputs[0],
                          extent(w.x.kernel), extent(w.y.pad), extent(w.x.pad)};
@@ -356,15 +374,21 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
   schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
 }
 
+/// By Winograd's algorithm where there is one, otherwise directly.
+void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::optional<WinogradConv>& conv,
+                          std::int64_t stride) {
+  if (!conv) return schedule_images(kernel, node, stride);
+  const Var block = schedule_by_winograd(kernel, *conv);
+  kernel.stage("padded").compute_at(kernel.out(), block);
+  schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
+}
+
+void schedule_forward(KernelBuilder& kernel, const Node& node) {
+  schedule_convolution(kernel, node, forward_winograd(kernel, node), 1);
+}
+
 void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
-  const Windows w = windows(node.attributes);
-  if (const auto conv = winograd_conv(kernel, node)) {
-    const Var block = schedule_by_winograd(kernel, *conv);
-    kernel.stage("padded").compute_at(kernel.out(), block);
-    schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
-  } else {
-    schedule_images(kernel, node, w.x.stride);
-  }
+  schedule_convolution(kernel, node, backward_winograd(kernel, node), windows(node.attributes).x.stride);
   if (kernel.lanes() > 1) return;  // weights are read one by one there
   const int vector = vector_extent(kernel.machine(), kernel.shape(node.inputs[1])[1]);
   kernel.stage("transposed")
@@ -453,7 +477,7 @@ const Operator conv{
                const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.outputs[0]].shape); },
     .gradient = gradient,
     .algorithm = forward,
-    .schedule = [](KernelBuilder& kernel, const Node& node) { schedule_images(kernel, node, 1); },
+    .schedule = schedule_forward,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),

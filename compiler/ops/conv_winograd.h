@@ -1,4 +1,4 @@
-// Convolutions of stride 1 by Winograd's algorithm, for the gradients with respect to the input and the weights.
+// Convolutions of stride 1 by Winograd's algorithm, and their gradients.
 #pragma once
 
 #include <functional>
@@ -25,14 +25,16 @@ struct WinogradConv {
 using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c, const Halide::Expr& ky,
                                                   const Halide::Expr& kx)>;
 
-/// How many neighbouring outputs are computed together, along each axis: what takes the fewest multiplications. None
-/// where the algorithm does not apply or does not pay: it wants stride 1, one group, and channels that fill vectors.
+/// How many neighbouring outputs are computed together, along each axis: what takes the fewest multiplications, with
+/// `most_points` for each tile's row. None where the algorithm does not apply or does not pay: it wants stride 1, one
+/// group, and channels that fill vectors.
 std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
-                                    const Shape& input, const Shape& output);
+                                    const Shape& input, const Shape& output, int most_points);
 
-/// Defines the output; `padded` are the images with zeros around them, arguments as `variables`.
+/// Defines the output, the sums added to `start`; `padded` are the images with zeros around them, arguments as
+/// `variables`.
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Halide::Func& padded,
-                        const WinogradFilter& weight);
+                        const Halide::Expr& start, const WinogradFilter& weight);
 
 /// Blocks of tiles in parallel, each transformed, multiplied and transformed back in the cache. Returns the loop over
 /// blocks of kernel.out(), where the padded images belong.
