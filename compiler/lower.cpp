@@ -80,6 +80,14 @@ void compile_function(const KernelEntry& entry, const Machine& target, const fs:
                               entry.symbol + "_" + target.name, target.target);
 }
 
+/// Kernels run without Halide's assertions: what it warns of ("guaranteed to fail an assertion") would be wrong
+/// results.
+class WarningsAreErrors : public Halide::CompileTimeErrorReporter {
+ public:
+  void warning(const char* text) override { throw Halide::CompileError(text); }
+  void error(const char* text) override { throw Halide::CompileError(text); }
+};
+
 /// Halide's errors are no std::exceptions, and say nothing of the kernel.
 void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) try {
   if (entry.function != nullptr) return compile_function(entry, target, object);
@@ -154,6 +162,8 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
   std::mutex mutex;
   int done = 0;
   std::exception_ptr failure;
+  static WarningsAreErrors reporter;
+  Halide::set_custom_compile_time_error_reporter(&reporter);
   const auto work = [&] {
     for (std::size_t job; (job = next++) < objects.size();) {
       const KernelEntry& entry = table.entries[job / sets];

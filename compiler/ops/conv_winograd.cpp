@@ -129,6 +129,9 @@ struct Blocks {
   int images;   // in a block
   int tiles;    // of an image at a time
   int tiles_of_images;
+
+  /// Of an image in a block, with those that only fill registers.
+  int all_tiles() const { return ceil_div(columns * rows, tiles) * tiles; }
 };
 
 /// Fills `sums` registers with tiles of one image or of several, so that few are computed beyond the last tile.
@@ -161,8 +164,8 @@ Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
   return blocks;
 }
 
-/// The output's transform enlarges the rounding errors of the sums over channels: they are added up of parts, as short as
-/// cost no time that could be measured.
+/// The output's transform enlarges the rounding errors of the sums over channels: they are added up of parts, as short
+/// as cost no time that could be measured.
 int part_of(std::int64_t channels) {
   constexpr int longest = 16;
   const int part = divisor(channels, longest);
@@ -189,7 +192,7 @@ void schedule_products(KernelBuilder& kernel, const Blocks& blocks, const Regist
   Func product = kernel.stage("product");
   product.compute_at(block)
       .bound(k, 0, registers.all_filters())
-      .bound_extent(t, blocks.columns * blocks.rows)
+      .bound_extent(t, blocks.all_tiles())
       .bound(i, 0, points)
       .bound(j, 0, points)
       .align_storage(k, registers.all_filters() + vector)
