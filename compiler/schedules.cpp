@@ -84,6 +84,7 @@ void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVa
   sum.vectorize(tile[0].variable, vector);
   sum.update().reorder(loops).vectorize(tile[0].variable, vector);
   for (const TileSide& side : tile) {
+    if (side.tail == TailStrategy::GuardWithIf) sum.bound_extent(side.variable, side.extent);
     sum.unroll(side.variable);
     sum.update().unroll(side.variable);
   }
@@ -99,7 +100,7 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
   for (std::size_t i = 0; i < tile.size(); ++i) {
     const Var around(tile[i].variable.name() + "o");
     const Var within(tile[i].variable.name() + "i");
-    out.split(tile[i].variable, around, within, tile[i].extent, TailStrategy::ShiftInwards);
+    out.split(tile[i].variable, around, within, tile[i].extent, tile[i].tail);
     std::replace_if(
         outer.begin(), outer.end(), [&](const Var& loop) { return loop.same_as(tile[i].variable); }, around);
     inside.emplace_back(within);
@@ -109,7 +110,13 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
   out.reorder(nest);
   out.vectorize(inside[0], vector);
   for (const VarOrRVar& within : inside) out.unroll(within);
-  for (int i = 0; i < parallel; ++i) out.parallel(outer[outer.size() - 1 - static_cast<std::size_t>(i)]);
+  Var task = outer.back();
+  for (int i = 1; i < parallel; ++i) {
+    const Var both("task" + std::to_string(i));
+    out.fuse(outer[outer.size() - 1 - static_cast<std::size_t>(i)], task, both);
+    task = both;
+  }
+  out.parallel(task);
 
   sum.compute_at(out, outer[0]);
   schedule_sums(sum, tile, vector, order);

@@ -19,10 +19,13 @@ std::vector<int> axes_by_stride(const KernelBuilder& kernel, ValueId value);
 /// A number an example: blocks of examples in parallel, those of a block side by side where the layout has lanes.
 void schedule_examples(KernelBuilder& kernel, Halide::Func out);
 
-/// A dimension of a tile: the variable and how many of its values the tile spans.
+/// A dimension of a tile: the variable and how many of its values the tile spans; `tail` says what becomes of the last
+/// tile. Where it may be alone (the batch may be smaller than a tile), it is guarded, and what is summed for it is
+/// a whole tile: the sums must read something that exists.
 struct TileSide {
   Halide::Var variable;
   int extent;
+  Halide::TailStrategy tail = Halide::TailStrategy::ShiftInwards;
 };
 
 /// A tile of sums that stays in registers: the first side is vectorised, all of them are unrolled.
@@ -30,8 +33,8 @@ using Tile = std::vector<TileSide>;
 
 /// Computes `out` tile by tile; `sum`, a reduction over `order` (innermost first) that `out` finishes, is computed for
 /// a tile in registers. The loops around the tiles run in the order of `loops` (innermost first; a tiled variable
-/// stands for its tiles), the last `parallel` of them in parallel. Returns the variable of the innermost loop around
-/// the tile.
+/// stands for its tiles), the last `parallel` of them, as one, in parallel. Returns the variable of the innermost loop
+/// around the tile.
 Halide::Var schedule_tiles(Halide::Func sum, Halide::Func out, const Tile& tile, int vector,
                            const std::vector<Halide::RVar>& order, const std::vector<Halide::Var>& loops, int parallel);
 

@@ -52,6 +52,12 @@ std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vecto
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
+/// Tiles of the last images reach beyond the batch: they read the last image there.
+Point existing(const KernelBuilder& kernel, Point point) {
+  if (kernel.lanes() == 1) point.block = min(point.block, kernel.blocks() - 1);
+  return point;
+}
+
 /// Defines the output as `start` plus the sum of `term(i)` over so many i, in parts (see part_extent).
 void define_sum(KernelBuilder& kernel, const Node& node, const Expr& start, std::int64_t terms,
                 const std::function<Expr(const Expr& i)>& term) {
@@ -79,7 +85,7 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Expr& start, std:
 }
 
 void forward(KernelBuilder& kernel, const Node& node) {
-  const Point point = kernel.point(kernel.shape(node.outputs[0]));
+  const Point point = existing(kernel, kernel.point(kernel.shape(node.outputs[0])));
   const bool bias = node.inputs.size() > 2;
   const Expr start = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
   define_sum(kernel, node, start, kernel.shape(node.inputs[0])[1], [&](const Expr& i) {
@@ -87,12 +93,40 @@ void forward(KernelBuilder& kernel, const Node& node) {
   });
 }
 
+/// Outputs lie innermost in the weights, so that the gradient with respect to the inputs sums vectors of them: so many
+/// are in a vector. 1 where no number of them divides the outputs, or images lie side by side in vectors.
+int summed_vector(const KernelBuilder& kernel, const Node& node) {
+  const int vector = divisor(kernel.shape(node.inputs[0])[1], kernel.machine().vector);
+  return kernel.lanes() > 1 || vector * 2 <= kernel.machine().vector ? 1 : vector;
+}
+
 /// dx[n, i] = sum_o dy[n, o] w[o, i]
 void backward_data(KernelBuilder& kernel, const Node& node) {
-  const Point point = kernel.point(kernel.shape(node.outputs[0]));
-  define_sum(kernel, node, kernel.constant(0), kernel.shape(node.inputs[0])[1], [&](const Expr& o) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const int vector = summed_vector(kernel, node);
+  Point point = existing(kernel, kernel.point(shape));
+  if (vector > 1) point.axes[0] = min(point.axes[0], extent(shape[1]) - 1);
+  const std::int64_t outputs = kernel.shape(node.inputs[0])[1];
+  const auto term = [&](const Expr& o) {
     return kernel.parameter(node.inputs[1], {o, point.axes[0]}) * kernel.read(node.inputs[0], point.with({o}));
-  });
+  };
+  if (vector == 1) return define_sum(kernel, node, kernel.constant(0), outputs, term);
+  const std::vector<Var> at = kernel.variables(shape);
+  const Var v("v");
+  std::vector<Expr> of_vector(at.begin(), at.end());
+  std::vector<Var> vector_at = at;
+  vector_at.insert(vector_at.begin(), v);
+  const RDom o(0, static_cast<int>(outputs / vector), kernel.name("o"));
+  Func part(kernel.name("part"));
+  part(vector_at) = kernel.constant(0);
+  part(vector_at) += term(o * vector + v);
+  const RDom all(0, vector, kernel.name("all"));
+  of_vector.insert(of_vector.begin(), all);
+  Func sum(kernel.name("sum"));
+  sum(at) = kernel.constant(0);
+  sum(at) += part(of_vector);
+  kernel.stage("part", part);
+  kernel.define(node.outputs[0], sum);
 }
 
 /// dw[o, i] = sum_n dy[n, o] x[n, i] and db[o] = sum_n dy[n, o]
@@ -117,25 +151,62 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
 
 // ---- Schedules -----------------------------------------------------------------------------------------------------
 
-/// Tiles of features, 16 images side by side where the layout has lanes, otherwise vectors of features.
+/// Tiles of features, 16 images side by side where the layout has lanes, otherwise vectors of features by images: what
+/// is read of the weights serves all images of a tile.
 void schedule_rows(KernelBuilder& kernel, const Node& node) {
   const ValueId value = node.outputs[0];
   const std::int64_t features = kernel.shape(value)[1];
   const Machine& machine = kernel.machine();
   Func sum = kernel.defined(value);
   const Halide::RVar r = sum.rvars(0)[0];
-  const auto schedule = [&](const Tile& tile, int vector, const std::vector<Var>& loops) {
-    schedule_tiles(sum, kernel.out(), tile, vector, {r}, loops, 1);
+  const auto schedule = [&](const Tile& tile, int vector, const std::vector<Var>& loops, int parallel) {
+    schedule_tiles(sum, kernel.out(), tile, vector, {r}, loops, parallel);
     schedule_parts(kernel.stage("part"), sum, tile, vector);
   };
   if (kernel.lanes() > 1) {
     const int side = tile_extent(features, machine.accumulators * machine.vector / kernel.lanes());
     return schedule({{kernel.lane(), kernel.lanes()}, {kernel.axis(1), side}}, machine.vector,
-                    {kernel.axis(1), kernel.block()});
+                    {kernel.axis(1), kernel.block()}, 1);
   }
   const int vector = vector_extent(machine, features);
-  const int wide = vector * static_cast<int>(std::min<std::int64_t>(4, features / vector));
-  schedule({{kernel.axis(1), wide}}, vector, {kernel.lane(), kernel.axis(1), kernel.block()});
+  const int vectors = static_cast<int>(std::min<std::int64_t>(2, features / vector));
+  const Tile tile{{kernel.axis(1), vectors * vector},
+                  {kernel.block(), machine.accumulators / vectors, Halide::TailStrategy::GuardWithIf}};
+  schedule(tile, vector, {kernel.lane(), kernel.block(), kernel.axis(1)}, 2);
+}
+
+/// Tiles of features by images, each sum a vector. Of the weights, what 32 features take stays in the cache.
+void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
+  const int vector = summed_vector(kernel, node);
+  if (vector == 1) return schedule_rows(kernel, node);
+  constexpr Halide::TailStrategy guard = Halide::TailStrategy::GuardWithIf;
+  const std::int64_t features = kernel.shape(node.outputs[0])[1];
+  const int images = kernel.machine().accumulators / 4;
+  const int width = tile_extent(features, 4);
+  const int features_in_cache = 32 / width * width;
+  const Var n = kernel.block(), i = kernel.axis(1), block("block"), task("task"), no("no"), io("io");
+  Func out = kernel.out();
+  Func sum = kernel.defined(node.outputs[0]);
+  Func part = kernel.stage("part");
+  out.compute_root()
+      .split(i, block, i, features_in_cache, guard)
+      .split(i, io, i, width, guard)
+      .split(n, no, n, images, guard)
+      .reorder(i, n, kernel.lane(), io, no, block)
+      .unroll(i)
+      .unroll(n)
+      .fuse(no, block, task)
+      .parallel(task);
+  for (Func func : {sum, part}) {
+    func.compute_at(out, io).bound_extent(kernel.axis(1), width).bound_extent(kernel.block(), images);
+    func.unroll(kernel.axis(1)).unroll(kernel.block());
+    func.update().unroll(kernel.axis(1)).unroll(kernel.block());
+  }
+  const Halide::RVar all = sum.rvars(0)[0];
+  sum.update().reorder(all, kernel.axis(1), kernel.block()).atomic().vectorize(all);
+  const Var v = part.args()[0];
+  part.vectorize(v, vector);
+  part.update().reorder(v, kernel.axis(1), kernel.block(), part.rvars(0)[0]).vectorize(v, vector);
 }
 
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
@@ -170,7 +241,8 @@ const Operator linear{
     .algorithm = forward,
     .schedule = schedule_rows,
     .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
-                {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}}},
+                {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}},
+                {"wide", {{Shape::batch, 300}}, {{"features", 32}, {"bias", true}}}},
 };
 
 const Operator linear_backward_data{
@@ -180,7 +252,7 @@ const Operator linear_backward_data{
     .inputs = 2,
     .macs = macs,
     .algorithm = backward_data,
-    .schedule = schedule_rows,
+    .schedule = schedule_backward_data,
 };
 
 const Operator linear_backward_weights{
