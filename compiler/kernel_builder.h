@@ -95,6 +95,7 @@ class KernelBuilder {
   /// Funcs between the inputs and the definitions, by name: an algorithm leaves them for its schedule.
   void stage(const std::string& name, Func func) { stages_.emplace(name, func); }
   Func stage(const std::string& name) const { return stages_.at(name); }
+  bool has_stage(const std::string& name) const { return stages_.contains(name); }
   /// A number that goes with them.
   void stage_extent(const std::string& name, int extent) { extents_[name] = extent; }
   int stage_extent(const std::string& name) const { return extents_.at(name); }

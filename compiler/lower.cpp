@@ -31,7 +31,7 @@ const std::vector<Machine>& machines() {
   static const std::vector<Machine> all{
       machine("sse41", 4, 12, "-sse41"),
       machine("avx2", 8, 12, "-sse41-avx-f16c-fma-avx2"),
-      machine("avx512", 16, 24, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
+      machine("avx512", 16, 28, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
   };
   return all;
 }

@@ -79,17 +79,26 @@ Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, c
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
-/// `value` with zeros around its images, arguments as `variables`.
-Func zero_padded(KernelBuilder& kernel, ValueId value) {
+bool pads(const Windows& w) {
+  return w.y.pad > 0 || w.x.pad > 0;
+}
+
+/// `value`, arguments as `variables`; where the windows reach `around` the images, a copy with zeros there. A copy,
+/// too, where its lanes are not the kernel's, so that elements are put side by side once.
+Func images(KernelBuilder& kernel, ValueId value, bool around) {
   const Shape& shape = kernel.shape(value);
-  Point at = kernel.point(shape);
-  const Expr c = at.axes[0];
-  const Expr y = at.axes[1];
-  const Expr x = at.axes[2];
+  const Point at = kernel.point(shape);
+  if (!around && kernel.layout(value).lanes == kernel.lanes()) {
+    Func image(kernel.name("image"));
+    image(kernel.variables(shape)) = kernel.read(value, at);
+    return image;
+  }
+  const Expr& y = at.axes[1];
+  const Expr& x = at.axes[2];
   const int height = extent(shape[2]);
   const int width = extent(shape[3]);
   const Expr inside = y >= 0 && y < height && x >= 0 && x < width;
-  const Expr element = kernel.read(value, at.with({c, clamp(y, 0, height - 1), clamp(x, 0, width - 1)}));
+  const Expr element = kernel.read(value, at.with({at.axes[0], clamp(y, 0, height - 1), clamp(x, 0, width - 1)}));
   Func padded(kernel.name("padded"));
   padded(kernel.variables(shape)) = select(inside, element, kernel.constant(0));
   kernel.stage("padded", padded);
@@ -169,14 +178,15 @@ void forward(KernelBuilder& kernel, const Node& node) {
   const std::int64_t group_in = kernel.shape(node.inputs[1])[1];
   const std::int64_t groups = node.attributes.integer("groups");
   const Point at = kernel.point(shape);
-  const Func padded = zero_padded(kernel, node.inputs[0]);
+  const auto winograd = forward_winograd(kernel, node);
+  const Func padded = images(kernel, node.inputs[0], winograd || pads(w));
   const bool bias = node.inputs.size() > 2;
   const Expr start = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
-  if (const auto conv = forward_winograd(kernel, node)) {
+  if (winograd) {
     const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
       return kernel.parameter(node.inputs[1], {k, c, ky, kx});
     };
-    return define_by_winograd(kernel, *conv, padded, start, weight);
+    return define_by_winograd(kernel, *winograd, padded, start, weight);
   }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / extent(shape[1] / groups) * extent(group_in);
   const auto term = [&](const Expr& i, const Expr& ky, const Expr& kx) {
@@ -214,14 +224,16 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const int stride_y = extent(w.y.stride);
   const int stride_x = extent(w.x.stride);
   const Point at = kernel.point(kernel.shape(node.outputs[0]));
-  const Func padded = zero_padded(kernel, node.inputs[0]);
+  const auto winograd = backward_winograd(kernel, node);
+  const bool around = pads(w) || w.y.kernel > 1 || w.x.kernel > 1;
+  const Func padded = images(kernel, node.inputs[0], winograd || around);
   const Func transposed = transposed_weights(kernel, node.inputs[1]);
-  if (const auto conv = backward_winograd(kernel, node)) {
-    const int last = conv->kernel - 1;
+  if (winograd) {
+    const int last = winograd->kernel - 1;
     const auto turned = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
       return transposed(k, c, last - kx, last - ky);
     };
-    return define_by_winograd(kernel, *conv, padded, kernel.constant(0), turned);
+    return define_by_winograd(kernel, *winograd, padded, kernel.constant(0), turned);
   }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / group_in * group_out;
   const Expr i = groups == 1 ? at.axes[0] : at.axes[0] % group_in;
@@ -312,9 +324,10 @@ std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, con
 }
 
 void backward_weights(KernelBuilder& kernel, const Node& node) {
-  const Func padded = zero_padded(kernel, node.inputs[1]);
-  if (const auto conv = winograd_weights(kernel, node)) {
-    define_weights_by_winograd(kernel, *conv, padded);
+  const auto winograd = winograd_weights(kernel, node);
+  const Func padded = images(kernel, node.inputs[1], winograd || pads(windows(node.attributes)));
+  if (winograd) {
+    define_weights_by_winograd(kernel, *winograd, padded);
   } else {
     define_weights(kernel, node, padded);
   }
@@ -325,11 +338,13 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
 
 // ---- Schedules -----------------------------------------------------------------------------------------------------
 
-/// All channels of the padded images, in vectors of channels or of images.
-void schedule_padded(KernelBuilder& kernel, std::int64_t channels) {
+/// The copy of the images that the loop `at` reads, where there is one: all channels, in vectors of channels or of
+/// images.
+void schedule_padded(KernelBuilder& kernel, const Halide::LoopLevel& at, std::int64_t channels) {
+  if (!kernel.has_stage("padded")) return;
   const Var c = kernel.axis(1);
   Func padded = kernel.stage("padded");
-  padded.bound(c, 0, extent(channels));
+  padded.compute_at(at).bound(c, 0, extent(channels));
   if (kernel.lanes() > 1) {
     padded.vectorize(kernel.lane(), kernel.machine().vector);
   } else {
@@ -348,39 +363,39 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
   const Var c = kernel.axis(1);
   const Var y = kernel.axis(2);
   const Var x = kernel.axis(3);
-  Func padded = kernel.stage("padded");
+  Tile tile;
+  std::vector<Var> loops{x, c, y, kernel.block()};
+  int vector = machine.vector;
   if (kernel.lanes() > 1) {
     const int rows = machine.accumulators * machine.vector / kernel.lanes();
     const int channels = tile_extent(shape[1], std::min(rows, 6));
     const int columns = tile_extent(shape[3], rows / channels);
-    const Tile tile{{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}};
-    schedule_tiles(sum, out, tile, machine.vector, r, {x, c, y, kernel.block()}, 1);
-    schedule_parts(kernel.stage("part"), sum, tile, machine.vector);
-    padded.compute_at(out, kernel.block());
-    schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
-    return;
+    tile = {{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}};
+  } else {
+    vector = vector_extent(machine, shape[1]);
+    const int vectors = static_cast<int>(std::min<std::int64_t>(2, shape[1] / vector));
+    // Columns that are `stride` apart read through the same taps: in a tile of whole strides, and with the taps of a
+    // row unrolled, it is known which.
+    const int most = machine.accumulators / vectors / extent(stride);
+    const int columns = tile_extent((shape[3] + stride - 1) / stride, most) * extent(stride);
+    tile = {{c, vectors * vector}, {x, static_cast<int>(std::min<std::int64_t>(columns, shape[3]))}};
+    // Weights that stay in the cache are read again for every row; otherwise rows are, for each channels' weights.
+    constexpr std::int64_t cache = 1 << 16;  // floats
+    loops = {kernel.lane(), x, c, y, kernel.block()};
+    if (kernel.shape(node.inputs[1]).elements() > cache) std::swap(loops[2], loops[3]);
   }
-  const int vector = vector_extent(machine, shape[1]);
-  const int channels = vector * static_cast<int>(std::min<std::int64_t>(2, shape[1] / vector));
-  // Columns that are `stride` apart read through the same taps: in a tile of whole strides, and with the taps of a row
-  // unrolled, it is known which.
-  const int strides = machine.accumulators / (channels / vector) / extent(stride);
-  const int columns = tile_extent((shape[3] + stride - 1) / stride, strides) * extent(stride);
-  const Tile tile{{c, channels}, {x, static_cast<int>(std::min<std::int64_t>(columns, shape[3]))}};
-  schedule_tiles(sum, out, tile, vector, r, {kernel.lane(), x, y, c, kernel.block()}, 1);
-  if (stride > 1) sum.update().unroll(r[1]);
+  schedule_tiles(sum, out, tile, vector, r, loops, 1);
+  if (kernel.lanes() == 1 && stride > 1) sum.update().unroll(r[1]);
   schedule_parts(kernel.stage("part"), sum, tile, vector);
-  padded.compute_at(out, kernel.block());
-  schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
+  schedule_padded(kernel, Halide::LoopLevel(out, kernel.block()), kernel.shape(node.inputs[0])[1]);
 }
 
 /// By Winograd's algorithm where there is one, otherwise directly.
 void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::optional<WinogradConv>& conv,
                           std::int64_t stride) {
   if (!conv) return schedule_images(kernel, node, stride);
-  const Var block = schedule_by_winograd(kernel, *conv);
-  kernel.stage("padded").compute_at(kernel.out(), block);
-  schedule_padded(kernel, kernel.shape(node.inputs[0])[1]);
+  const Halide::LoopLevel block(kernel.out(), schedule_by_winograd(kernel, *conv));
+  schedule_padded(kernel, block, kernel.shape(node.inputs[0])[1]);
 }
 
 void schedule_forward(KernelBuilder& kernel, const Node& node) {
@@ -404,7 +419,6 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
   const Machine& machine = kernel.machine();
   Func block = kernel.stage("block");
   Func slice = kernel.stage("slice");
-  Func padded = kernel.stage("padded");
   Func weight = kernel.defined(node.outputs[0]);
   const Var s("s");
   const RVar b = slice.rvars(0)[0];
@@ -430,8 +444,7 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
       .parallel(s);
   const bool whole = slicing(kernel, node).slices == 1;
   schedule_tiled_update(block, slice, tile, wide, b, s, whole);
-  padded.compute_at(slice, b);
-  schedule_padded(kernel, kernel.shape(node.inputs[1])[1]);
+  schedule_padded(kernel, Halide::LoopLevel(slice, b), kernel.shape(node.inputs[1])[1]);
   const Var o = kernel.axis(0);
   kernel.out()
       .compute_root()
@@ -444,8 +457,7 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
 
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
   if (const auto conv = winograd_weights(kernel, node)) {
-    kernel.stage("padded").compute_at(schedule_weights_by_winograd(kernel, *conv));
-    schedule_padded(kernel, kernel.shape(node.inputs[1])[1]);
+    schedule_padded(kernel, schedule_weights_by_winograd(kernel, *conv), kernel.shape(node.inputs[1])[1]);
   } else {
     schedule_direct_weights(kernel, node);
   }

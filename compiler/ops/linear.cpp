@@ -181,7 +181,7 @@ void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   if (vector == 1) return schedule_rows(kernel, node);
   constexpr Halide::TailStrategy guard = Halide::TailStrategy::GuardWithIf;
   const std::int64_t features = kernel.shape(node.outputs[0])[1];
-  const int images = kernel.machine().accumulators / 4;
+  const int images = kernel.machine().accumulators / 4 - 1;  // four vectors of weights stand beside the sums
   const int width = tile_extent(features, 4);
   const int features_in_cache = 32 / width * width;
   const Var n = kernel.block(), i = kernel.axis(1), block("block"), task("task"), no("no"), io("io");
@@ -216,7 +216,7 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   const std::vector<Halide::RVar> n = sum.rvars(0);
   const int vector = vector_extent(machine, shape[0]);
   const int wide = vector * static_cast<int>(std::min<std::int64_t>(2, shape[0] / vector));
-  const int high = tile_extent(shape[1], machine.accumulators / (wide / vector) / 2);
+  const int high = tile_extent(shape[1], machine.accumulators / (wide / vector) - 2);
   schedule_tiles(sum, kernel.out(), {{kernel.axis(0), wide}, {kernel.axis(1), high}}, vector, n,
                  {kernel.axis(0), kernel.axis(1)}, 1);
   Func gradient = kernel.stage("gradient");
