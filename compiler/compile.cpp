@@ -177,7 +177,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   // A kernel a group; equal groups share one.
   std::vector<const Plan*> plans{&model.evaluation};
   if (trains) plans.push_back(&*model.training);
-  model.kernels = list_kernels(plans);
+  list_kernels(plans, model.kernels);
   list_functions(model.functions, model.kernels);
   return true;
 }
@@ -188,6 +188,7 @@ int with_model(const Options& options, Use use) {
   Compilation compilation;
   Dump none;
   CompiledModel model;
+  if (options.native) model.kernels.only = best_isa();
   const bool complete = compile(options, compilation, none, model);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   return complete ? use(model, compilation) : 1;
@@ -222,11 +223,11 @@ bool update(const fs::path& path, const std::string& text) {
 
 /// The kernels' objects, from the cache where they are there.
 bool update_library(const CompiledModel& model, const Options& options, const fs::path& library) {
-  const auto all = static_cast<std::int64_t>(model.kernels.entries.size() * instruction_sets().size());
   std::optional<Progress> progress;
-  if (!options.quiet) progress.emplace("compiling kernels for each instruction set", all, 0, "kernels");
-  const auto show = [&](int done) {
-    if (progress) progress->update(done, "");
+  const auto show = [&](int done, int all) {
+    if (options.quiet) return;
+    if (!progress) progress.emplace("compiling kernels for each instruction set", all, 0, "kernels");
+    progress->update(done, "");
   };
   const auto objects = compile_kernels(model.kernels, KernelCache(KernelCache::default_folder()), show);
   const fs::path temporary = library.string() + fmt::format(".{}.tmp", getpid());
@@ -331,10 +332,11 @@ int build(const Options& options) {
 }
 
 int run(const Options& options, const std::vector<std::string>& arguments) {
-  return with_network(options, [&](const CompiledModel& model, const Compilation& compilation) {
-    Options quiet = options;
-    quiet.quiet = true;
-    const auto write = [&](const fs::path& folder) { return write_files(model, quiet, compilation, folder); };
+  Options native = options;
+  native.quiet = true;
+  native.native = true;
+  return with_network(native, [&](const CompiledModel& model, const Compilation& compilation) {
+    const auto write = [&](const fs::path& folder) { return write_files(model, native, compilation, folder); };
     return run_program(model.graph.name, write, arguments);
   });
 }

@@ -14,6 +14,7 @@ struct Options {
   std::filesystem::path output;                          // folder of the generated files; empty: generated/MODEL
   std::vector<std::pair<std::string, std::string>> set;  // --set PATH=VALUE, in order
   std::string depfile;                                   // where to write what the files depend on, for make and ninja
+  bool native = false;                                   // kernels for this processor alone
   bool quiet = false;
   bool json = false;
   int batch = 0;  // examples that `summary` plans for; 0: the recipe's

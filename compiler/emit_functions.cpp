@@ -35,9 +35,11 @@ struct Gradient {{
     return text + fmt::format("\n}}  // namespace {}\n", function_.name);
   }
 
-  std::string definition(const std::vector<const KernelEntry*>& kernels) const {
+  std::string definition(const KernelTable& kernels) const {
     std::string text = fmt::format("namespace {} {{\n\n", function_.name);
-    for (const KernelEntry* kernel : kernels) text += kernel_object(*kernel);
+    for (const KernelEntry& entry : kernels.entries) {
+      if (entry.function == &function_) text += kernel_object(kernels, entry);
+    }
     text += value_body();
     if (function_.gradient) text += "\n" + gradient_body();
     return text + fmt::format("\n}}  // namespace {}\n", function_.name);
@@ -98,12 +100,12 @@ struct Gradient {{
     return text;
   }
 
-  std::string kernel_object(const KernelEntry& entry) const {
+  std::string kernel_object(const KernelTable& kernels, const KernelEntry& entry) const {
     std::string declarations;
     std::string variants;
-    for (const std::string& set : instruction_sets()) {
-      const std::string symbol = fmt::format("{}_{}_argv", entry.symbol, set);
-      declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", symbol);
+    for (int isa = 0; isa < isa_count; ++isa) {
+      const std::string symbol = kernels.function(entry, static_cast<Isa>(isa));
+      if (symbol != "nullptr") declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", symbol);
       variants += fmt::format("{}\n    {}", variants.empty() ? "" : ",", symbol);
     }
     return fmt::format("{}constexpr netc::FunctionKernel {}({}, {{{}}});\n\n", declarations, entry.name,
@@ -203,11 +205,7 @@ std::string emit_functions(const CompiledModel& model, const std::string& source
       file_preamble("The tensor functions of " + source + ": each a kernel for tensors of any size.", source) +
       fmt::format("#include \"{0}_functions.hpp\"\n\nnamespace {0} {{\n", model.graph.name);
   for (const TensorFunction& function : model.functions) {
-    std::vector<const KernelEntry*> kernels;
-    for (const KernelEntry& entry : model.kernels.entries) {
-      if (entry.function == &function) kernels.push_back(&entry);
-    }
-    text += "\n" + FunctionEmitter(function).definition(kernels);
+    text += "\n" + FunctionEmitter(function).definition(model.kernels);
   }
   return text + fmt::format("\n}}  // namespace {}\n", model.graph.name);
 }

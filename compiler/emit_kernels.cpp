@@ -44,15 +44,16 @@ std::int64_t macs(const KernelEntry& entry) {
   return sum;
 }
 
-std::string kernel(const KernelEntry& entry) {
+std::string kernel(const KernelTable& table, const KernelEntry& entry) {
   std::string operands;
   std::vector<ValueId> values = entry.group->inputs;
   values.insert(values.end(), entry.group->outputs.begin(), entry.group->outputs.end());
   for (ValueId value : values) operands += operand(*entry.plan, value);
   std::string declarations;
   std::vector<std::string> functions;
-  for (const std::string& set : instruction_sets()) {
-    functions.push_back(fmt::format("{}_{}_argv", entry.symbol, set));
+  for (int isa = 0; isa < isa_count; ++isa) {
+    functions.push_back(table.function(entry, static_cast<Isa>(isa)));
+    if (functions.back() == "nullptr") continue;
     declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", functions.back());
   }
   return fmt::format(R"({0}static constexpr netc::Operand {1}_operands[] = {{
@@ -91,7 +92,7 @@ std::string emit_kernels(const Emission& emission) {
       "constexpr std::int32_t blocks_of_16 = -16;\n\n",
       emission.name());
   for (const KernelEntry& entry : emission.model().kernels.entries) {
-    if (entry.function == nullptr) text += kernel(entry);
+    if (entry.function == nullptr) text += kernel(emission.model().kernels, entry);
   }
   return text + fmt::format("}}  // namespace {}::kernels\n", emission.name());
 }

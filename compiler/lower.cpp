@@ -26,7 +26,7 @@ Machine machine(const std::string& name, int vector, int accumulators, const std
           accumulators};
 }
 
-/// Registers: 16 of them up to AVX2, 32 with AVX-512; a few are left for operands.
+/// In the order of Isa. Registers: 16 of them up to AVX2, 32 with AVX-512; a few are left for operands.
 const std::vector<Machine>& machines() {
   static const std::vector<Machine> all{
       machine("sse41", 4, 12, "-sse41"),
@@ -99,14 +99,12 @@ void compile(const KernelEntry& entry, const Machine& target, const fs::path& ob
 
 }  // namespace
 
-std::vector<std::string> instruction_sets() {
-  std::vector<std::string> names;
-  for (const Machine& machine : machines()) names.push_back(machine.name);
-  return names;
+std::string KernelTable::function(const KernelEntry& entry, Isa isa) const {
+  if (only && *only != isa) return "nullptr";
+  return fmt::format("{}_{}_argv", entry.symbol, machines()[static_cast<std::size_t>(isa)].name);
 }
 
-KernelTable list_kernels(const std::vector<const Plan*>& plans) {
-  KernelTable table;
+void list_kernels(const std::vector<const Plan*>& plans, KernelTable& table) {
   std::map<std::string, int> known;
   std::map<std::string, int> names;
   for (const Plan* plan : plans) {
@@ -124,7 +122,6 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
       table.of.back().push_back(entry->second);
     }
   }
-  return table;
 }
 
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table) {
@@ -155,9 +152,10 @@ std::string loop_nest(const Plan& plan, const Group& group) {
 }
 
 std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
-                                      const std::function<void(int)>& progress) {
-  const std::size_t sets = machines().size();
-  std::vector<fs::path> objects(table.entries.size() * sets);
+                                      const std::function<void(int, int)>& progress) {
+  std::vector<Machine> targets = machines();
+  if (table.only) targets = {targets[static_cast<std::size_t>(*table.only)]};
+  std::vector<fs::path> objects(table.entries.size() * targets.size());
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   int done = 0;
@@ -166,8 +164,8 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
   Halide::set_custom_compile_time_error_reporter(&reporter);
   const auto work = [&] {
     for (std::size_t job; (job = next++) < objects.size();) {
-      const KernelEntry& entry = table.entries[job / sets];
-      const Machine& target = machines()[job % sets];
+      const KernelEntry& entry = table.entries[job / targets.size()];
+      const Machine& target = targets[job % targets.size()];
       std::exception_ptr problem;
       try {
         objects[job] = cache.object(target.target.to_string() + "\n" + entry.symbol + "\n" + entry.description,
@@ -177,7 +175,7 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
       }
       const std::lock_guard lock(mutex);
       if (problem && !failure) failure = problem;
-      progress(++done);
+      progress(++done, static_cast<int>(objects.size()));
     }
   };
   std::vector<std::thread> threads;

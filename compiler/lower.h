@@ -3,17 +3,16 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "compiler/kernel_cache.h"
 #include "compiler/plan_memory.h"
 #include "compiler/tensor_function.h"
+#include "netc/kernel.h"
 
 namespace netc {
-
-/// Instruction sets in the order of netc::Isa.
-std::vector<std::string> instruction_sets();
 
 /// A group, or the value or gradient of a tensor function, as generated code sees it. Equal groups (shapes, layouts,
 /// operators) share a kernel.
@@ -31,19 +30,24 @@ struct KernelEntry {
 struct KernelTable {
   std::vector<KernelEntry> entries;
   std::vector<std::vector<int>> of;
-};
-KernelTable list_kernels(const std::vector<const Plan*>& plans);
+  std::optional<Isa> only;  // compiled for this instruction set alone
 
+  /// The name of an entry's function for an instruction set; "nullptr" where it is not compiled for that one.
+  std::string function(const KernelEntry& entry, Isa isa) const;
+};
+
+/// Adds the kernels of a model.
+void list_kernels(const std::vector<const Plan*>& plans, KernelTable& table);
 /// Adds the values and gradients of tensor functions.
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table);
 
 /// The loop nest that Halide makes of a group, for `netc dump --after=lower`.
 std::string loop_nest(const Plan& plan, const Group& group);
 
-/// Compiles all kernels, several at a time, for all instruction sets; `progress(done)` is called from one thread at a
-/// time. Returns the object files in the order of entries and instruction sets.
+/// Compiles all kernels, several at a time, for the table's instruction sets; `progress(done, all)` is called from one
+/// thread at a time. Returns the object files.
 std::vector<std::filesystem::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
-                                                   const std::function<void(int done)>& progress);
+                                                   const std::function<void(int done, int all)>& progress);
 
 /// One static library of them.
 void write_library(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);

@@ -54,7 +54,6 @@ struct DenseBuffer {
 void FunctionKernel::operator()(std::initializer_list<std::int64_t> sizes,
                                 std::initializer_list<View<const float>> inputs,
                                 std::initializer_list<View<float>> outputs) const {
-  static const Isa isa = best_isa();
   halide::install_hooks();
   std::vector<std::int32_t> scalars(sizes.begin(), sizes.end());
   std::vector<std::vector<float>> copies;  // of inputs with other strides
@@ -74,7 +73,7 @@ void FunctionKernel::operator()(std::initializer_list<std::int64_t> sizes,
       throw Error(ErrorKind::memory, fmt::format("{}: a tensor has more than 2^31 - 1 elements", name_));
     arguments.push_back(&buffer.header);
   }
-  const int status = variants_[static_cast<std::size_t>(isa)](arguments.data());
+  const int status = variant_for(variants_)(arguments.data());
   if (status == 0) return;
   throw Error(ErrorKind::internal, fmt::format("function {}: status {}: {}", name_, status, halide::take_error()));
 }

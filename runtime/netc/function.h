@@ -40,7 +40,7 @@ class Sizes {
 /// A compiled function over tensors of any size.
 class FunctionKernel {
  public:
-  constexpr FunctionKernel(const char* name, std::array<Kernel::Entry, isa_count> variants)
+  constexpr FunctionKernel(const char* name, std::array<KernelVariant, isa_count> variants)
       : name_(name), variants_(variants) {}
 
   /// `sizes` in the function's order; throws Error with the kernel's name when it fails.
@@ -49,7 +49,7 @@ class FunctionKernel {
 
  private:
   const char* name_;
-  std::array<Kernel::Entry, isa_count> variants_;
+  std::array<KernelVariant, isa_count> variants_;
 };
 
 }  // namespace netc

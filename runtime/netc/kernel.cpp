@@ -79,11 +79,6 @@ std::int64_t describe(const Operand& operand, const void* host, std::int32_t bat
   return last;
 }
 
-Kernel::Entry variant_for(const std::array<Kernel::Entry, isa_count>& variants) {
-  static const Isa isa = best_isa();
-  return variants[static_cast<std::size_t>(isa)];
-}
-
 KernelObserver observer;
 
 [[noreturn]] void fail(const char* name, const std::string& why) {
@@ -94,6 +89,16 @@ KernelObserver observer;
 
 Isa best_isa() {
   return std::min(processor_isa(), wanted_isa());
+}
+
+KernelVariant variant_for(const std::array<KernelVariant, isa_count>& variants) {
+  static const Isa isa = best_isa();
+  if (KernelVariant variant = variants[static_cast<std::size_t>(isa)]) return variant;
+  constexpr std::array<const char*, isa_count> names{"SSE4.1", "AVX2", "AVX-512"};
+  throw Error(ErrorKind::usage,
+              fmt::format("this program's kernels were compiled for another processor, not for {}: build it again "
+                          "without --native, or on this machine",
+                          names[static_cast<std::size_t>(isa)]));
 }
 
 void observe_kernels(KernelObserver told) {

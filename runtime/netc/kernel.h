@@ -19,6 +19,11 @@ constexpr int isa_count = 3;
 /// The best set that this processor has; the environment variable NETC_ISA=sse41|avx2|avx512 may ask for less.
 Isa best_isa();
 
+/// A compiled function in Halide's `_argv` form: pointers to scalars and to buffers. Returns 0, or Halide's status.
+using KernelVariant = int (*)(void** arguments);
+/// The one for this processor; throws Error (usage) where the kernels were compiled for other ones alone.
+KernelVariant variant_for(const std::array<KernelVariant, isa_count>& variants);
+
 /// One dimension of an operand, innermost first.
 struct Dim {
   static constexpr std::int32_t batch = -1;  // extent: the number of examples
@@ -53,9 +58,8 @@ struct Work {
 
 class Kernel {
  public:
-  using Entry = int (*)(void** arguments);  // Halide's `_argv` form: batch, seed, step, then buffers
-
-  constexpr Kernel(const char* name, std::array<Entry, isa_count> variants, std::span<const Operand> operands,
+  /// The variants take batch, seed, step, then buffers.
+  constexpr Kernel(const char* name, std::array<KernelVariant, isa_count> variants, std::span<const Operand> operands,
                    MultiplyAdds work)
       : name_(name), variants_(variants), operands_(operands), multiply_adds_(work) {}
 
@@ -74,7 +78,7 @@ class Kernel {
   void call(const Launch& launch, std::span<const void* const> pointers) const;
 
   const char* name_;
-  std::array<Entry, isa_count> variants_;
+  std::array<KernelVariant, isa_count> variants_;
   std::span<const Operand> operands_;
   MultiplyAdds multiply_adds_;
 };
