@@ -257,26 +257,28 @@ def lenet():
                          nn.Linear(84, 10))
 
 
-def classifier(inputs):
-    return [nn.Flatten(), nn.Linear(inputs, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10)]
+def classifier(inputs, drop):
+    dense = lambda inputs: [nn.Linear(inputs, 4096), nn.ReLU(), *([nn.Dropout(drop)] if drop else [])]
+    return [nn.Flatten(), *dense(inputs), *dense(4096), nn.Linear(4096, 10)]
 
 
-def alexnet():
+def alexnet(drop=0):
     pool = nn.MaxPool2d(3, 2)
     return nn.Sequential(nn.Conv2d(1, 96, 11, 4, 1), nn.ReLU(), pool, nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), pool,
                          nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 384, 3, padding=1), nn.ReLU(),
-                         nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), pool, *classifier(6400))
+                         nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), pool, *classifier(6400, drop))
 
 
-def vgg11():
+def vgg11(ratio=1, drop=0):
     layers = []
     inputs = 1
     for convs, channels in ((1, 64), (1, 128), (2, 256), (2, 512), (2, 512)):
+        channels //= ratio
         for _ in range(convs):
             layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
             inputs = channels
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, *classifier(25088))
+    return nn.Sequential(*layers, *classifier(inputs * 49, drop))
 
 
 def nin():
@@ -311,13 +313,6 @@ def resnet18():
                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
 
 
-def resnet152():
-    """torchvision's, for images of one channel."""
-    model = torchvision.models.resnet152()
-    model.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
-    return model
-
-
 class Network:
     """A `.net` file with settings, and the same in PyTorch."""
 
@@ -341,7 +336,7 @@ def book(name, make, pixels, classes=10, **options):
     return Network(f"models/{name}.net", make, {"image": (4, 1, pixels, pixels)}, classes, **options)
 
 
-def vision(name, pixels=224, **options):
+def vision(name, pixels=224, folder="models/torchvision", **options):
     def make():
         options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
         model = getattr(torchvision.models, name)(**options)
@@ -350,7 +345,7 @@ def vision(name, pixels=224, **options):
                 module.p = 0
         return model
 
-    return Network(f"models/torchvision/{name}.net", make, {"image": (4, 3, pixels, pixels)}, 1000, by_name=True, **options)
+    return Network(f"{folder}/{name}.net", make, {"image": (4, 3, pixels, pixels)}, 1000, by_name=True, **options)
 
 
 def residual(**options):
@@ -367,9 +362,9 @@ NETWORKS = {
     "googlenet": book("googlenet", googlenet, 96),
     "resnet18": book("resnet18", resnet18, 96),
     "resnet18_apart": book("resnet18", resnet18, 96, apart=True),
-    "resnet152": book("resnet152", resnet152, 224, 1000, by_name=True),
-    "resnet152_apart": book("resnet152", resnet152, 224, 1000, by_name=True, apart=True),
-    "torchvision_alexnet": vision("alexnet", sets=NO_DROPOUT, batch="#2"),
+    "resnet152": vision("resnet152", folder="models"),
+    "resnet152_apart": vision("resnet152", folder="models", apart=True),
+    "torchvision_alexnet": vision("alexnet", sets=NO_DROPOUT),
     "torchvision_vgg11": vision("vgg11", sets=NO_DROPOUT),
     "torchvision_googlenet": vision("googlenet", sets=NO_DROPOUT),
     "torchvision_resnet18": vision("resnet18"),
