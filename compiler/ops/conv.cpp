@@ -111,6 +111,7 @@ struct WindowSum {
   std::int64_t channels;
   std::function<Expr(const Expr& i, const Expr& ky, const Expr& kx)> term;
   std::function<Expr(const Expr& ky, const Expr& kx)> exists{};  // where only some taps have terms
+  std::function<Expr(const Expr& ky)> inside{};                  // where some rows of taps read nothing but zeros
 };
 
 /// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap.
@@ -132,6 +133,7 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const
   }
   RDom r(0, extent(of.channels / channels), 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
   if (of.exists) r.where(of.exists(r.z, r.y));
+  if (of.inside) r.where(of.inside(r.z));
   std::vector<Expr> of_part(at.begin(), at.end());
   of_part.insert(of_part.end(), {r.x, r.y, r.z});
   Func sum(kernel.name("sum"));
@@ -141,30 +143,38 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const
   kernel.define(node.outputs[0], sum);
 }
 
-/// Choice: the forward pass takes tiles of at most 6 points a row, whose rounding error (5e-7 relative to the norm) is
-/// that of long direct sums; gradients up to 8 (1.5e-6). Alternative: 8 for both; then rounding decides more often in
-/// the forward pass what relu and max let through, and gradients of whole networks are off by 1e-3 (2026-11).
-constexpr int most_forward_points = 6;
-constexpr int most_gradient_points = 8;
+/// How much Winograd's algorithm may round.
+struct Rounding {
+  int most_points;   // in a row of a tile
+  int longest_part;  // channels that are summed before they are added up
+};
+
+/// Choice: the forward pass takes tiles of at most 6 points a row and short parts, whose rounding error (5e-7 relative
+/// to the norm) is that of long direct sums; gradients up to 8, and long parts (1.5e-6). Alternative: 8 for both; then
+/// rounding decides more often in the forward pass what relu and max let through, and gradients of whole networks are
+/// off by 1e-3. Short parts cost a tenth of the time (2026-11).
+constexpr Rounding forward_rounding{6, 16};
+constexpr Rounding gradient_rounding{8, 64};
 
 /// None, too, where the output is handed out row by row: it is written in vectors of channels.
-std::optional<WinogradConv> winograd_conv(const KernelBuilder& kernel, const Node& node, int most_points) {
+std::optional<WinogradConv> winograd_conv(const KernelBuilder& kernel, const Node& node, const Rounding& rounding) {
   if (kernel.layout(kernel.output()).strides[0] != 1) return std::nullopt;
   const Windows w = windows(node.attributes);
   const Shape& in = kernel.shape(node.inputs[0]);
-  const auto outputs =
-      winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]), most_points);
+  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]),
+                                        rounding.most_points);
   if (!outputs) return std::nullopt;
-  return WinogradConv{*outputs, node.outputs[0], in[1], extent(w.x.kernel), extent(w.y.pad), extent(w.x.pad)};
+  return WinogradConv{*outputs,        node.outputs[0],      in[1], extent(w.x.kernel), extent(w.y.pad),
+                      extent(w.x.pad), rounding.longest_part};
 }
 
 std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const Node& node) {
-  return winograd_conv(kernel, node, most_forward_points);
+  return winograd_conv(kernel, node, forward_rounding);
 }
 
 /// The gradient with respect to the input is a convolution of dy with the weights turned round.
 std::optional<WinogradConv> backward_winograd(const KernelBuilder& kernel, const Node& node) {
-  auto conv = winograd_conv(kernel, node, most_gradient_points);
+  auto conv = winograd_conv(kernel, node, gradient_rounding);
   if (!conv) return std::nullopt;
   conv->pad_y = conv->kernel - 1 - conv->pad_y;
   conv->pad_x = conv->kernel - 1 - conv->pad_x;
@@ -195,7 +205,15 @@ void forward(KernelBuilder& kernel, const Node& node) {
     return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) *
            padded(kernel.arguments(at.with({first + i, y, x})));
   };
-  define_sum(kernel, node, w, {start, group_in, term});
+  WindowSum sum{start, group_in, term};
+  if (w.y.pad > 0) {
+    const int height = extent(kernel.shape(node.inputs[0])[2]);
+    sum.inside = [&, height](const Expr& ky) {
+      const Expr y = at.axes[1] * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
+      return y >= 0 && y < height;
+    };
+  }
+  define_sum(kernel, node, w, sum);
 }
 
 /// The output that reads input `at` through tap `k`, in units of 1 / stride: only whole ones exist.
@@ -246,6 +264,12 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   if (stride_y > 1 || stride_x > 1) {
     sum.exists = [&](const Expr& ky, const Expr& kx) {
       return reading(at.axes[1], ky, w.y) % stride_y == 0 && reading(at.axes[2], kx, w.x) % stride_x == 0;
+    };
+  } else if (around) {
+    const int height = extent(kernel.shape(node.inputs[0])[2]);
+    sum.inside = [&, height](const Expr& ky) {
+      const Expr y = reading(at.axes[1], ky, w.y);
+      return y >= 0 && y < height;
     };
   }
   define_sum(kernel, node, w, sum);
@@ -317,7 +341,7 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded)
 std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
   const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.inputs[1]),
-                                        kernel.shape(node.inputs[0]), most_gradient_points);
+                                        kernel.shape(node.inputs[0]), gradient_rounding.most_points);
   if (!outputs) return std::nullopt;
   return WinogradWeights{*outputs,           node.outputs[0], node.inputs[0],
                          extent(w.x.kernel), extent(w.y.pad), extent(w.x.pad)};

@@ -164,12 +164,10 @@ Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
   return blocks;
 }
 
-/// The output's transform enlarges the rounding errors of the sums over channels: they are added up of parts, as short
-/// as cost no time that could be measured.
-int part_of(std::int64_t channels) {
-  constexpr int longest = 16;
-  const int part = divisor(channels, longest);
-  return part * 2 > longest ? part : extent(channels);
+/// The output's transform enlarges the rounding errors of the sums over channels: they are added up of parts.
+int part_of(const WinogradConv& conv) {
+  const int part = divisor(conv.channels, conv.longest_part);
+  return part * 2 > conv.longest_part ? part : extent(conv.channels);
 }
 
 /// G w G^T, once a call, as blocks of output channels.
@@ -263,7 +261,7 @@ void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const F
   const Func filter = packed_filters(kernel, w, registers, extent(shape[1]), weight);
   const Func input = transformed_images(kernel, w, blocks.columns, conv.pad_y, conv.pad_x, padded);
 
-  const int terms = part_of(conv.channels);
+  const int terms = part_of(conv);
   const RDom r(0, terms, kernel.name("r"));
   const RDom all(0, extent(conv.channels) / terms, kernel.name("all"));
   const Expr channel = p * terms + r;

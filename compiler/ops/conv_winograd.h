@@ -18,6 +18,7 @@ struct WinogradConv {
   int kernel;
   int pad_y;
   int pad_x;
+  int longest_part;  // channels that are summed before they are added up
 
   int points() const { return outputs + kernel - 1; }
 };
