@@ -149,17 +149,31 @@ void choose_sums(Blocks& blocks, int image_tiles, int sums) {
   blocks.images = blocks.images / blocks.tiles_of_images * blocks.tiles_of_images;
 }
 
+/// Rows of tiles in a block of up to `most` tiles, so that few are computed beyond the last row, and the filters, which
+/// every block reads, serve many.
+int rows_of_block(int columns, int rows, int most) {
+  int best = 1;
+  double least = 0;
+  for (int count = 1; count <= std::clamp(most / columns, 1, rows); ++count) {
+    const double computed = static_cast<double>(ceil_div(rows, count) * count) / rows;
+    const double cost = computed * (1 + 5.0 / (count * columns));
+    if (least != 0 && cost > least) continue;
+    least = cost;
+    best = count;
+  }
+  return best;
+}
+
 Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
   const Shape& shape = kernel.shape(conv.output);
   const int columns = ceil_div(extent(shape[3]), conv.outputs);
   const int rows = ceil_div(extent(shape[2]), conv.outputs);
   const std::int64_t floats = conv.points() * conv.points() * (conv.channels + shape[1]);  // of a tile
-  constexpr std::int64_t cache = 1 << 18;                                                  // floats
-  const int most = extent(std::clamp<std::int64_t>(cache / floats, 32, 64));
+  const auto tiles = [&](int cache, int most) { return std::clamp(extent(cache / floats), 32, most); };
   Blocks blocks{};
   blocks.columns = columns;
-  blocks.rows = std::clamp(most / columns, 1, rows);
-  blocks.images = blocks.rows < rows ? 1 : std::max(1, most / (columns * rows));
+  blocks.rows = rows_of_block(columns, rows, tiles(1 << 19, 128));  // rows of a block overlap with the next block's
+  blocks.images = blocks.rows < rows ? 1 : std::max(1, tiles(1 << 18, 64) / (columns * rows));
   choose_sums(blocks, columns * blocks.rows, registers_of(kernel.machine(), shape[1]).sums);
   return blocks;
 }
