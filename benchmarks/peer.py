@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Times one way of one peer on one of the seed models, in a process of its own.
+
+    peer.py WAY MODEL TASK --batch N --threads N --seconds S
+
+Prints a JSON object: best_ms, the fastest step, and process_peak_bytes. WAY is one of `TRAINING` or `INFERENCE` below.
+"""
+import argparse
+import json
+import pathlib
+import resource
+import sys
+import tempfile
+import time
+import warnings
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/parity"))
+import networks  # noqa: E402  (the seed models in PyTorch)
+
+PIXELS = {"lenet": 28, "alexnet": 224, "vgg11": 224, "nin": 224, "googlenet": 96, "resnet18": 96}
+RATIO = {"vgg11": {"ratio": 4}}
+
+
+def make(model, drop):
+    torch.manual_seed(0)
+    options = dict(RATIO.get(model, {}), **({"drop": drop} if model in ("alexnet", "vgg11") else {}))
+    return getattr(networks, model)(**options)
+
+
+def training_step(way, options):
+    model = make(options.model, 0.5)
+    image = torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
+    label = torch.randint(0, 10, (options.batch,))
+    if way != "eager":
+        model = model.to(memory_format=torch.channels_last)
+        image = image.to(memory_format=torch.channels_last)
+    run = torch.compile(model) if way == "compiled" else model
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    loss = nn.CrossEntropyLoss()
+
+    def step():
+        optimizer.zero_grad()
+        loss(run(image), label).backward()
+        optimizer.step()
+
+    return step
+
+
+def inference_in_torch(way, options):
+    model = make(options.model, 0).eval()
+    image = torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
+    if way != "eager":
+        model = model.to(memory_format=torch.channels_last)
+        image = image.to(memory_format=torch.channels_last)
+    run = torch.compile(model) if way == "compiled" else model
+
+    def step():
+        with torch.inference_mode():
+            run(image)
+
+    return step
+
+
+def inference_from_onnx(way, options):
+    model = make(options.model, 0).eval()
+    image = torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
+    file = str(pathlib.Path(tempfile.mkdtemp()) / "model.onnx")
+    torch.onnx.export(model, (image,), file, dynamo=False, input_names=["image"], opset_version=17)
+    data = image.numpy()
+    if way == "onnxruntime":
+        import onnxruntime
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"image": data})
+    import openvino
+    compiled = openvino.Core().compile_model(file, "CPU", {
+        "INFERENCE_NUM_THREADS": options.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+    request = compiled.create_infer_request()
+    return lambda: request.infer({0: data})
+
+
+TRAINING = {way: training_step for way in ("eager", "channels_last", "compiled")}
+INFERENCE = {"eager": inference_in_torch, "channels_last": inference_in_torch, "compiled": inference_in_torch,
+             "onnxruntime": inference_from_onnx, "openvino": inference_from_onnx}
+
+
+def best_milliseconds(step, seconds):
+    """The fastest of the steps that fit, at least three, behind two that warm up."""
+    step()
+    step()
+    times = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 3:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return min(times) * 1e3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way")
+    parser.add_argument("model", choices=PIXELS)
+    parser.add_argument("task", choices=("train", "infer"))
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=2)
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(options.threads)
+    ways = TRAINING if options.task == "train" else INFERENCE
+    step = ways[options.way](options.way, options)
+    best = best_milliseconds(step, options.seconds)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"best_ms": best, "process_peak_bytes": peak}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Times netc beside its peers on the seed models: both sides in turn on one machine, each in a process of its own.
+
+    scripts/bench [--models lenet resnet18] [--tasks train infer] [--batches 0 1 32] [--rounds 2] [--seconds 2]
+
+Batch 0 is the recipe's. Every way of PyTorch's runs with glibc's allocator as it is, and in training again with
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1. What was measured is kept in docs/performance.json, row by row, so that a run may
+measure a part; docs/performance.md and its picture are written from all of it.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+KEPT = ROOT / "docs/performance.json"
+PAGE = ROOT / "docs/performance.md"
+PICTURE = ROOT / "docs/performance.svg"
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+TRAINING = ("eager", "channels_last", "compiled")
+INFERENCE = ("eager", "channels_last", "compiled", "onnxruntime", "openvino")
+START = time.perf_counter()
+TITLES = {"lenet": "LeNet, 28x28", "alexnet": "AlexNet, 224x224", "vgg11": "VGG-11/4, 224x224", "nin": "NiN, 224x224",
+          "googlenet": "GoogLeNet, 96x96", "resnet18": "ResNet-18, 96x96"}
+RECIPES = {"lenet": 256, "alexnet": 128, "vgg11": 128, "nin": 128, "googlenet": 128, "resnet18": 256}
+SETTINGS = {"vgg11": ["--set", "ratio=4"]}
+
+
+# ---- Measuring ------------------------------------------------------------------------------------------------------
+
+def output_of(command, **environment):
+    done = subprocess.run([str(part) for part in command], env=dict(os.environ, **environment), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def build(netc, model, folder):
+    output_of([netc, "build", "--native", f"models/{model}.net", *SETTINGS.get(model, []), "-o", folder / model])
+    return folder / model / model
+
+
+def sides_of(program, model, task, batch, options):
+    """Name -> what runs it once and returns a JSON object."""
+    common = ["--batch", batch, "--threads", options.threads, "--seconds", options.seconds]
+
+    def netc():
+        return json.loads(output_of([program, "bench", "--mode", task, *common, "--json"]))
+
+    def peer(way, environment):
+        return json.loads(output_of([sys.executable, ROOT / "benchmarks/peer.py", way, model, task, *common], **environment))
+
+    sides = {"netc": netc}
+    for way in TRAINING if task == "train" else INFERENCE:
+        sides[way] = lambda way=way: peer(way, {})
+        if task == "train":
+            sides[f"{way}, huge pages"] = lambda way=way: peer(way, HUGE_PAGES)
+    return {name: run for name, run in sides.items() if not options.ways or name in options.ways or name == "netc"}
+
+
+def measure(program, model, task, batch, options):
+    """Side -> the best step and the least peak of memory of all rounds."""
+    best = {}
+    sides = sides_of(program, model, task, batch, options)
+    for round in range(options.rounds):
+        for place, (side, run) in enumerate(sides.items()):
+            say(f"{model}, {task}, batch {batch}: {side}, {round * len(sides) + place + 1} of {options.rounds * len(sides)}")
+            result = run()
+            known = best.setdefault(side, result)
+            for key in ("best_ms", "process_peak_bytes"):
+                known[key] = min(known[key], result[key])
+    profile = output_of([program, "profile", "--mode", task, "--batch", batch, "--threads", options.threads, "--seconds", 1])
+    rates = re.findall(r"([\d.]+) GFLOP/s(?:,|$)", profile, re.M)
+    best["netc"]["gflops_share"] = float(rates[-2]) / float(rates[-1])
+    return best
+
+
+def say(text):
+    elapsed = time.strftime("%H:%M:%S", time.gmtime(time.perf_counter() - START))
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{elapsed} {text}", end="", file=sys.stderr, flush=True)
+    else:
+        print(f"{elapsed} {text}", file=sys.stderr, flush=True)
+
+
+# ---- Reporting ------------------------------------------------------------------------------------------------------
+
+def geometric_mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def fastest(row, suited):
+    """The fastest peer whose name is `suited`: name, milliseconds."""
+    times = {side: result["best_ms"] for side, result in row["sides"].items() if side != "netc" and suited(side)}
+    return min(times.items(), key=lambda item: item[1], default=(None, math.nan))
+
+
+def milliseconds(value):
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def plain(side):
+    return "huge pages" not in side
+
+
+def training_table(rows):
+    yield "| model | batch | netc, ms | share of peak | PyTorch's best, ms | times netc | with huge pages, ms | times netc | memory, MB | PyTorch's |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        ours = row["sides"]["netc"]
+        way, time_plain = fastest(row, plain)
+        huge_way, time_huge = fastest(row, lambda side: not plain(side))
+        peak = min(result["process_peak_bytes"] for side, result in row["sides"].items() if side != "netc")
+        yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {ours['gflops_share']:.0%} | "
+               f"{milliseconds(time_plain)} ({way}) | **{time_plain / ours['best_ms']:.2f}** | "
+               f"{milliseconds(time_huge)} ({(huge_way or '').split(',')[0]}) | {time_huge / ours['best_ms']:.2f} | "
+               f"{ours['process_peak_bytes'] / 1e6:.0f} | {peak / 1e6:.0f} |")
+
+
+def inference_table(rows):
+    ways = [way for way in INFERENCE if any(way in row["sides"] for row in rows)]
+    yield "| model | batch | netc, ms | share of peak | " + " | ".join(f"{way}, ms" for way in ways) + " | best / netc |"
+    yield "|---" * (5 + len(ways)) + "|"
+    for row in rows:
+        ours = row["sides"]["netc"]
+        times = [row["sides"].get(way, {}).get("best_ms") for way in ways]
+        yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {ours['gflops_share']:.0%} | "
+               + " | ".join(milliseconds(value) if value else "" for value in times)
+               + f" | **{fastest(row, plain)[1] / ours['best_ms']:.2f}** |")
+
+
+def mean_line(rows):
+    def mean(rows, suited):
+        return f"{geometric_mean([fastest(row, suited)[1] / row['sides']['netc']['best_ms'] for row in rows]):.2f}"
+
+    if rows[0]["task"] == "train":
+        means = [mean(rows, plain), mean(rows, lambda side: not plain(side)) + " with huge pages"]
+    else:
+        batches = sorted({row["batch"] for row in rows})
+        means = [f"{mean([row for row in rows if row['batch'] == batch], plain)} at batch {batch}" for batch in batches]
+    return f"Geometric mean of the ratios: {', '.join(means)}."
+
+
+def write_page(kept):
+    order = list(TITLES)
+    rows = sorted(kept["rows"], key=lambda row: (row["task"], row["threads"], row["batch"], order.index(row["model"])))
+    lines = ["# Performance beside peers", "",
+             "Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a process",
+             f"of its own: {kept['machine']}. Peers: {kept['peers']}.",
+             "Single precision. `times netc` is the peer's time over netc's: above 1, netc is faster. The share of peak is the rate of",
+             "the step's multiply-adds beside the machine's own in registers; Winograd's algorithm counts as what it replaces, so it",
+             "may exceed 100 %. A table names the ways of the peers that were measured. \"Huge pages\" is `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`, for the peer. Memory is the peak of the process.",
+             "", "```", "scripts/bench", "```", ""]
+    for task, title, table in (("train", "Training step: forward, loss, backward, SGD", training_table),
+                               ("infer", "Inference", inference_table)):
+        for threads in sorted({row["threads"] for row in rows}):
+            chosen = [row for row in rows if row["task"] == task and row["threads"] == threads]
+            if chosen:
+                lines += [f"## {title}, {threads} thread{'s' * (threads > 1)}", "", *table(chosen), "", mean_line(chosen), ""]
+    lines += ["![How much faster netc is than the best peer](performance.svg)"]
+    PAGE.write_text("\n".join(lines) + "\n")
+    draw(rows)
+
+
+def draw(rows):
+    import matplotlib
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "netc", "font.size": 9})
+    from matplotlib import pyplot
+    bars = [(f"{TITLES[row['model']].split(',')[0]}, {row['task']}, batch {row['batch']}"
+             + (f", {row['threads']} threads" if row["threads"] != 2 else ""),
+             fastest(row, plain)[1] / row["sides"]["netc"]["best_ms"], row["task"]) for row in rows]
+    figure, axes = pyplot.subplots(figsize=(7, 0.8 + 0.22 * len(bars)))
+    axes.barh([bar[0] for bar in bars], [bar[1] for bar in bars],
+              color=["#2a6fbb" if bar[2] == "train" else "#6aa84f" for bar in bars])
+    axes.axvline(1, color="#444444", linewidth=1)
+    axes.invert_yaxis()
+    axes.set_xlabel("time of the best peer / time of netc")
+    for place, bar in enumerate(bars):
+        axes.text(bar[1], place, f" {bar[1]:.2f}", va="center")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+def machine():
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    name = re.search(r"model name\s*: (.*)", text)
+    sets = "AVX-512" if "avx512f" in text else "AVX2" if "avx2" in text else "SSE"
+    return f"{os.cpu_count()} cores, {name.group(1) if name else 'unknown'}, {sets}"
+
+
+def peers():
+    from importlib.metadata import version
+    names = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+    return ", ".join(f"{title} {version(name).split('+')[0]}" for name, title in names.items())
+
+
+def keep(kept, row):
+    same = ("model", "task", "batch", "threads")
+    kept["rows"] = [old for old in kept["rows"] if any(old[key] != row[key] for key in same)] + [row]
+    kept["rows"].sort(key=lambda row: [row[key] for key in same])
+    kept.update(machine=machine(), peers=peers())
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=TITLES, default=list(TITLES))
+    parser.add_argument("--tasks", nargs="+", choices=("train", "infer"), default=["train", "infer"])
+    parser.add_argument("--batches", nargs="+", type=int, help="0: the recipe's (training: 0; inference: 1 and 32)")
+    parser.add_argument("--ways", nargs="+", help="only these ways of the peers, such as channels_last")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=2, help="of each side in each round")
+    parser.add_argument("--netc", type=pathlib.Path, default=ROOT / "build/bin/netc")
+    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/bench", help="folder of the models' programs")
+    parser.add_argument("--page-only", action="store_true", help="write the page from what is kept, measure nothing")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
+    for model in () if options.page_only else options.models:
+        program = build(options.netc, model, options.programs)
+        for task in options.tasks:
+            for batch in options.batches or ([0] if task == "train" else [1, 32]):
+                batch = batch or RECIPES[model]
+                sides = measure(program, model, task, batch, options)
+                keep(kept, {"model": model, "task": task, "batch": batch, "threads": options.threads, "sides": sides})
+                write_page(kept)
+    write_page(kept)
+
+
+if __name__ == "__main__":
+    main()
