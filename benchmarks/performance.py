@@ -148,7 +148,7 @@ def mean_line(rows):
 
 def write_page(kept):
     order = list(TITLES)
-    rows = sorted(kept["rows"], key=lambda row: (row["task"], row["threads"], row["batch"], order.index(row["model"])))
+    rows = sorted(kept["rows"], key=lambda row: (row["task"] != "train", row["threads"], row["batch"], order.index(row["model"])))
     lines = ["# Performance beside peers", "",
              "Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a process",
              f"of its own: {kept['machine']}. Peers: {kept['peers']}.",

@@ -436,6 +436,16 @@ void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
       .parallel(kernel.axis(0), 8, Halide::TailStrategy::GuardWithIf);
 }
 
+/// So many output channels by up to `most` input channels; where there are few of those, by columns and rows of the
+/// kernel.
+Tile taps_tile(const KernelBuilder& kernel, const Shape& shape, int channels, int most) {
+  const int inputs = divisor(shape[1], most / 3 * 2);
+  if (inputs * 2 > most / 2) return {{kernel.axis(0), channels}, {kernel.axis(1), inputs}};
+  const int columns = divisor(shape[3], most);
+  const int rows = divisor(shape[2], most / columns);
+  return {{kernel.axis(0), channels}, {kernel.axis(3), columns}, {kernel.axis(2), rows}};
+}
+
 /// With lanes a tile is columns of the kernel by output channels, otherwise vectors of output channels by input
 /// channels.
 void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
@@ -450,8 +460,7 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
   const int rows = machine.accumulators * machine.vector / kernel.lanes();
   const int vector = vector_extent(machine, shape[0]);
   const int channels = shape[0] % (2 * vector) == 0 ? 2 * vector : vector;
-  Tile tile{{kernel.axis(0), channels},
-            {kernel.axis(1), divisor(shape[1], machine.accumulators * vector / channels / 3 * 2)}};
+  Tile tile = taps_tile(kernel, shape, channels, machine.accumulators * vector / channels);
   if (lanes) {
     const int columns = divisor(shape[3], std::min(rows, 5));
     tile = {{kernel.lane(), kernel.lanes()},
