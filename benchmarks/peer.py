@@ -26,7 +26,7 @@ RATIO = {"vgg11": {"ratio": 4}}
 
 def make(model, drop):
     torch.manual_seed(0)
-    options = dict(RATIO.get(model, {}), **({"drop": drop} if model in ("alexnet", "vgg11") else {}))
+    options = dict(RATIO.get(model, {}), **({"drop": drop} if model in ("alexnet", "vgg11", "nin") else {}))
     return getattr(networks, model)(**options)
 
 
@@ -67,18 +67,25 @@ def inference_in_torch(way, options):
 def inference_from_onnx(way, options):
     model = make(options.model, 0).eval()
     image = torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
-    file = str(pathlib.Path(tempfile.mkdtemp()) / "model.onnx")
-    torch.onnx.export(model, (image,), file, dynamo=False, input_names=["image"], opset_version=17)
     data = image.numpy()
-    if way == "onnxruntime":
-        import onnxruntime
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
-        return lambda: session.run(None, {"image": data})
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(pathlib.Path(folder) / "model.onnx")
+        torch.onnx.export(model, (image,), file, dynamo=False, input_names=["image"], opset_version=17)
+        return (in_onnxruntime if way == "onnxruntime" else in_openvino)(file, data, options.threads)
+
+
+def in_onnxruntime(file, data, threads):
+    import onnxruntime
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"image": data})
+
+
+def in_openvino(file, data, threads):
     import openvino
     compiled = openvino.Core().compile_model(file, "CPU", {
-        "INFERENCE_NUM_THREADS": options.threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+        "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
     request = compiled.create_infer_request()
     return lambda: request.infer({0: data})
 
@@ -89,12 +96,11 @@ INFERENCE = {"eager": inference_in_torch, "channels_last": inference_in_torch, "
 
 
 def best_milliseconds(step, seconds):
-    """The fastest of the steps that fit, at least three, behind two that warm up."""
-    step()
-    step()
+    """As netc's `bench` does it: the fastest of so many seconds of steps, at least five, behind three that warm up."""
+    for _ in range(3):
+        step()
     times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
+    while sum(times) < seconds or len(times) < 5:
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)

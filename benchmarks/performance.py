@@ -60,23 +60,32 @@ def sides_of(program, model, task, batch, options):
         sides[way] = lambda way=way: peer(way, {})
         if task == "train":
             sides[f"{way}, huge pages"] = lambda way=way: peer(way, HUGE_PAGES)
-    return {name: run for name, run in sides.items() if not options.ways or name in options.ways or name == "netc"}
+    return {name: run for name, run in sides.items() if not options.ways or way_of(name) in ("netc", *options.ways)}
+
+
+def way_of(side):
+    return side.split(",")[0]
 
 
 def measure(program, model, task, batch, options):
-    """Side -> the best step and the least peak of memory of all rounds."""
+    """Side -> the best step and the least peak of memory of all rounds. A peer that fails is reported and left out."""
     best = {}
     sides = sides_of(program, model, task, batch, options)
     for round in range(options.rounds):
         for place, (side, run) in enumerate(sides.items()):
             say(f"{model}, {task}, batch {batch}: {side}, {round * len(sides) + place + 1} of {options.rounds * len(sides)}")
-            result = run()
+            try:
+                result = run()
+            except RuntimeError as error:
+                print(f"\n{error}", file=sys.stderr)
+                continue
             known = best.setdefault(side, result)
             for key in ("best_ms", "process_peak_bytes"):
                 known[key] = min(known[key], result[key])
     profile = output_of([program, "profile", "--mode", task, "--batch", batch, "--threads", options.threads, "--seconds", 1])
-    rates = re.findall(r"([\d.]+) GFLOP/s(?:,|$)", profile, re.M)
-    best["netc"]["gflops_share"] = float(rates[-2]) / float(rates[-1])
+    step, rate = re.search(r"threads: ([\d.]+) ms.* ([\d.]+) GFLOP/s$", profile, re.M).groups()
+    best["netc"]["gflop"] = float(step) * float(rate) / 1e3
+    best["netc"]["machine_gflops"] = float(re.search(r"^machine: ([\d.]+) GFLOP/s", profile, re.M).group(1))
     return best
 
 
@@ -101,7 +110,19 @@ def fastest(row, suited):
 
 
 def milliseconds(value):
+    if value is None or math.isnan(value):
+        return ""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def ratio(peer, ours):
+    return "" if math.isnan(peer) else f"{peer / ours['best_ms']:.2f}"
+
+
+def share_of_peak(row, rows):
+    """The step's multiply-adds a second beside the most that the machine did in any of the runs."""
+    ours = row["sides"]["netc"]
+    return f"{ours['gflop'] / ours['best_ms'] * 1e3 / max(other['sides']['netc']['machine_gflops'] for other in rows):.0%}"
 
 
 def plain(side):
@@ -109,17 +130,18 @@ def plain(side):
 
 
 def training_table(rows):
-    yield "| model | batch | netc, ms | share of peak | PyTorch's best, ms | times netc | with huge pages, ms | times netc | memory, MB | PyTorch's |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    sides = [side for way in TRAINING for side in (way, f"{way}, huge pages") if any(side in row["sides"] for row in rows)]
+    yield ("| model | batch | netc, ms | share of peak | " + " | ".join(f"{side}, ms" for side in sides)
+           + " | best / netc | with huge pages | memory, MB | PyTorch's |")
+    yield "|---" * (8 + len(sides)) + "|"
     for row in rows:
         ours = row["sides"]["netc"]
-        way, time_plain = fastest(row, plain)
-        huge_way, time_huge = fastest(row, lambda side: not plain(side))
-        peak = min(result["process_peak_bytes"] for side, result in row["sides"].items() if side != "netc")
-        yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {ours['gflops_share']:.0%} | "
-               f"{milliseconds(time_plain)} ({way}) | **{time_plain / ours['best_ms']:.2f}** | "
-               f"{milliseconds(time_huge)} ({(huge_way or '').split(',')[0]}) | {time_huge / ours['best_ms']:.2f} | "
-               f"{ours['process_peak_bytes'] / 1e6:.0f} | {peak / 1e6:.0f} |")
+        times = [row["sides"].get(side, {}).get("best_ms") for side in sides]
+        peaks = [result["process_peak_bytes"] for side, result in row["sides"].items() if side != "netc"]
+        yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {share_of_peak(row, rows)} | "
+               + " | ".join(map(milliseconds, times))
+               + f" | **{ratio(fastest(row, plain)[1], ours)}** | {ratio(fastest(row, lambda side: not plain(side))[1], ours)} | "
+               + f"{ours['process_peak_bytes'] / 1e6:.0f} | {min(peaks, default=0) / 1e6:.0f} |")
 
 
 def inference_table(rows):
@@ -129,14 +151,15 @@ def inference_table(rows):
     for row in rows:
         ours = row["sides"]["netc"]
         times = [row["sides"].get(way, {}).get("best_ms") for way in ways]
-        yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {ours['gflops_share']:.0%} | "
-               + " | ".join(milliseconds(value) if value else "" for value in times)
-               + f" | **{fastest(row, plain)[1] / ours['best_ms']:.2f}** |")
+        yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {share_of_peak(row, rows)} | "
+               + " | ".join(map(milliseconds, times)) + f" | **{ratio(fastest(row, plain)[1], ours)}** |")
 
 
 def mean_line(rows):
     def mean(rows, suited):
-        return f"{geometric_mean([fastest(row, suited)[1] / row['sides']['netc']['best_ms'] for row in rows]):.2f}"
+        ratios = [fastest(row, suited)[1] / row["sides"]["netc"]["best_ms"] for row in rows]
+        ratios = [value for value in ratios if not math.isnan(value)]
+        return f"{geometric_mean(ratios):.2f}" if ratios else "none"
 
     if rows[0]["task"] == "train":
         means = [mean(rows, plain), mean(rows, lambda side: not plain(side)) + " with huge pages"]
@@ -149,12 +172,14 @@ def mean_line(rows):
 def write_page(kept):
     order = list(TITLES)
     rows = sorted(kept["rows"], key=lambda row: (row["task"] != "train", row["threads"], row["batch"], order.index(row["model"])))
+    machines = sorted({row["machine"] for row in rows})
     lines = ["# Performance beside peers", "",
              "Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a process",
-             f"of its own: {kept['machine']}. Peers: {kept['peers']}.",
-             "Single precision. `times netc` is the peer's time over netc's: above 1, netc is faster. The share of peak is the rate of",
-             "the step's multiply-adds beside the machine's own in registers; Winograd's algorithm counts as what it replaces, so it",
-             "may exceed 100 %. A table names the ways of the peers that were measured. \"Huge pages\" is `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`, for the peer. Memory is the peak of the process.",
+             f"of its own: {', '.join(machines)}. Peers: {', '.join(sorted({peer for row in rows for peer in row['peers']}))}.",
+             "Single precision. The last ratios are the time of the best of the peers' ways over netc's: above 1, netc is faster. The",
+             "share of peak is the rate of the step's multiply-adds beside the machine's own in registers, the most that it did in any",
+             "row; Winograd's algorithm counts as what it replaces, so it",
+             "may exceed 100 %. Empty cells were not measured. \"Huge pages\" is `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`, for the peer. Memory is the peak of the process.",
              "", "```", "scripts/bench", "```", ""]
     for task, title, table in (("train", "Training step: forward, loss, backward, SGD", training_table),
                                ("infer", "Inference", inference_table)):
@@ -172,6 +197,7 @@ def draw(rows):
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "netc", "font.size": 9})
     from matplotlib import pyplot
+    rows = [row for row in rows if len(row["sides"]) > 1]
     bars = [(f"{TITLES[row['model']].split(',')[0]}, {row['task']}, batch {row['batch']}"
              + (f", {row['threads']} threads" if row["threads"] != 2 else ""),
              fastest(row, plain)[1] / row["sides"]["netc"]["best_ms"], row["task"]) for row in rows]
@@ -196,16 +222,24 @@ def machine():
 
 
 def peers():
-    from importlib.metadata import version
-    names = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-    return ", ".join(f"{title} {version(name).split('+')[0]}" for name, title in names.items())
+    from importlib.metadata import PackageNotFoundError, version
+    found = []
+    for name, title in {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}.items():
+        try:
+            found.append(f"{title} {version(name).split('+')[0]}")
+        except PackageNotFoundError:
+            pass
+    return found
 
 
 def keep(kept, row):
-    same = ("model", "task", "batch", "threads")
+    """In place of the row for the same, whose other sides stay."""
+    same = ("model", "task", "batch", "threads", "machine")
+    for old in kept["rows"]:
+        if all(old[key] == row[key] for key in same):
+            row["sides"] = {**old["sides"], **row["sides"]}
     kept["rows"] = [old for old in kept["rows"] if any(old[key] != row[key] for key in same)] + [row]
     kept["rows"].sort(key=lambda row: [row[key] for key in same])
-    kept.update(machine=machine(), peers=peers())
     KEPT.write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -214,7 +248,7 @@ def main():
     parser.add_argument("--models", nargs="+", choices=TITLES, default=list(TITLES))
     parser.add_argument("--tasks", nargs="+", choices=("train", "infer"), default=["train", "infer"])
     parser.add_argument("--batches", nargs="+", type=int, help="0: the recipe's (training: 0; inference: 1 and 32)")
-    parser.add_argument("--ways", nargs="+", help="only these ways of the peers, such as channels_last")
+    parser.add_argument("--ways", nargs="+", choices=sorted({*TRAINING, *INFERENCE}), help="only these ways of the peers")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2, help="of each side in each round")
@@ -230,8 +264,11 @@ def main():
             for batch in options.batches or ([0] if task == "train" else [1, 32]):
                 batch = batch or RECIPES[model]
                 sides = measure(program, model, task, batch, options)
-                keep(kept, {"model": model, "task": task, "batch": batch, "threads": options.threads, "sides": sides})
+                keep(kept, {"model": model, "task": task, "batch": batch, "threads": options.threads, "machine": machine(),
+                            "peers": peers(), "sides": sides})
                 write_page(kept)
+    if not kept["rows"]:
+        sys.exit("nothing is measured yet")
     write_page(kept)
 
 

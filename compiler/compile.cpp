@@ -177,7 +177,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   // A kernel a group; equal groups share one.
   std::vector<const Plan*> plans{&model.evaluation};
   if (trains) plans.push_back(&*model.training);
-  list_kernels(plans, model.kernels);
+  model.kernels = list_kernels(plans);
   list_functions(model.functions, model.kernels);
   return true;
 }
@@ -188,9 +188,9 @@ int with_model(const Options& options, Use use) {
   Compilation compilation;
   Dump none;
   CompiledModel model;
-  if (options.native) model.kernels.only = best_isa();
   const bool complete = compile(options, compilation, none, model);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
+  if (options.native) model.kernels.only = best_isa();
   return complete ? use(model, compilation) : 1;
 }
 
@@ -226,7 +226,7 @@ bool update_library(const CompiledModel& model, const Options& options, const fs
   std::optional<Progress> progress;
   const auto show = [&](int done, int all) {
     if (options.quiet) return;
-    if (!progress) progress.emplace("compiling kernels for each instruction set", all, 0, "kernels");
+    if (!progress) progress.emplace("compiling kernels", all, 0, "kernels");
     progress->update(done, "");
   };
   const auto objects = compile_kernels(model.kernels, KernelCache(KernelCache::default_folder()), show);

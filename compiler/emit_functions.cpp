@@ -104,9 +104,9 @@ struct Gradient {{
     std::string declarations;
     std::string variants;
     for (int isa = 0; isa < isa_count; ++isa) {
-      const std::string symbol = kernels.function(entry, static_cast<Isa>(isa));
-      if (symbol != "nullptr") declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", symbol);
-      variants += fmt::format("{}\n    {}", variants.empty() ? "" : ",", symbol);
+      const std::optional<std::string> function = kernels.function(entry, static_cast<Isa>(isa));
+      if (function) declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
+      variants += fmt::format("{}\n    {}", variants.empty() ? "" : ",", function.value_or("nullptr"));
     }
     return fmt::format("{}constexpr netc::FunctionKernel {}({}, {{{}}});\n\n", declarations, entry.name,
                        cpp::literal(function_.name), variants);

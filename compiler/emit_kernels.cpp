@@ -52,9 +52,9 @@ std::string kernel(const KernelTable& table, const KernelEntry& entry) {
   std::string declarations;
   std::vector<std::string> functions;
   for (int isa = 0; isa < isa_count; ++isa) {
-    functions.push_back(table.function(entry, static_cast<Isa>(isa)));
-    if (functions.back() == "nullptr") continue;
-    declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", functions.back());
+    const std::optional<std::string> function = table.function(entry, static_cast<Isa>(isa));
+    if (function) declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
+    functions.push_back(function.value_or("nullptr"));
   }
   return fmt::format(R"({0}static constexpr netc::Operand {1}_operands[] = {{
 {2}}};

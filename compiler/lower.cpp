@@ -99,12 +99,13 @@ void compile(const KernelEntry& entry, const Machine& target, const fs::path& ob
 
 }  // namespace
 
-std::string KernelTable::function(const KernelEntry& entry, Isa isa) const {
-  if (only && *only != isa) return "nullptr";
+std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa isa) const {
+  if (only && *only != isa) return std::nullopt;
   return fmt::format("{}_{}_argv", entry.symbol, machines()[static_cast<std::size_t>(isa)].name);
 }
 
-void list_kernels(const std::vector<const Plan*>& plans, KernelTable& table) {
+KernelTable list_kernels(const std::vector<const Plan*>& plans) {
+  KernelTable table;
   std::map<std::string, int> known;
   std::map<std::string, int> names;
   for (const Plan* plan : plans) {
@@ -122,6 +123,7 @@ void list_kernels(const std::vector<const Plan*>& plans, KernelTable& table) {
       table.of.back().push_back(entry->second);
     }
   }
+  return table;
 }
 
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table) {

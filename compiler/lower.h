@@ -32,12 +32,11 @@ struct KernelTable {
   std::vector<std::vector<int>> of;
   std::optional<Isa> only;  // compiled for this instruction set alone
 
-  /// The name of an entry's function for an instruction set; "nullptr" where it is not compiled for that one.
-  std::string function(const KernelEntry& entry, Isa isa) const;
+  /// The name of an entry's function for an instruction set, if it is compiled for that one.
+  std::optional<std::string> function(const KernelEntry& entry, Isa isa) const;
 };
+KernelTable list_kernels(const std::vector<const Plan*>& plans);
 
-/// Adds the kernels of a model.
-void list_kernels(const std::vector<const Plan*>& plans, KernelTable& table);
 /// Adds the values and gradients of tensor functions.
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table);
 

@@ -68,7 +68,9 @@ void add_output(CLI::App& command, CommandLine& line) {
 }
 
 void add_native(CLI::App& command, CommandLine& line) {
-  command.add_flag("--native", line.options.native, "Compile kernels for this processor alone, three times as fast");
+  command.add_flag(
+      "--native", line.options.native,
+      "Compile kernels for this processor alone, in a third of the time; the program runs on no lesser one");
 }
 
 /// A command that reads a model; `act` runs after the options are read.

@@ -156,7 +156,7 @@ Halide::Runtime::Buffer<void> GraphRunner::buffer(ValueId value) const {
 
 GraphRunner::Kernel GraphRunner::compile(const Group& group) {
   // Registers of 512 bits for doubles and of 256 bits for floats, as AVX-512 and AVX2 have them.
-  const int registers = real_.bits() == 64 ? 24 : 12;
+  const int registers = real_.bits() == 64 ? 28 : 12;
   const Machine machine{"host", Halide::get_host_target(), 8, registers, real_};
   KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine);
   Halide::Pipeline pipeline = builder.build();

@@ -23,6 +23,7 @@
 #include <system_error>
 
 #include "compiler/commands/process.h"
+#include "netc/error.h"
 
 namespace netc {
 
@@ -31,6 +32,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int wrong_input = 1;
+constexpr int wrong_usage = 2;
 constexpr int internal_error = 3;
 
 /// Copies `input` and, at the same relative places, the files that it imports.
@@ -84,6 +86,10 @@ int run_action(const Invocation& invocation, const std::function<int()>& action)
   } catch (const fs::filesystem_error& error) {  // a full disk or a folder that may not be written is no bug
     fmt::print(stderr, "error: {}\n", error.what());
     return wrong_input;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage) return report_crash(invocation, error.what());
+    fmt::print(stderr, "error: {}\n", error.what());
+    return wrong_usage;
   } catch (const std::exception& error) {
     return report_crash(invocation, error.what());
   } catch (...) {

@@ -145,12 +145,12 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const
 
 /// How much Winograd's algorithm may round.
 struct Rounding {
-  int most_points;   // in a row of a tile
-  int longest_part;  // channels that are summed before they are added up
+  int most_points;   // in a row of a tile: F(2, 5) has 6, F(4, 5) has 8; 3x3 windows take at most 6
+  int longest_part;  // channels that are summed before they are added up; weights' gradients sum over tiles instead
 };
 
-/// Choice: the forward pass takes tiles of at most 6 points a row and short parts, whose rounding error (5e-7 relative
-/// to the norm) is that of long direct sums; gradients up to 8, and long parts (1.5e-6). Alternative: 8 for both; then
+/// Choice: the forward pass takes F(2, 5) for 5x5 windows and sums short parts, 5e-7 off relative to the norm, which is
+/// within twice of direct sums; gradients take F(4, 5) and long parts, 1.5e-6 off. Alternative: those for both; then
 /// rounding decides more often in the forward pass what relu and max let through, and gradients of whole networks are
 /// off by 1e-3. Short parts cost a tenth of the time (2026-11).
 constexpr Rounding forward_rounding{6, 16};

@@ -113,10 +113,10 @@ int filter_vectors(int channels, int vector, int most) {
 }
 
 Registers registers_of(const Machine& machine, std::int64_t channels) {
-  const bool many = machine.accumulators >= 24;
+  const bool many = machine.accumulators > 16;
   const int vectors = filter_vectors(extent(channels), machine.vector, many ? 4 : 2);
   const int filters = vectors * machine.vector;
-  return {filters, ceil_div(extent(channels), filters), (many ? 28 : 12) / vectors};
+  return {filters, ceil_div(extent(channels), filters), machine.accumulators / vectors};
 }
 
 // ---- Images ---------------------------------------------------------------------------------------------------------
@@ -178,7 +178,8 @@ Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
   return blocks;
 }
 
-/// The output's transform enlarges the rounding errors of the sums over channels: they are added up of parts.
+/// The output's transform enlarges the rounding errors of the sums over channels: they are added up of parts, where
+/// some divisor of the channels makes long enough ones.
 int part_of(const WinogradConv& conv) {
   const int part = divisor(conv.channels, conv.longest_part);
   return part * 2 > conv.longest_part ? part : extent(conv.channels);

@@ -94,7 +94,8 @@ void forward(KernelBuilder& kernel, const Node& node) {
 }
 
 /// Outputs lie innermost in the weights, so that the gradient with respect to the inputs sums vectors of them: so many
-/// are in a vector. 1 where no number of them divides the outputs, or images lie side by side in vectors.
+/// are in a vector. 1 where no divisor of the outputs fills more than half a vector, or images lie side by side in
+/// vectors.
 int summed_vector(const KernelBuilder& kernel, const Node& node) {
   const int vector = divisor(kernel.shape(node.inputs[0])[1], kernel.machine().vector);
   return kernel.lanes() > 1 || vector * 2 <= kernel.machine().vector ? 1 : vector;

@@ -93,12 +93,15 @@ Isa best_isa() {
 
 KernelVariant variant_for(const std::array<KernelVariant, isa_count>& variants) {
   static const Isa isa = best_isa();
-  if (KernelVariant variant = variants[static_cast<std::size_t>(isa)]) return variant;
+  for (int set = static_cast<int>(isa); set >= 0; --set) {
+    if (KernelVariant variant = variants[static_cast<std::size_t>(set)]) return variant;
+  }
   constexpr std::array<const char*, isa_count> names{"SSE4.1", "AVX2", "AVX-512"};
-  throw Error(ErrorKind::usage,
-              fmt::format("this program's kernels were compiled for another processor, not for {}: build it again "
-                          "without --native, or on this machine",
-                          names[static_cast<std::size_t>(isa)]));
+  throw Error(
+      ErrorKind::usage,
+      fmt::format("this program's kernels were compiled for more than {}: build it again without --native, or on "
+                  "this machine",
+                  names[static_cast<std::size_t>(isa)]));
 }
 
 void observe_kernels(KernelObserver told) {

@@ -21,7 +21,7 @@ Isa best_isa();
 
 /// A compiled function in Halide's `_argv` form: pointers to scalars and to buffers. Returns 0, or Halide's status.
 using KernelVariant = int (*)(void** arguments);
-/// The one for this processor; throws Error (usage) where the kernels were compiled for other ones alone.
+/// The best one for this processor; throws Error (usage) where the kernels were compiled for better ones alone.
 KernelVariant variant_for(const std::array<KernelVariant, isa_count>& variants);
 
 /// One dimension of an operand, innermost first.

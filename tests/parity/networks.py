@@ -281,14 +281,15 @@ def vgg11(ratio=1, drop=0):
     return nn.Sequential(*layers, *classifier(inputs * 49, drop))
 
 
-def nin():
+def nin(drop=0):
     def block(inputs, channels, kernel, stride=1, pad=0):
         return [nn.Conv2d(inputs, channels, kernel, stride, pad), nn.ReLU(), nn.Conv2d(channels, channels, 1), nn.ReLU(),
                 nn.Conv2d(channels, channels, 1), nn.ReLU()]
 
     pool = nn.MaxPool2d(3, 2)
     return nn.Sequential(*block(1, 96, 11, 4), pool, *block(96, 256, 5, 1, 2), pool, *block(256, 384, 3, 1, 1), pool,
-                         *block(384, 10, 3, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+                         *([nn.Dropout(drop)] if drop else []), *block(384, 10, 3, 1, 1), nn.AdaptiveAvgPool2d(1),
+                         nn.Flatten())
 
 
 def googlenet():
