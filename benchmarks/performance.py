@@ -15,6 +15,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -173,13 +174,14 @@ def write_page(kept):
     order = list(TITLES)
     rows = sorted(kept["rows"], key=lambda row: (row["task"] != "train", row["threads"], row["batch"], order.index(row["model"])))
     machines = sorted({row["machine"] for row in rows})
-    lines = ["# Performance beside peers", "",
-             "Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a process",
-             f"of its own: {', '.join(machines)}. Peers: {', '.join(sorted({peer for row in rows for peer in row['peers']}))}.",
-             "Single precision. The last ratios are the time of the best of the peers' ways over netc's: above 1, netc is faster. The",
-             "share of peak is the rate of the step's multiply-adds beside the machine's own in registers, the most that it did in any",
-             "row; Winograd's algorithm counts as what it replaces, so it",
-             "may exceed 100 %. Empty cells were not measured. \"Huge pages\" is `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`, for the peer. Memory is the peak of the process.",
+    named = sorted({peer for row in rows for peer in row["peers"]})
+    intro = (f"Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a "
+             f"process of its own: {', '.join(machines)}. Peers: {', '.join(named)}. Single precision. The last ratios are the "
+             "time of the best of the peers' ways over netc's: above 1, netc is faster. The share of peak is the rate of the "
+             "step's multiply-adds beside the machine's own in registers, the most that it did in any row; Winograd's "
+             "algorithm counts as what it replaces, so it may exceed 100 %. Empty cells were not measured. \"Huge pages\" is "
+             "`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`, for the peer. Memory is the peak of the process.")
+    lines = ["# Performance beside peers", "", *textwrap.wrap(intro, 120),
              "", "```", "scripts/bench", "```", ""]
     for task, title, table in (("train", "Training step: forward, loss, backward, SGD", training_table),
                                ("infer", "Inference", inference_table)):
