@@ -78,7 +78,7 @@ class Attributes {
  public:
   Attributes() = default;
   Attributes(std::initializer_list<std::pair<const std::string, Attribute>> values) : values_(values) {}
-  void set(const std::string& name, Attribute value) { values_[name] = value; }
+  void set(const std::string& name, Attribute value) { values_[name] = std::move(value); }
   bool has(const std::string& name) const { return values_.contains(name); }
   std::int64_t integer(const std::string& name) const { return std::get<std::int64_t>(values_.at(name)); }
   /// A pair; an int stands for both halves.

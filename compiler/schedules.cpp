@@ -97,12 +97,12 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
   std::vector<VarOrRVar> inside;
   std::vector<Var> outer = loops;
   out.compute_root();
-  for (std::size_t i = 0; i < tile.size(); ++i) {
-    const Var around(tile[i].variable.name() + "o");
-    const Var within(tile[i].variable.name() + "i");
-    out.split(tile[i].variable, around, within, tile[i].extent, tile[i].tail);
+  for (const TileSide& side : tile) {
+    const Var around(side.variable.name() + "o");
+    const Var within(side.variable.name() + "i");
+    out.split(side.variable, around, within, side.extent, side.tail);
     std::replace_if(
-        outer.begin(), outer.end(), [&](const Var& loop) { return loop.same_as(tile[i].variable); }, around);
+        outer.begin(), outer.end(), [&](const Var& loop) { return loop.same_as(side.variable); }, around);
     inside.emplace_back(within);
   }
   std::vector<VarOrRVar> nest = inside;
@@ -130,7 +130,7 @@ int part_extent(std::int64_t terms, std::int64_t total) {
   return total > longest && extent >= shortest ? extent : 1;
 }
 
-void schedule_parts(Func part, Func sum, const Tile& tile, int vector) {
+void schedule_parts(Func part, const Func& sum, const Tile& tile, int vector) {
   if (!part.has_update_definition()) return;
   part.compute_at(sum, sum.rvars(0)[0]);
   schedule_sums(part, tile, vector, part.rvars(0));

@@ -50,7 +50,7 @@ int part_extent(std::int64_t terms, std::int64_t total);
 
 /// Computes `part`, whose values `sum` adds up, for a tile of `sum` in registers. Parts of one term are computed in
 /// place.
-void schedule_parts(Halide::Func part, Halide::Func sum, const Tile& tile, int vector);
+void schedule_parts(Halide::Func part, const Halide::Func& sum, const Tile& tile, int vector);
 
 /// Halide counts in 32 bits; shapes were checked to fit.
 inline int extent(std::int64_t value) {
