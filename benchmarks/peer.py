@@ -30,14 +30,22 @@ def make(model, drop):
     return getattr(networks, model)(**options)
 
 
-def training_step(way, options):
-    model = make(options.model, 0.5)
-    image = torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
-    label = torch.randint(0, 10, (options.batch,))
+def images(options):
+    return torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
+
+
+def in_torch(way, model, image):
+    """The model as it is called that way, and the images that it is given."""
     if way != "eager":
         model = model.to(memory_format=torch.channels_last)
         image = image.to(memory_format=torch.channels_last)
-    run = torch.compile(model) if way == "compiled" else model
+    return torch.compile(model) if way == "compiled" else model, image
+
+
+def training_step(way, options):
+    model = make(options.model, 0.5)
+    run, image = in_torch(way, model, images(options))
+    label = torch.randint(0, 10, (options.batch,))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     loss = nn.CrossEntropyLoss()
 
@@ -50,12 +58,7 @@ def training_step(way, options):
 
 
 def inference_in_torch(way, options):
-    model = make(options.model, 0).eval()
-    image = torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
-    if way != "eager":
-        model = model.to(memory_format=torch.channels_last)
-        image = image.to(memory_format=torch.channels_last)
-    run = torch.compile(model) if way == "compiled" else model
+    run, image = in_torch(way, make(options.model, 0).eval(), images(options))
 
     def step():
         with torch.inference_mode():
@@ -66,7 +69,7 @@ def inference_in_torch(way, options):
 
 def inference_from_onnx(way, options):
     model = make(options.model, 0).eval()
-    image = torch.randn(options.batch, 1, PIXELS[options.model], PIXELS[options.model])
+    image = images(options)
     data = image.numpy()
     with tempfile.TemporaryDirectory() as folder:
         file = str(pathlib.Path(folder) / "model.onnx")

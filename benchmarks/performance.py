@@ -78,6 +78,8 @@ def measure(program, model, task, batch, options):
             try:
                 result = run()
             except RuntimeError as error:
+                if side == "netc":
+                    raise
                 print(f"\n{error}", file=sys.stderr)
                 continue
             known = best.setdefault(side, result)
@@ -105,9 +107,13 @@ def geometric_mean(values):
 
 
 def fastest(row, suited):
-    """The fastest peer whose name is `suited`: name, milliseconds."""
-    times = {side: result["best_ms"] for side, result in row["sides"].items() if side != "netc" and suited(side)}
-    return min(times.items(), key=lambda item: item[1], default=(None, math.nan))
+    """The fastest peer whose name is `suited`, in milliseconds."""
+    times = [result["best_ms"] for side, result in row["sides"].items() if side != "netc" and suited(side)]
+    return min(times, default=math.nan)
+
+
+def speedup(row, suited):
+    return fastest(row, suited) / row["sides"]["netc"]["best_ms"]
 
 
 def milliseconds(value):
@@ -116,8 +122,8 @@ def milliseconds(value):
     return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def ratio(peer, ours):
-    return "" if math.isnan(peer) else f"{peer / ours['best_ms']:.2f}"
+def ratio(value):
+    return "" if math.isnan(value) else f"{value:.2f}"
 
 
 def share_of_peak(row, rows):
@@ -126,8 +132,12 @@ def share_of_peak(row, rows):
     return f"{ours['gflop'] / ours['best_ms'] * 1e3 / max(other['sides']['netc']['machine_gflops'] for other in rows):.0%}"
 
 
+def with_huge_pages(side):
+    return "huge pages" in side
+
+
 def plain(side):
-    return "huge pages" not in side
+    return not with_huge_pages(side)
 
 
 def training_table(rows):
@@ -141,7 +151,7 @@ def training_table(rows):
         peaks = [result["process_peak_bytes"] for side, result in row["sides"].items() if side != "netc"]
         yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {share_of_peak(row, rows)} | "
                + " | ".join(map(milliseconds, times))
-               + f" | **{ratio(fastest(row, plain)[1], ours)}** | {ratio(fastest(row, lambda side: not plain(side))[1], ours)} | "
+               + f" | **{ratio(speedup(row, plain))}** | {ratio(speedup(row, with_huge_pages))} | "
                + f"{ours['process_peak_bytes'] / 1e6:.0f} | {min(peaks, default=0) / 1e6:.0f} |")
 
 
@@ -153,17 +163,16 @@ def inference_table(rows):
         ours = row["sides"]["netc"]
         times = [row["sides"].get(way, {}).get("best_ms") for way in ways]
         yield (f"| {TITLES[row['model']]} | {row['batch']} | {milliseconds(ours['best_ms'])} | {share_of_peak(row, rows)} | "
-               + " | ".join(map(milliseconds, times)) + f" | **{ratio(fastest(row, plain)[1], ours)}** |")
+               + " | ".join(map(milliseconds, times)) + f" | **{ratio(speedup(row, plain))}** |")
 
 
 def mean_line(rows):
     def mean(rows, suited):
-        ratios = [fastest(row, suited)[1] / row["sides"]["netc"]["best_ms"] for row in rows]
-        ratios = [value for value in ratios if not math.isnan(value)]
+        ratios = [value for value in (speedup(row, suited) for row in rows) if not math.isnan(value)]
         return f"{geometric_mean(ratios):.2f}" if ratios else "none"
 
     if rows[0]["task"] == "train":
-        means = [mean(rows, plain), mean(rows, lambda side: not plain(side)) + " with huge pages"]
+        means = [mean(rows, plain), mean(rows, with_huge_pages) + " with huge pages"]
     else:
         batches = sorted({row["batch"] for row in rows})
         means = [f"{mean([row for row in rows if row['batch'] == batch], plain)} at batch {batch}" for batch in batches]
@@ -202,7 +211,7 @@ def draw(rows):
     rows = [row for row in rows if len(row["sides"]) > 1]
     bars = [(f"{TITLES[row['model']].split(',')[0]}, {row['task']}, batch {row['batch']}"
              + (f", {row['threads']} threads" if row["threads"] != 2 else ""),
-             fastest(row, plain)[1] / row["sides"]["netc"]["best_ms"], row["task"]) for row in rows]
+             speedup(row, plain), row["task"]) for row in rows]
     figure, axes = pyplot.subplots(figsize=(7, 0.8 + 0.22 * len(bars)))
     axes.barh([bar[0] for bar in bars], [bar[1] for bar in bars],
               color=["#2a6fbb" if bar[2] == "train" else "#6aa84f" for bar in bars])
@@ -269,9 +278,10 @@ def main():
                 keep(kept, {"model": model, "task": task, "batch": batch, "threads": options.threads, "machine": machine(),
                             "peers": peers(), "sides": sides})
                 write_page(kept)
+    if options.page_only and kept["rows"]:
+        write_page(kept)
     if not kept["rows"]:
         sys.exit("nothing is measured yet")
-    write_page(kept)
 
 
 if __name__ == "__main__":

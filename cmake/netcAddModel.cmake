@@ -24,9 +24,9 @@ function(netc_add_model)
     set(arg_OUTPUT generated/${arg_NAME})
   endif()
   cmake_path(ABSOLUTE_PATH arg_OUTPUT BASE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR} NORMALIZE)
-  list(TRANSFORM arg_SET PREPEND "--set=")
+  list(TRANSFORM arg_SET PREPEND "--set=" OUTPUT_VARIABLE options)
   if(arg_NATIVE)
-    list(APPEND arg_SET --native)
+    list(APPEND options --native)
   endif()
 
   # What netc writes.
@@ -47,7 +47,7 @@ function(netc_add_model)
 
   add_custom_command(
     OUTPUT ${headers} ${sources} ${kernels} ${main}
-    COMMAND netc::netc ${arg_NET} --model ${arg_NAME} -o ${arg_OUTPUT} ${arg_SET} --depfile ${prefix}.d
+    COMMAND netc::netc ${arg_NET} --model ${arg_NAME} -o ${arg_OUTPUT} ${options} --depfile ${prefix}.d
     DEPENDS ${arg_NET} netc::netc
     DEPFILE ${prefix}.d
     COMMENT "Compiling the model ${arg_NAME}"

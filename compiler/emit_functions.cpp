@@ -101,15 +101,9 @@ struct Gradient {{
   }
 
   std::string kernel_object(const KernelTable& kernels, const KernelEntry& entry) const {
-    std::string declarations;
-    std::string variants;
-    for (int isa = 0; isa < isa_count; ++isa) {
-      const std::optional<std::string> function = kernels.function(entry, static_cast<Isa>(isa));
-      if (function) declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
-      variants += fmt::format("{}\n    {}", variants.empty() ? "" : ",", function.value_or("nullptr"));
-    }
-    return fmt::format("{}constexpr netc::FunctionKernel {}({}, {{{}}});\n\n", declarations, entry.name,
-                       cpp::literal(function_.name), variants);
+    const Variants variants = variants_of(kernels, entry);
+    return fmt::format("{}constexpr netc::FunctionKernel {}({}, {{{}}});\n\n", variants.declarations, entry.name,
+                       cpp::literal(function_.name), variants.list);
   }
 
   /// `"m", 4`

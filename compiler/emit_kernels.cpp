@@ -49,22 +49,13 @@ std::string kernel(const KernelTable& table, const KernelEntry& entry) {
   std::vector<ValueId> values = entry.group->inputs;
   values.insert(values.end(), entry.group->outputs.begin(), entry.group->outputs.end());
   for (ValueId value : values) operands += operand(*entry.plan, value);
-  std::string declarations;
-  std::vector<std::string> functions;
-  for (int isa = 0; isa < isa_count; ++isa) {
-    const std::optional<std::string> function = table.function(entry, static_cast<Isa>(isa));
-    if (function) declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
-    functions.push_back(function.value_or("nullptr"));
-  }
+  const Variants variants = variants_of(table, entry);
   return fmt::format(R"({0}static constexpr netc::Operand {1}_operands[] = {{
 {2}}};
-const netc::Kernel {1}("{1}", {{
-    {3},
-    {4},
-    {5}}}, {1}_operands, netc::MultiplyAdds{{{6}}});
+const netc::Kernel {1}("{1}", {{{3}}}, {1}_operands, netc::MultiplyAdds{{{4}}});
 
 )",
-                     declarations, entry.name, operands, functions[0], functions[1], functions[2], macs(entry));
+                     variants.declarations, entry.name, operands, variants.list, macs(entry));
 }
 
 }  // namespace

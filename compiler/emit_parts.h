@@ -46,6 +46,13 @@ class Emission {
   std::map<const Plan*, std::map<ValueId, std::string>> slots_;
 };
 
+/// A kernel's functions in C++, one an instruction set: what declares them, and "\n    f_sse41_argv,\n    …".
+struct Variants {
+  std::string declarations;
+  std::string list;
+};
+Variants variants_of(const KernelTable& kernels, const KernelEntry& entry);
+
 /// The first lines of a generated file.
 std::string preamble(const Emission& emission, const std::string& what);
 

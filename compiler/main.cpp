@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compiler/commands/crash_report.h"
+#include "compiler/commands/exit_status.h"
 #include "compiler/compile.h"
 #include "compiler/cpp_writer.h"
 #include "dsl/diagnostic.h"
@@ -17,8 +18,6 @@
 namespace netc {
 namespace {
 
-constexpr int wrong_input = 1;
-constexpr int wrong_usage = 2;
 constexpr const char* version = "netc " NETC_VERSION " (Halide " NETC_HALIDE_VERSION ")";
 
 /// What the arguments say, and what to do with it.

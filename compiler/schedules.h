@@ -3,6 +3,7 @@
 
 #include <Halide.h>
 
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,15 @@ void schedule_parts(Halide::Func part, const Halide::Func& sum, const Tile& tile
 /// Halide counts in 32 bits; shapes were checked to fit.
 inline int extent(std::int64_t value) {
   return static_cast<int>(value);
+}
+
+/// How many of `by` it takes to hold `value`: of numbers, and of Halide's expressions.
+template <class Value>
+Value ceil_div(const Value& value, std::int64_t by) {
+  if constexpr (std::is_same_v<Value, Halide::Expr>)
+    return (value + extent(by - 1)) / extent(by);
+  else
+    return static_cast<Value>((value + by - 1) / by);
 }
 
 std::vector<Halide::VarOrRVar> as_loops(const std::vector<Halide::Var>& variables);

@@ -22,6 +22,7 @@
 #include <set>
 #include <system_error>
 
+#include "compiler/commands/exit_status.h"
 #include "compiler/commands/process.h"
 #include "netc/error.h"
 
@@ -30,10 +31,6 @@ namespace netc {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr int wrong_input = 1;
-constexpr int wrong_usage = 2;
-constexpr int internal_error = 3;
 
 /// Copies `input` and, at the same relative places, the files that it imports.
 void copy_sources(const fs::path& input, const fs::path& target, std::set<fs::path>& copied) {

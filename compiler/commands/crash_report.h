@@ -16,8 +16,9 @@ struct Invocation {
 };
 
 /// Runs `action` in a child process and returns its exit status. When it throws or dies of a fault, writes a folder
-/// netc-crash-TIME-PID/ into the working directory, says so on standard error, and returns 3; but 1, with a plain
-/// message, when the file system refuses something. When the child is ended from outside (Ctrl-C), ends the same way.
+/// netc-crash-TIME-PID/ into the working directory, says so on standard error, and returns 3; but a plain message
+/// and 1 when the file system refuses something, and 2 for an Error of usage. When the child is ended from outside
+/// (Ctrl-C), ends the same way.
 int with_crash_report(const Invocation& invocation, const std::function<int()>& action);
 
 }  // namespace netc

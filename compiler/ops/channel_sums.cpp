@@ -45,7 +45,7 @@ Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& s
   const Var n = kernel.block();
   const Var c = kernel.axis(1);
   const Expr blocks = kernel.blocks();
-  const Expr per_slice = (blocks + (slices - 1)) / slices;
+  const Expr per_slice = ceil_div(blocks, slices);
   RDom b(0, per_slice, kernel.name("b"));
   const RDom all(0, kernel.lanes(), 0, slices, kernel.name("all"));
   const Func image = image_sums(

@@ -258,7 +258,7 @@ void reduce_batch(KernelBuilder& kernel, const Node& node, std::size_t batch) {
   }
 
   const Expr blocks = kernel.blocks();
-  const Expr per_slice = (blocks + (slices - 1)) / slices;
+  const Expr per_slice = ceil_div(blocks, slices);
   RDom b(0, per_slice, kernel.name("b"));
   b.where(s * per_slice + b < blocks);
   const Expr block = min(s * per_slice + b, blocks - 1);

@@ -83,6 +83,15 @@ bool pads(const Windows& w) {
   return w.y.pad > 0 || w.x.pad > 0;
 }
 
+/// The input's row or column that output `at` reads through tap `k`.
+Expr read_by(const Expr& at, const Expr& k, const Window& w) {
+  return at * extent(w.stride) + k * extent(w.dilation) - extent(w.pad);
+}
+
+Expr inside(const Expr& at, std::int64_t extent_of_image) {
+  return at >= 0 && at < extent(extent_of_image);
+}
+
 /// `value`, arguments as `variables`; where the windows reach `around` the images, a copy with zeros there. A copy,
 /// too, where its lanes are not the kernel's, so that elements are put side by side once.
 Func images(KernelBuilder& kernel, ValueId value, bool around) {
@@ -97,10 +106,9 @@ Func images(KernelBuilder& kernel, ValueId value, bool around) {
   const Expr& x = at.axes[2];
   const int height = extent(shape[2]);
   const int width = extent(shape[3]);
-  const Expr inside = y >= 0 && y < height && x >= 0 && x < width;
   const Expr element = kernel.read(value, at.with({at.axes[0], clamp(y, 0, height - 1), clamp(x, 0, width - 1)}));
   Func padded(kernel.name("padded"));
-  padded(kernel.variables(shape)) = select(inside, element, kernel.constant(0));
+  padded(kernel.variables(shape)) = select(inside(y, height) && inside(x, width), element, kernel.constant(0));
   kernel.stage("padded", padded);
   return padded;
 }
@@ -111,7 +119,7 @@ struct WindowSum {
   std::int64_t channels;
   std::function<Expr(const Expr& i, const Expr& ky, const Expr& kx)> term;
   std::function<Expr(const Expr& ky, const Expr& kx)> exists{};  // where only some taps have terms
-  std::function<Expr(const Expr& ky)> inside{};                  // where some rows of taps read nothing but zeros
+  std::function<Expr(const Expr& ky)> in_image{};                // where some rows of taps read nothing but zeros
 };
 
 /// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap.
@@ -133,7 +141,7 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const
   }
   RDom r(0, extent(of.channels / channels), 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
   if (of.exists) r.where(of.exists(r.z, r.y));
-  if (of.inside) r.where(of.inside(r.z));
+  if (of.in_image) r.where(of.in_image(r.z));
   std::vector<Expr> of_part(at.begin(), at.end());
   of_part.insert(of_part.end(), {r.x, r.y, r.z});
   Func sum(kernel.name("sum"));
@@ -200,18 +208,13 @@ void forward(KernelBuilder& kernel, const Node& node) {
   }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / extent(shape[1] / groups) * extent(group_in);
   const auto term = [&](const Expr& i, const Expr& ky, const Expr& kx) {
-    const Expr y = at.axes[1] * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
-    const Expr x = at.axes[2] * extent(w.x.stride) + kx * extent(w.x.dilation) - extent(w.x.pad);
-    return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) *
-           padded(kernel.arguments(at.with({first + i, y, x})));
+    const Point read = at.with({first + i, read_by(at.axes[1], ky, w.y), read_by(at.axes[2], kx, w.x)});
+    return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) * padded(kernel.arguments(read));
   };
   WindowSum sum{start, group_in, term};
   if (w.y.pad > 0) {
-    const int height = extent(kernel.shape(node.inputs[0])[2]);
-    sum.inside = [&, height](const Expr& ky) {
-      const Expr y = at.axes[1] * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
-      return y >= 0 && y < height;
-    };
+    const std::int64_t height = kernel.shape(node.inputs[0])[2];
+    sum.in_image = [&, height](const Expr& ky) { return inside(read_by(at.axes[1], ky, w.y), height); };
   }
   define_sum(kernel, node, w, sum);
 }
@@ -266,11 +269,8 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
       return reading(at.axes[1], ky, w.y) % stride_y == 0 && reading(at.axes[2], kx, w.x) % stride_x == 0;
     };
   } else if (around) {
-    const int height = extent(kernel.shape(node.inputs[0])[2]);
-    sum.inside = [&, height](const Expr& ky) {
-      const Expr y = reading(at.axes[1], ky, w.y);
-      return y >= 0 && y < height;
-    };
+    const std::int64_t height = kernel.shape(node.inputs[0])[2];
+    sum.in_image = [&, height](const Expr& ky) { return inside(reading(at.axes[1], ky, w.y), height); };
   }
   define_sum(kernel, node, w, sum);
 }
@@ -311,14 +311,14 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded)
   const Expr image = n * images + r.z;
   if (images > 1) r.where(image < kernel.blocks());
   const Expr existing_image = images > 1 ? min(image, kernel.blocks() - 1) : image;
-  const Expr y = r.y * extent(w.y.stride) + ky * extent(w.y.dilation) - extent(w.y.pad);
-  const Expr x = r.x * extent(w.x.stride) + kx * extent(w.x.dilation) - extent(w.x.pad);
+  const Expr y = read_by(r.y, ky, w.y);
+  const Expr x = read_by(r.x, kx, w.x);
   // The last vector of output channels may reach beyond them; its sums there are never read.
   const bool whole = kernel.lanes() > 1 || shape[0] % vector_extent(kernel.machine(), shape[0]) == 0;
   const Expr existing = whole ? Expr(o) : min(likely(o), extent(shape[0]) - 1);
   const Expr channel = node.attributes.integer("groups") == 1 ? Expr(i) : existing / group_out * extent(shape[1]) + i;
-  const Expr runs = (kernel.blocks() + (images - 1)) / images;
-  const Expr per_slice = (runs + (parts - 1)) / parts;
+  const Expr runs = ceil_div(kernel.blocks(), images);
+  const Expr per_slice = ceil_div(runs, parts);
 
   Func block(kernel.name("block"));
   block(l, kx, ky, i, o, n) = kernel.constant(0);
@@ -401,7 +401,7 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
     // Columns that are `stride` apart read through the same taps: in a tile of whole strides, and with the taps of a
     // row unrolled, it is known which.
     const int most = machine.accumulators / vectors / extent(stride);
-    const int columns = tile_extent((shape[3] + stride - 1) / stride, most) * extent(stride);
+    const int columns = tile_extent(ceil_div(shape[3], stride), most) * extent(stride);
     tile = {{c, vectors * vector}, {x, static_cast<int>(std::min<std::int64_t>(columns, shape[3]))}};
     // Weights that stay in the cache are read again for every row; otherwise rows are, for each channels' weights.
     constexpr std::int64_t cache = 1 << 16;  // floats

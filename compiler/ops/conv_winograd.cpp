@@ -23,8 +23,9 @@ using Halide::Var;
 
 namespace {
 
-int ceil_div(int value, int by) {
-  return (value + by - 1) / by;
+/// How many times as much is computed where `needed` things are computed `together` at a time.
+double excess(int needed, int together) {
+  return static_cast<double>(ceil_div(needed, together) * together) / needed;
 }
 
 const Var c("c"), k("k"), kk("kk"), kb("kb"), kv("kv"), t("t"), n("n"), i("i"), j("j"), p("p"), sl("slice");
@@ -139,8 +140,7 @@ void choose_sums(Blocks& blocks, int image_tiles, int sums) {
   double least = 0;
   for (int tiles = 1; tiles <= std::min(sums, image_tiles); ++tiles) {
     const int images = std::min(sums / tiles, blocks.images);
-    const double computed = static_cast<double>(ceil_div(image_tiles, tiles) * tiles) / image_tiles;
-    const double cost = computed * (1 + 1.0 / (tiles * images));
+    const double cost = excess(image_tiles, tiles) * (1 + 1.0 / (tiles * images));
     if (least != 0 && cost > least) continue;
     least = cost;
     blocks.tiles = tiles;
@@ -155,8 +155,7 @@ int rows_of_block(int columns, int rows, int most) {
   int best = 1;
   double least = 0;
   for (int count = 1; count <= std::clamp(most / columns, 1, rows); ++count) {
-    const double computed = static_cast<double>(ceil_div(rows, count) * count) / rows;
-    const double cost = computed * (1 + 5.0 / (count * columns));
+    const double cost = excess(rows, count) * (1 + 5.0 / (count * columns));
     if (least != 0 && cost > least) continue;
     least = cost;
     best = count;
@@ -256,7 +255,7 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   if (kernel.lanes() > 1 || groups > 1 || !square || !fits(windows.x) || !fits(windows.y)) return std::nullopt;
   if (input[1] < channels || output[1] < channels) return std::nullopt;
   const auto multiplications = [&](std::int64_t outputs) {
-    const std::int64_t tiles = ((output[2] + outputs - 1) / outputs) * ((output[3] + outputs - 1) / outputs);
+    const std::int64_t tiles = ceil_div(output[2], outputs) * ceil_div(output[3], outputs);
     return tiles * (outputs + size - 1) * (outputs + size - 1);
   };
   int best = 0;
@@ -415,8 +414,8 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
   Func block(kernel.name("block"));
   block(k, c, b, i, j) = kernel.constant(0);
   block(k, c, b, i, j) += gradient(k, r.x, image, i, j) * input(c, r.x, image, i, j);
-  const Expr runs = (kernel.blocks() + (blocks.images - 1)) / blocks.images;
-  const Expr per_slice = (runs + (blocks.slices - 1)) / blocks.slices;
+  const Expr runs = ceil_div(kernel.blocks(), blocks.images);
+  const Expr per_slice = ceil_div(runs, blocks.slices);
   RDom run(0, per_slice, kernel.name("run"));
   run.where(sl * per_slice + run < runs);
   Func slice(kernel.name("slice"));
