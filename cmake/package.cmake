@@ -10,6 +10,7 @@ install(TARGETS netc_runtime EXPORT netcTargets ARCHIVE DESTINATION lib)
 install(FILES ${Halide_LIBRARY} DESTINATION lib/netc)
 install(DIRECTORY runtime/netc DESTINATION include FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY models/std DESTINATION share/netc FILES_MATCHING PATTERN "*.net")
+install(DIRECTORY compiler/tiles DESTINATION share/netc FILES_MATCHING PATTERN "*.tiles")
 install(EXPORT netcTargets NAMESPACE netc:: DESTINATION ${package_folder})
 export(EXPORT netcTargets NAMESPACE netc:: FILE ${PROJECT_BINARY_DIR}/netcTargets.cmake)
 
@@ -24,3 +25,4 @@ install(FILES ${PROJECT_BINARY_DIR}/netcConfig.cmake ${PROJECT_BINARY_DIR}/netcC
 file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/include ${PROJECT_BINARY_DIR}/share/netc)
 file(CREATE_LINK ${PROJECT_SOURCE_DIR}/runtime/netc ${PROJECT_BINARY_DIR}/include/netc SYMBOLIC)
 file(CREATE_LINK ${PROJECT_SOURCE_DIR}/models/std ${PROJECT_BINARY_DIR}/share/netc/std SYMBOLIC)
+file(CREATE_LINK ${PROJECT_SOURCE_DIR}/compiler/tiles ${PROJECT_BINARY_DIR}/share/netc/tiles SYMBOLIC)

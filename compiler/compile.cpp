@@ -50,6 +50,16 @@ std::optional<std::string> read_file(const fs::path& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+/// A file that the user names; a message where it cannot be read.
+const Source* read_source(const std::string& path, Compilation& compilation) {
+  const std::optional<std::string> text = read_file(path);
+  if (!text) {
+    fmt::print(stderr, "error: cannot read {}: {}\n", path, std::strerror(fs::is_directory(path) ? EISDIR : errno));
+    return nullptr;
+  }
+  return compilation.sources.emplace_back(std::make_unique<Source>(path, *text)).get();
+}
+
 /// The text of a stage is wanted instead of the stages behind it.
 struct Dump {
   std::string after;
@@ -128,14 +138,9 @@ std::string library_name(const std::string& file) {
 
 /// All stages that need no kernels. Returns false when there were errors, or when `dump` has what it wants.
 bool compile(const Options& options, Compilation& compilation, Dump& dump, CompiledModel& model) {
-  const std::optional<std::string> text = read_file(options.file);
-  if (!text) {
-    fmt::print(stderr, "error: cannot read {}: {}\n", options.file,
-               std::strerror(fs::is_directory(options.file) ? EISDIR : errno));
-    return false;
-  }
-  compilation.sources.push_back(std::make_unique<Source>(options.file, *text));
-  const Source& source = *compilation.sources.front();
+  const Source* read = read_source(options.file, compilation);
+  if (read == nullptr) return false;
+  const Source& source = *read;
   Diagnostics& diagnostics = compilation.diagnostics;
 
   // What the text says.
@@ -182,16 +187,40 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   return true;
 }
 
+/// Those that netc brings along, then the user's. Returns false when that cannot be read.
+bool read_tiles(const Options& options, Compilation& compilation, Tiles& tiles) {
+  for (const Isa isa : {Isa::sse41, Isa::avx2, Isa::avx512}) {
+    const fs::path path = installation().tiles / fmt::format("{}.tiles", isa_name(isa));
+    if (fs::exists(path)) tiles.add(*read_source(path.string(), compilation), compilation.diagnostics);
+  }
+  if (options.tiles.empty()) return true;
+  const Source* source = read_source(options.tiles, compilation);
+  if (source != nullptr) tiles.add(*source, compilation.diagnostics);
+  return source != nullptr && !compilation.diagnostics.has_errors();
+}
+
+/// Choices are checked by the schedules that ask for them.
+template <class Use>
+int with_tiles_checked(Use use) try {
+  return use();
+} catch (const WrongChoice& wrong) {
+  Diagnostics diagnostics;
+  diagnostics.add(wrong.diagnostic());
+  fmt::print(stderr, "{}", diagnostics.text());
+  return 1;
+}
+
 /// Compiles, prints the diagnostics, and passes a complete model on to `use`, which returns the exit status.
 template <class Use>
 int with_model(const Options& options, Use use) {
   Compilation compilation;
   Dump none;
   CompiledModel model;
-  const bool complete = compile(options, compilation, none, model);
+  const bool complete =
+      compile(options, compilation, none, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (options.native) model.kernels.only = best_isa();
-  return complete ? use(model, compilation) : 1;
+  return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
 }
 
 /// The same for commands that need a model, not functions alone.
@@ -235,6 +264,14 @@ bool update_library(const CompiledModel& model, const Options& options, const fs
   const std::optional<std::string> archive = read_file(temporary);
   fs::remove(temporary);
   return archive && update(library, *archive);
+}
+
+std::string loop_nests(const CompiledModel& model) {
+  const Plan& plan = model.training ? *model.training : model.evaluation;
+  std::string text;
+  for (const Group& group : plan.groups)
+    text += fmt::format("==== {}\n{}", group.name, loop_nest(plan, group, model.kernels.tiles));
+  return text;
 }
 
 /// make's form: TARGET: SOURCES.
@@ -309,15 +346,15 @@ int dump(const Options& options, const std::string& stage) {
   Compilation compilation;
   Dump dump{stage, ""};
   CompiledModel model;
-  const bool complete = compile(options, compilation, dump, model);
+  const bool complete =
+      compile(options, compilation, dump, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (complete && stage == "emit") dump.text = emitted(model, options);
-  if (complete && stage == "lower" && model.has_model()) {
-    const Plan& plan = model.training ? *model.training : model.evaluation;
-    for (const Group& group : plan.groups) dump.text += fmt::format("==== {}\n{}", group.name, loop_nest(plan, group));
-  }
-  fmt::print("{}", dump.text);
-  return dump.text.empty() ? 1 : 0;
+  return with_tiles_checked([&] {
+    if (complete && stage == "lower" && model.has_model()) dump.text = loop_nests(model);
+    fmt::print("{}", dump.text);
+    return dump.text.empty() ? 1 : 0;
+  });
 }
 
 int build(const Options& options) {

@@ -13,6 +13,7 @@ struct Options {
   std::string model;                                     // which model of the file; empty: the last
   std::filesystem::path output;                          // folder of the generated files; empty: generated/MODEL
   std::vector<std::pair<std::string, std::string>> set;  // --set PATH=VALUE, in order
+  std::string tiles;                                     // a tiles file (see tiles.h) that goes before netc's own
   std::string depfile;                                   // where to write what the files depend on, for make and ninja
   bool native = false;                                   // kernels for this processor alone
   bool quiet = false;

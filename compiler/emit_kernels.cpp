@@ -14,48 +14,34 @@ std::string shapes(const Plan& plan, const std::vector<ValueId>& values) {
   return text;
 }
 
-/// Dimensions innermost first, as KernelBuilder has them: the lane, the axes from the last, the block.
-std::string operand(const Plan& plan, ValueId value) {
-  const Shape& shape = plan.graph[value].shape;
-  const Layout& layout = plan.layout(value);
-  std::vector<std::string> dims;
-  const auto dim = [&](std::int64_t extent, std::int64_t stride) {
-    dims.push_back(fmt::format("{{{}, {}}}", extent, stride));
-  };
-  if (shape.has_batch()) dim(layout.lanes, 1);
-  for (std::size_t axis = layout.strides.size(); axis-- > 0;)
-    dim(shape[static_cast<int>(axis) + (shape.has_batch() ? 1 : 0)], layout.strides[axis]);
-  if (shape.has_batch()) {
-    dims.push_back(fmt::format("{{{}, {}}}", layout.lanes == 1 ? "examples" : fmt::format("blocks_of_{}", layout.lanes),
-                               layout.block_stride));
-  }
-  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", to_string(plan.graph[value].type), dims.size(),
-                     cpp::braces(dims), to_string(shape));
+std::string extent_of(const Dim& dim) {
+  if (dim.extent >= 0) return std::to_string(dim.extent);
+  return dim.extent == Dim::batch ? "examples" : fmt::format("blocks_of_{}", -dim.extent);
 }
 
-/// Multiply-adds an example.
-std::int64_t macs(const KernelEntry& entry) {
-  const Graph& graph = entry.plan->graph;
-  std::int64_t sum = 0;
-  for (int index : entry.group->nodes) {
-    const Node& node = graph.nodes[static_cast<std::size_t>(index)];
-    if (node.op->macs) sum += node.op->macs(graph, node);
+std::string operand_text(const Plan& plan, ValueId value) {
+  const Operand stored = operand(plan, value);
+  std::vector<std::string> dims;
+  for (int i = 0; i < stored.rank; ++i) {
+    const Dim& dim = stored.dims[static_cast<std::size_t>(i)];
+    dims.push_back(fmt::format("{{{}, {}}}", extent_of(dim), dim.stride));
   }
-  return sum;
+  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", to_string(stored.type), dims.size(), cpp::braces(dims),
+                     to_string(plan.graph[value].shape));
 }
 
 std::string kernel(const KernelTable& table, const KernelEntry& entry) {
   std::string operands;
   std::vector<ValueId> values = entry.group->inputs;
   values.insert(values.end(), entry.group->outputs.begin(), entry.group->outputs.end());
-  for (ValueId value : values) operands += operand(*entry.plan, value);
+  for (ValueId value : values) operands += operand_text(*entry.plan, value);
   const Variants variants = variants_of(table, entry);
   return fmt::format(R"({0}static constexpr netc::Operand {1}_operands[] = {{
 {2}}};
 const netc::Kernel {1}("{1}", {{{3}}}, {1}_operands, netc::MultiplyAdds{{{4}}});
 
 )",
-                     variants.declarations, entry.name, operands, variants.list, macs(entry));
+                     variants.declarations, entry.name, operands, variants.list, multiply_adds(entry));
 }
 
 }  // namespace

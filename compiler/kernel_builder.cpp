@@ -1,5 +1,7 @@
 #include "compiler/kernel_builder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "compiler/schedules.h"
@@ -31,8 +33,13 @@ int first_axis(const Shape& shape) {
 }  // namespace
 
 KernelBuilder::KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts,
-                             const Machine& machine)
-    : graph_(graph), group_(group), layouts_(layouts), machine_(machine), prefix_(group.name) {
+                             const Machine& machine, Choices choices)
+    : graph_(graph),
+      group_(group),
+      layouts_(layouts),
+      machine_(machine),
+      choices_(std::move(choices)),
+      prefix_(group.name) {
   for (const char* axis : {"a", "c", "y", "x", "w", "v"}) axes_.emplace_back(axis);
   for (int index : group.nodes) {
     const Node& node = graph.nodes[static_cast<std::size_t>(index)];
@@ -146,6 +153,43 @@ Func KernelBuilder::write(const std::vector<ValueId>& values) {
   return out;
 }
 
+int KernelBuilder::choice(const std::string& name, int rule, std::vector<int> candidates) const {
+  for (const Offer& offer : offers_) {
+    if (offer.name == name) return offer.value;
+  }
+  candidates.push_back(rule);
+  std::sort(candidates.begin(), candidates.end());
+  candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+  const auto made = choices_.find(name);
+  const int value = made == choices_.end() ? rule : made->second.value;
+  if (!std::binary_search(candidates.begin(), candidates.end(), value)) {
+    throw WrongChoice({"N322",
+                       made->second.span,
+                       fmt::format("{} = {} is not possible for this kernel", name, value),
+                       "",
+                       {},
+                       fmt::format("possible: {}", fmt::join(candidates, ", "))});
+  }
+  offers_.push_back({name, value, std::move(candidates)});
+  return value;
+}
+
+/// What no schedule asked for is a mistake.
+void KernelBuilder::check_choices() const {
+  std::vector<std::string> names;
+  for (const Offer& offer : offers_) names.push_back(offer.name);
+  for (const auto& [name, choice] : choices_) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string help = did_you_mean(name, names);
+    throw WrongChoice({"N322",
+                       choice.span,
+                       fmt::format("this kernel has no choice '{}'", name),
+                       "",
+                       {},
+                       help.empty() ? fmt::format("its choices: {}", fmt::join(names, ", ")) : help});
+  }
+}
+
 Halide::Pipeline KernelBuilder::build() {
   for (ValueId value : group_.inputs) parameter_for(value);
   const Node& first = graph_.nodes[static_cast<std::size_t>(group_.nodes[0])];
@@ -162,6 +206,7 @@ Halide::Pipeline KernelBuilder::build() {
   } else {
     schedule_elements(*this, out(), group_.outputs[0]);
   }
+  check_choices();
   return Halide::Pipeline(outs_);
 }
 

@@ -15,6 +15,7 @@
 #include "compiler/graph.h"
 #include "compiler/layout.h"
 #include "compiler/operator.h"
+#include "compiler/tiles.h"
 
 namespace netc {
 
@@ -44,8 +45,9 @@ class KernelBuilder {
   using Func = Halide::Func;
   using Var = Halide::Var;
 
-  /// `layouts` holds a layout for every value of the graph.
-  KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts, const Machine& machine);
+  /// `layouts` holds a layout for every value of the graph; `choices` are what is known to be best for this kernel.
+  KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts, const Machine& machine,
+                Choices choices = {});
 
   const Graph& graph() const { return graph_; }
   const Shape& shape(ValueId value) const { return graph_[value].shape; }
@@ -102,6 +104,13 @@ class KernelBuilder {
   /// An unused name, unique to this kernel: names of Halide's may not depend on what was compiled before.
   std::string name(const std::string& stem);
 
+  /// A number that a schedule (or an algorithm, between forms that round alike) may choose freely: what is known to be
+  /// best for this kernel, or else `rule`. `candidates` are what else makes sense; none of them may depend on the
+  /// number of threads. Asked again by the same name, it answers the same. Throws WrongChoice.
+  int choice(const std::string& name, int rule, std::vector<int> candidates) const;
+  /// Those that were asked for, in their order.
+  const std::vector<Offer>& offers() const { return offers_; }
+
   /// Runs the algorithms, then the schedules, and returns the pipeline and its arguments: batch, seed, step, the
   /// group's inputs, in order.
   Halide::Pipeline build();
@@ -113,11 +122,14 @@ class KernelBuilder {
   Halide::ImageParam parameter_for(ValueId value);
   void constrain(Halide::OutputImageParam param, ValueId value, bool extents) const;
   Func write(const std::vector<ValueId>& values);
+  void check_choices() const;
 
   const Graph& graph_;
   const Group& group_;
   const std::vector<Layout>& layouts_;
   const Machine& machine_;
+  Choices choices_;
+  mutable std::vector<Offer> offers_;  // a record of what was asked
   std::string prefix_;
   int lanes_ = 1;
   Halide::Param<int> batch_{"batch"};

@@ -21,17 +21,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Machine machine(const std::string& name, int vector, int accumulators, const std::string& features) {
-  return {name, Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"), vector,
-          accumulators};
+Machine machine(Isa isa, int vector, int accumulators, const std::string& features) {
+  return {std::string(isa_name(isa)),
+          Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"), vector, accumulators};
 }
 
 /// In the order of Isa. Registers: 16 of them up to AVX2, 32 with AVX-512; a few are left for operands.
 const std::vector<Machine>& machines() {
   static const std::vector<Machine> all{
-      machine("sse41", 4, 12, "-sse41"),
-      machine("avx2", 8, 12, "-sse41-avx-f16c-fma-avx2"),
-      machine("avx512", 16, 28, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
+      machine(Isa::sse41, 4, 12, "-sse41"),
+      machine(Isa::avx2, 8, 12, "-sse41-avx-f16c-fma-avx2"),
+      machine(Isa::avx512, 16, 28, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
   };
   return all;
 }
@@ -67,8 +67,12 @@ std::string describe(const Plan& plan, const Group& group) {
   return text + nodes + fmt::format("reads {} writes {}\n", inputs, outputs);
 }
 
-void compile_group(const KernelEntry& entry, const Machine& target, const fs::path& object) {
-  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target);
+const Machine& machine_of(Isa isa) {
+  return machines()[static_cast<std::size_t>(isa)];
+}
+
+void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, const fs::path& object) {
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target, choices);
   Halide::Pipeline pipeline = builder.build();
   pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, builder.pipeline_arguments(),
                       entry.symbol + "_" + target.name, target.target);
@@ -88,20 +92,37 @@ class WarningsAreErrors : public Halide::CompileTimeErrorReporter {
   void error(const char* text) override { throw Halide::CompileError(text); }
 };
 
+void take_warnings_for_errors() {
+  static WarningsAreErrors reporter;
+  Halide::set_custom_compile_time_error_reporter(&reporter);
+}
+
 /// Halide's errors are no std::exceptions, and say nothing of the kernel.
-void compile(const KernelEntry& entry, const Machine& target, const fs::path& object) try {
+void compile(const KernelEntry& entry, const Machine& target, const Choices& choices, const fs::path& object) try {
   if (entry.function != nullptr) return compile_function(entry, target, object);
-  compile_group(entry, target, object);
+  compile_group(entry, target, choices, object);
 } catch (const Halide::Error& error) {
-  throw std::runtime_error(
-      fmt::format("Halide refuses a kernel for {}: {}\n{}", target.name, error.what(), entry.description));
+  throw std::runtime_error(fmt::format("Halide refuses a kernel for {}: {}\n{}{}", target.name, error.what(),
+                                       entry.description, to_string(choices)));
+}
+
+/// The object of an entry, from the cache where it is there.
+fs::path object_of(const KernelEntry& entry, Isa isa, const Tiles& tiles, const KernelCache& cache) {
+  const Machine& target = machine_of(isa);
+  Choices choices;
+  if (entry.group != nullptr) {
+    choices = tiles.choices(isa, tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
+  }
+  const std::string key = fmt::format("{}\n{}\n{}{}", target.target.to_string(), entry.symbol, entry.description,
+                                      choices.empty() ? "" : to_string(choices) + "\n");
+  return cache.object(key, [&](const fs::path& object) { compile(entry, target, choices, object); });
 }
 
 }  // namespace
 
 std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa isa) const {
   if (only && *only != isa) return std::nullopt;
-  return fmt::format("{}_{}_argv", entry.symbol, machines()[static_cast<std::size_t>(isa)].name);
+  return fmt::format("{}_{}_argv", entry.symbol, isa_name(isa));
 }
 
 KernelTable list_kernels(const std::vector<const Plan*>& plans) {
@@ -143,8 +164,35 @@ void list_functions(const std::vector<TensorFunction>& functions, KernelTable& t
   }
 }
 
-std::string loop_nest(const Plan& plan, const Group& group) {
-  KernelBuilder builder(plan.graph, group, plan.layouts, machines().back());
+Operand operand(const Plan& plan, ValueId value) {
+  const Shape& shape = plan.graph[value].shape;
+  const Layout& layout = plan.layout(value);
+  const int first = shape.has_batch() ? 1 : 0;
+  Operand operand{plan.graph[value].type, 0, {}};
+  const auto dim = [&](std::int64_t extent, std::int64_t stride) {
+    operand.dims.at(static_cast<std::size_t>(operand.rank++)) = {static_cast<std::int32_t>(extent),
+                                                                 static_cast<std::int32_t>(stride)};
+  };
+  if (shape.has_batch()) dim(layout.lanes, 1);
+  for (std::size_t axis = layout.strides.size(); axis-- > 0;)
+    dim(shape[static_cast<int>(axis) + first], layout.strides[axis]);
+  if (shape.has_batch()) dim(-layout.lanes, layout.block_stride);
+  return operand;
+}
+
+std::int64_t multiply_adds(const KernelEntry& entry) {
+  const Graph& graph = entry.plan->graph;
+  std::int64_t sum = 0;
+  for (int index : entry.group->nodes) {
+    const Node& node = graph.nodes[static_cast<std::size_t>(index)];
+    if (node.op->macs) sum += node.op->macs(graph, node);
+  }
+  return sum;
+}
+
+std::string loop_nest(const Plan& plan, const Group& group, const Tiles& tiles) {
+  const Choices& choices = tiles.choices(Isa::avx512, tuned_name(plan.graph, group, plan.layouts));
+  KernelBuilder builder(plan.graph, group, plan.layouts, machine_of(Isa::avx512), choices);
   Halide::Pipeline pipeline = builder.build();
   std::ostringstream captured;
   std::streambuf* cerr = std::cerr.rdbuf(captured.rdbuf());  // Halide prints loop nests there and nowhere else
@@ -155,23 +203,20 @@ std::string loop_nest(const Plan& plan, const Group& group) {
 
 std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
                                       const std::function<void(int, int)>& progress) {
-  std::vector<Machine> targets = machines();
-  if (table.only) targets = {targets[static_cast<std::size_t>(*table.only)]};
+  std::vector<Isa> targets{Isa::sse41, Isa::avx2, Isa::avx512};
+  if (table.only) targets = {*table.only};
   std::vector<fs::path> objects(table.entries.size() * targets.size());
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   int done = 0;
   std::exception_ptr failure;
-  static WarningsAreErrors reporter;
-  Halide::set_custom_compile_time_error_reporter(&reporter);
+  take_warnings_for_errors();
   const auto work = [&] {
     for (std::size_t job; (job = next++) < objects.size();) {
-      const KernelEntry& entry = table.entries[job / targets.size()];
-      const Machine& target = targets[job % targets.size()];
       std::exception_ptr problem;
       try {
-        objects[job] = cache.object(target.target.to_string() + "\n" + entry.symbol + "\n" + entry.description,
-                                    [&](const fs::path& object) { compile(entry, target, object); });
+        objects[job] =
+            object_of(table.entries[job / targets.size()], targets[job % targets.size()], table.tiles, cache);
       } catch (...) {
         problem = std::current_exception();
       }
@@ -185,6 +230,17 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
   for (std::thread& thread : threads) thread.join();
   if (failure) std::rethrow_exception(failure);
   return objects;
+}
+
+std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choices) {
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa), choices);
+  builder.build();
+  return builder.offers();
+}
+
+void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, const fs::path& object) {
+  take_warnings_for_errors();
+  compile(entry, machine_of(isa), choices, object);
 }
 
 void write_library(const std::vector<fs::path>& objects, const fs::path& library) try {

@@ -10,6 +10,7 @@
 #include "compiler/kernel_cache.h"
 #include "compiler/plan_memory.h"
 #include "compiler/tensor_function.h"
+#include "compiler/tiles.h"
 #include "netc/kernel.h"
 
 namespace netc {
@@ -31,6 +32,7 @@ struct KernelTable {
   std::vector<KernelEntry> entries;
   std::vector<std::vector<int>> of;
   std::optional<Isa> only;  // compiled for this instruction set alone
+  Tiles tiles;              // choices of the schedules
 
   /// The name of an entry's function for an instruction set, if it is compiled for that one.
   std::optional<std::string> function(const KernelEntry& entry, Isa isa) const;
@@ -40,13 +42,25 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans);
 /// Adds the values and gradients of tensor functions.
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table);
 
+/// How a value lies in memory: dimensions innermost first, as KernelBuilder has them.
+Operand operand(const Plan& plan, ValueId value);
+
+/// Multiply-adds of a group's kernel, for one example.
+std::int64_t multiply_adds(const KernelEntry& entry);
+
 /// The loop nest that Halide makes of a group, for `netc dump --after=lower`.
-std::string loop_nest(const Plan& plan, const Group& group);
+std::string loop_nest(const Plan& plan, const Group& group, const Tiles& tiles);
 
 /// Compiles all kernels, several at a time, for the table's instruction sets; `progress(done, all)` is called from one
-/// thread at a time. Returns the object files.
+/// thread at a time. Returns the object files. Throws WrongChoice for tiles that do not fit a kernel.
 std::vector<std::filesystem::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
                                                    const std::function<void(int done, int all)>& progress);
+
+/// What the schedule of a group's kernel lets choose under `choices`. Throws WrongChoice.
+std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choices);
+
+/// Compiles one kernel under `choices`. Throws std::runtime_error where Halide refuses it.
+void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, const std::filesystem::path& object);
 
 /// One static library of them.
 void write_library(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);

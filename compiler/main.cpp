@@ -72,6 +72,12 @@ void add_native(CLI::App& command, CommandLine& line) {
       "Compile kernels for this processor alone, in a third of the time; the program runs on no lesser one");
 }
 
+void add_tiles(CLI::App& command, CommandLine& line) {
+  command
+      .add_option("--tiles", line.options.tiles, "Schedules' choices that `netc tune` wrote; they go before netc's own")
+      ->type_name("FILE");
+}
+
 /// A command that reads a model; `act` runs after the options are read.
 CLI::App* add_model_command(CLI::App& app, CommandLine& line, const std::string& name, const std::string& help,
                             std::function<int()> act) {
@@ -106,6 +112,7 @@ void add_generate(CLI::App& app, CommandLine& line) {
                  "Write a rule for make or ninja: what the generated files depend on")
       ->type_name("FILE");
   add_native(app, line);
+  add_tiles(app, line);
   app.add_flag("-q,--quiet", line.options.quiet, "Say nothing but warnings and errors");
 }
 
@@ -126,6 +133,7 @@ void add_inspection(CLI::App& app, CommandLine& line) {
   CLI::App* dump_command = add_model_command(app, line, "dump", "Print a model as it is after a stage of the compiler",
                                              [&] { return dump(options, line.stage); });
   dump_command->add_option("--after", line.stage, "The stage")->required()->type_name("STAGE");
+  add_tiles(*dump_command, line);
 
   CLI::App* explain_command = app.add_subcommand("explain", "Say what a diagnostic means and how to mend its cause");
   explain_command->add_option("CODE", line.code, "The code, such as N201")->required();
@@ -158,10 +166,12 @@ void add_programs(CLI::App& app, CommandLine& line) {
       app, line, "build", "Generate code and compile the model's program DIR/MODEL", [&] { return build(options); });
   add_output(*build_command, line);
   add_native(*build_command, line);
+  add_tiles(*build_command, line);
   build_command->add_flag("--shared", options.shared, "Compile a shared library DIR/libMODEL.so too");
 
   CLI::App* run_command = add_model_command(app, line, "run", "Run a model once, or train it for some steps",
                                             [&] { return run(options, line.program_arguments); });
+  add_tiles(*run_command, line);
   for (const ProgramOption& option : run_options) {
     auto forward = [&line, &option](const std::string& value) {
       line.program_arguments.insert(line.program_arguments.end(), {option.name, value});

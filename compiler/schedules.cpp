@@ -1,6 +1,8 @@
 #include "compiler/schedules.h"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 
 namespace netc {
 
@@ -12,6 +14,18 @@ using Halide::VarOrRVar;
 
 std::vector<VarOrRVar> as_loops(const std::vector<Var>& variables) {
   return {variables.begin(), variables.end()};
+}
+
+std::vector<int> up_to(std::int64_t extent, std::int64_t most) {
+  std::vector<int> numbers(static_cast<std::size_t>(std::max<std::int64_t>(std::min(extent, most), 0)));
+  std::iota(numbers.begin(), numbers.end(), 1);
+  return numbers;
+}
+
+std::vector<int> divisors(std::int64_t extent, std::int64_t most) {
+  std::vector<int> numbers = up_to(extent, most);
+  std::erase_if(numbers, [&](int number) { return extent % number != 0; });
+  return numbers;
 }
 
 int divisor(std::int64_t extent, std::int64_t most) {

@@ -67,6 +67,10 @@ Value ceil_div(const Value& value, std::int64_t by) {
     return static_cast<Value>((value + by - 1) / by);
 }
 
+/// The numbers up to `most` and `extent`, and those of them that divide `extent`: candidates of choices.
+std::vector<int> up_to(std::int64_t extent, std::int64_t most);
+std::vector<int> divisors(std::int64_t extent, std::int64_t most);
+
 std::vector<Halide::VarOrRVar> as_loops(const std::vector<Halide::Var>& variables);
 
 /// The largest divisor of `extent` up to `most`.

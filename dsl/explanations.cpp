@@ -548,6 +548,33 @@ validation that leaves nothing to train on.
 
 Fix: change one of them, as the help says: validation = 0.1 gives early_stop a loss to watch.
 )"},
+    {"N320", R"(N320: a line of a tiles file that cannot be read
+
+A tiles file begins with `netc tiles`, the version and an instruction set. Each line behind it names a kernel (its
+operator, the shapes of what it reads and writes, its attributes) and, behind a colon, choices of its schedule.
+
+    netc tiles 1 avx512
+    linear [N,400] [120,400] [120] -> [N,120] bias=true features=120 : vectors=4 images=7   # a comment
+
+Fix: write the line in this form, or let `netc tune` write it.
+)"},
+    {"N321", R"(N321: a tiles file of another version
+
+The choices of schedules mean something else in another version of netc.
+
+    netc tiles 2 avx512
+
+Fix: let this netc write the file anew: netc tune MODEL -o FILE.
+)"},
+    {"N322", R"(N322: a choice that a kernel does not have
+
+A line of a tiles file chooses something that the schedule of its kernel does not let choose, or a value that it does
+not take: another netc wrote it, or a person mistyped it.
+
+    linear [N,400] [120,400] [120] -> [N,120] bias=true features=120 : vectors=99
+
+Fix: choose one of what the help lists, remove the line, or let `netc tune` write it.
+)"},
 
     // ---- W4xx: warnings ---------------------------------------------------------------------------------------------
     {"W401", R"(W401: the stride drops pixels at the edge

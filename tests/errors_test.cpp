@@ -1,5 +1,5 @@
 // Every tests/errors/X.net must be answered with exactly the text in X.expect. A first line `// --set a=b …` or
-// `// --model m` gives options. NETC_UPDATE_EXPECT=1 writes the files anew.
+// `// --model m` gives options; X.tiles is its tiles file, if there is one. NETC_UPDATE_EXPECT=1 writes the files anew.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,7 +14,9 @@
 #include "compiler/differentiate.h"
 #include "compiler/elaborate.h"
 #include "compiler/examples.h"
+#include "compiler/lower.h"
 #include "compiler/modes.h"
+#include "compiler/plan_memory.h"
 
 namespace netc {
 namespace {
@@ -60,6 +62,26 @@ void examine(const ast::Node& tree, const Source& source, const ElaborateOptions
   check_examples(tree, environment, functions, reporter);
 }
 
+/// Reads the tiles file beside a model, if there is one, and asks the schedules of its evaluation about their choices.
+void apply_tiles(fs::path file, const Graph& graph, std::vector<std::unique_ptr<Source>>& sources,
+                 Diagnostics& diagnostics) {
+  file.replace_extension(".tiles");
+  if (!fs::exists(file)) return;
+  sources.push_back(std::make_unique<Source>(file.string(), read(file)));
+  Tiles tiles;
+  tiles.add(*sources.back(), diagnostics);
+  LaidOutGraph laid_out = lay_out(for_evaluation(graph));
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  const Plan plan = plan_memory(std::move(laid_out), std::move(groups));
+  for (const Group& group : plan.groups) {
+    try {
+      loop_nest(plan, group, tiles);
+    } catch (const WrongChoice& wrong) {
+      diagnostics.add(wrong.diagnostic());
+    }
+  }
+}
+
 /// What netc says about a file, as if it ran in the file's folder.
 std::string answer(const fs::path& file) {
   const Source source(file.filename().string(), read(file));
@@ -74,6 +96,7 @@ std::string answer(const fs::path& file) {
   Graph graph;
   if (!diagnostics.has_errors() && has_model) graph = elaborate(tree, source, options, sources, diagnostics);
   if (!diagnostics.has_errors() && graph.loss != no_value) differentiate(for_training(graph), diagnostics);
+  if (!diagnostics.has_errors() && has_model) apply_tiles(source.path, graph, sources, diagnostics);
   fs::current_path(here);
   return diagnostics.text();
 }

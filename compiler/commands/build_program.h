@@ -13,6 +13,7 @@ struct Installation {
   std::filesystem::path include;  // the runtime's headers, as "netc/network.h"
   std::filesystem::path library;  // libnetc_runtime.a
   std::filesystem::path std;      // std/*.net
+  std::filesystem::path tiles;    // avx512.tiles and their like
 };
 
 /// Found from the place of the running executable.

@@ -291,7 +291,8 @@ Slicing slicing(const KernelBuilder& kernel, const Node& node) {
   constexpr std::int64_t elements = 1 << 17;
   const bool large = kernel.lanes() == 1 && kernel.shape(node.outputs[0]).elements() > elements;
   const std::int64_t images = kernel.lanes() > 1 ? 1 : std::max<std::int64_t>(1, pixels / (gradient[2] * gradient[3]));
-  return {extent(images), large ? 1 : slices};
+  return {kernel.choice("images", extent(images), {1, 2, 4, 8, 16}),
+          kernel.choice("slices", large ? 1 : slices, {1, slices / 2, slices})};
 }
 
 void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded) {
@@ -392,21 +393,25 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
   int vector = machine.vector;
   if (kernel.lanes() > 1) {
     const int rows = machine.accumulators * machine.vector / kernel.lanes();
-    const int channels = tile_extent(shape[1], std::min(rows, 6));
-    const int columns = tile_extent(shape[3], rows / channels);
+    const int channels = kernel.choice("channels", tile_extent(shape[1], std::min(rows, 6)), up_to(shape[1], rows));
+    const int columns =
+        kernel.choice("columns", tile_extent(shape[3], rows / channels), up_to(shape[3], rows / channels));
     tile = {{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}};
   } else {
     vector = vector_extent(machine, shape[1]);
-    const int vectors = static_cast<int>(std::min<std::int64_t>(2, shape[1] / vector));
+    const int vectors =
+        kernel.choice("vectors", extent(std::min<std::int64_t>(2, shape[1] / vector)), up_to(shape[1] / vector, 4));
     // Columns that are `stride` apart read through the same taps: in a tile of whole strides, and with the taps of a
     // row unrolled, it is known which.
     const int most = machine.accumulators / vectors / extent(stride);
-    const int columns = tile_extent(ceil_div(shape[3], stride), most) * extent(stride);
-    tile = {{c, vectors * vector}, {x, static_cast<int>(std::min<std::int64_t>(columns, shape[3]))}};
+    const std::int64_t strides = ceil_div(shape[3], stride);
+    const int columns = kernel.choice("columns", tile_extent(strides, most), up_to(strides, most));
+    tile = {{c, vectors * vector}, {x, extent(std::min(columns * stride, shape[3]))}};
     // Weights that stay in the cache are read again for every row; otherwise rows are, for each channels' weights.
     constexpr std::int64_t cache = 1 << 16;  // floats
     loops = {kernel.lane(), x, c, y, kernel.block()};
-    if (kernel.shape(node.inputs[1]).elements() > cache) std::swap(loops[2], loops[3]);
+    const bool large = kernel.shape(node.inputs[1]).elements() > cache;
+    if (kernel.choice("rows_inside", large ? 1 : 0, {0, 1}) == 1) std::swap(loops[2], loops[3]);
   }
   schedule_tiles(sum, out, tile, vector, r, loops, 1);
   if (kernel.lanes() == 1 && stride > 1) sum.update().unroll(r[1]);
@@ -439,10 +444,11 @@ void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
 /// So many output channels by up to `most` input channels; where there are few of those, by columns and rows of the
 /// kernel.
 Tile taps_tile(const KernelBuilder& kernel, const Shape& shape, int channels, int most) {
-  const int inputs = divisor(shape[1], most / 3 * 2);
-  if (inputs * 2 > most / 2) return {{kernel.axis(0), channels}, {kernel.axis(1), inputs}};
-  const int columns = divisor(shape[3], most);
-  const int rows = divisor(shape[2], most / columns);
+  const int many = divisor(shape[1], most / 3 * 2);
+  const int inputs = kernel.choice("inputs", many * 2 > most / 2 ? many : 1, divisors(shape[1], most));
+  if (inputs > 1) return {{kernel.axis(0), channels}, {kernel.axis(1), inputs}};
+  const int columns = kernel.choice("tap_columns", divisor(shape[3], most), divisors(shape[3], most));
+  const int rows = kernel.choice("tap_rows", divisor(shape[2], most / columns), divisors(shape[2], most / columns));
   return {{kernel.axis(0), channels}, {kernel.axis(3), columns}, {kernel.axis(2), rows}};
 }
 
@@ -459,13 +465,17 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
   const bool lanes = kernel.lanes() > 1;
   const int rows = machine.accumulators * machine.vector / kernel.lanes();
   const int vector = vector_extent(machine, shape[0]);
-  const int channels = shape[0] % (2 * vector) == 0 ? 2 * vector : vector;
-  Tile tile = taps_tile(kernel, shape, channels, machine.accumulators * vector / channels);
+  Tile tile;
   if (lanes) {
-    const int columns = divisor(shape[3], std::min(rows, 5));
-    tile = {{kernel.lane(), kernel.lanes()},
-            {kernel.axis(3), columns},
-            {kernel.axis(0), divisor(shape[0], rows / columns)}};
+    const int columns = kernel.choice("tap_columns", divisor(shape[3], std::min(rows, 5)), divisors(shape[3], rows));
+    const int channels =
+        kernel.choice("channels", divisor(shape[0], rows / columns), divisors(shape[0], rows / columns));
+    tile = {{kernel.lane(), kernel.lanes()}, {kernel.axis(3), columns}, {kernel.axis(0), channels}};
+  } else {
+    const bool even = shape[0] % (2 * vector) == 0;
+    const std::int64_t most = shape[0] % vector == 0 ? shape[0] / vector : 1;
+    const int vectors = kernel.choice("vectors", even ? 2 : 1, divisors(most, 4));
+    tile = taps_tile(kernel, shape, vectors * vector, machine.accumulators / vectors);
   }
   const int wide = lanes ? machine.vector : vector;
   std::vector<Var> storage = slice.args();

@@ -113,9 +113,11 @@ int filter_vectors(int channels, int vector, int most) {
   return best;
 }
 
-Registers registers_of(const Machine& machine, std::int64_t channels) {
-  const bool many = machine.accumulators > 16;
-  const int vectors = filter_vectors(extent(channels), machine.vector, many ? 4 : 2);
+Registers registers_of(const KernelBuilder& kernel, std::int64_t channels) {
+  const Machine& machine = kernel.machine();
+  const int most = machine.accumulators > 16 ? 4 : 2;
+  const int vectors =
+      kernel.choice("vectors", filter_vectors(extent(channels), machine.vector, most), up_to(most, most));
   const int filters = vectors * machine.vector;
   return {filters, ceil_div(extent(channels), filters), machine.accumulators / vectors};
 }
@@ -136,17 +138,17 @@ struct Blocks {
 };
 
 /// Fills `sums` registers with tiles of one image or of several, so that few are computed beyond the last tile.
-void choose_sums(Blocks& blocks, int image_tiles, int sums) {
+int tiles_in_registers(const Blocks& blocks, int image_tiles, int sums) {
+  int best = 1;
   double least = 0;
   for (int tiles = 1; tiles <= std::min(sums, image_tiles); ++tiles) {
     const int images = std::min(sums / tiles, blocks.images);
     const double cost = excess(image_tiles, tiles) * (1 + 1.0 / (tiles * images));
     if (least != 0 && cost > least) continue;
     least = cost;
-    blocks.tiles = tiles;
-    blocks.tiles_of_images = images;
+    best = tiles;
   }
-  blocks.images = blocks.images / blocks.tiles_of_images * blocks.tiles_of_images;
+  return best;
 }
 
 /// Rows of tiles in a block of up to `most` tiles, so that few are computed beyond the last row, and the filters, which
@@ -171,9 +173,15 @@ Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
   const auto tiles = [&](int cache, int most) { return std::clamp(extent(cache / floats), 32, most); };
   Blocks blocks{};
   blocks.columns = columns;
-  blocks.rows = rows_of_block(columns, rows, tiles(1 << 19, 128));  // rows of a block overlap with the next block's
-  blocks.images = blocks.rows < rows ? 1 : std::max(1, tiles(1 << 18, 64) / (columns * rows));
-  choose_sums(blocks, columns * blocks.rows, registers_of(kernel.machine(), shape[1]).sums);
+  // Rows of a block overlap with the next block's.
+  blocks.rows = kernel.choice("rows", rows_of_block(columns, rows, tiles(1 << 19, 128)), up_to(rows, rows));
+  const int images = std::max(1, tiles(1 << 18, 64) / (columns * rows));
+  blocks.images = blocks.rows < rows ? 1 : kernel.choice("images", images, {1, 2, 4, 8, 16, 32});
+  const int sums = registers_of(kernel, shape[1]).sums;
+  const int tiles_of_image = columns * blocks.rows;
+  blocks.tiles = kernel.choice("tiles", tiles_in_registers(blocks, tiles_of_image, sums), up_to(tiles_of_image, sums));
+  blocks.tiles_of_images = std::min(sums / blocks.tiles, blocks.images);
+  blocks.images -= blocks.images % blocks.tiles_of_images;
   return blocks;
 }
 
@@ -263,7 +271,10 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
     if (best == 0 || multiplications(outputs) <= multiplications(best)) best = outputs;
   }
   const bool pays = multiplications(best) * 3 < output[2] * output[3] * size * size * 2;
-  return pays ? std::optional<int>(best) : std::nullopt;
+  std::vector<int> candidates{0, 2, 3, 4};
+  std::erase_if(candidates, [&](int outputs) { return outputs + size - 1 > most_points; });
+  const int outputs = kernel.choice("outputs", pays ? best : 0, candidates);
+  return outputs > 0 ? std::optional<int>(outputs) : std::nullopt;
 }
 
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Func& padded, const Expr& start,
@@ -271,7 +282,7 @@ void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const F
   const Winograd w = winograd(conv.outputs, conv.kernel);
   const Shape& shape = kernel.shape(conv.output);
   const Blocks blocks = blocks_of(kernel, conv);
-  const Registers registers = registers_of(kernel.machine(), shape[1]);
+  const Registers registers = registers_of(kernel, shape[1]);
   const Func filter = packed_filters(kernel, w, registers, extent(shape[1]), weight);
   const Func input = transformed_images(kernel, w, blocks.columns, conv.pad_y, conv.pad_x, padded);
 
@@ -328,7 +339,7 @@ Var schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv) {
     stage.compute_at(out, z);
     unroll_tile(stage, vector);
   }
-  const Registers registers = registers_of(kernel.machine(), kernel.shape(conv.output)[1]);
+  const Registers registers = registers_of(kernel, kernel.shape(conv.output)[1]);
   schedule_products(kernel, blocks, registers, conv.points(), LoopLevel(out, block));
   schedule_points(kernel, "input", extent(conv.channels), conv.points(), LoopLevel(out, block));
   schedule_filters(kernel, registers);
@@ -358,9 +369,15 @@ WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& c
   WeightBlocks blocks{};
   blocks.columns = ceil_div(extent(gradient[3]), conv.outputs);
   blocks.tiles = blocks.columns * ceil_div(extent(gradient[2]), conv.outputs);
-  blocks.slices = sums <= 1 << 18 ? slices : sums <= 5 << 17 ? slices / 2 : 1;
-  blocks.images = std::max(1, (blocks.points_in_parallel() ? 128 : 36) / blocks.tiles);
-  blocks.channels = divisor(shape[1], registers_of(kernel.machine(), shape[0]).sums);
+  blocks.slices = kernel.choice("slices",
+                                sums <= 1 << 18   ? slices
+                                : sums <= 5 << 17 ? slices / 2
+                                                  : 1,
+                                {1, slices / 2, slices});
+  blocks.images = kernel.choice("images", std::max(1, (blocks.points_in_parallel() ? 128 : 36) / blocks.tiles),
+                                {1, 2, 4, 8, 16, 32, 64, 128});
+  const int most = registers_of(kernel, shape[0]).sums;
+  blocks.channels = kernel.choice("channels", divisor(shape[1], most), divisors(shape[1], most));
   return blocks;
 }
 
@@ -440,7 +457,7 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
 LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv) {
   const Shape& shape = kernel.shape(conv.weight);
   const WeightBlocks blocks = weight_blocks(kernel, conv);
-  const Registers registers = registers_of(kernel.machine(), shape[0]);
+  const Registers registers = registers_of(kernel, shape[0]);
   const int vector = kernel.machine().vector;
   const int points = conv.points();
   const int channels = extent(shape[1]);

@@ -165,14 +165,17 @@ void schedule_rows(KernelBuilder& kernel, const Node& node) {
     schedule_parts(kernel.stage("part"), sum, tile, vector);
   };
   if (kernel.lanes() > 1) {
-    const int side = tile_extent(features, machine.accumulators * machine.vector / kernel.lanes());
+    const int most = machine.accumulators * machine.vector / kernel.lanes();
+    const int side = kernel.choice("features", tile_extent(features, most), up_to(features, most));
     return schedule({{kernel.lane(), kernel.lanes()}, {kernel.axis(1), side}}, machine.vector,
                     {kernel.axis(1), kernel.block()}, 1);
   }
   const int vector = vector_extent(machine, features);
-  const int vectors = static_cast<int>(std::min<std::int64_t>(2, features / vector));
-  const Tile tile{{kernel.axis(1), vectors * vector},
-                  {kernel.block(), machine.accumulators / vectors, Halide::TailStrategy::GuardWithIf}};
+  const int vectors = kernel.choice("vectors", static_cast<int>(std::min<std::int64_t>(2, features / vector)),
+                                    up_to(features / vector, 4));
+  const int most = machine.accumulators / vectors;
+  const int images = kernel.choice("images", most, up_to(most, most));
+  const Tile tile{{kernel.axis(1), vectors * vector}, {kernel.block(), images, Halide::TailStrategy::GuardWithIf}};
   schedule(tile, vector, {kernel.lane(), kernel.block(), kernel.axis(1)}, 2);
 }
 
@@ -182,9 +185,10 @@ void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   if (vector == 1) return schedule_rows(kernel, node);
   constexpr Halide::TailStrategy guard = Halide::TailStrategy::GuardWithIf;
   const std::int64_t features = kernel.shape(node.outputs[0])[1];
-  const int images = kernel.machine().accumulators / 4 - 1;  // four vectors of weights stand beside the sums
-  const int width = tile_extent(features, 4);
-  const int features_in_cache = 32 / width * width;
+  const int width = kernel.choice("features", tile_extent(features, 4), up_to(features, 8));
+  const int accumulators = kernel.machine().accumulators;  // vectors of weights stand beside them
+  const int images = kernel.choice("images", accumulators / 4 - 1, up_to(accumulators / width, accumulators));
+  const int features_in_cache = kernel.choice("features_in_cache", 32, {16, 32, 64, 128}) / width * width;
   const Var n = kernel.block(), i = kernel.axis(1), block("block"), task("task"), no("no"), io("io");
   Func out = kernel.out();
   Func sum = kernel.defined(node.outputs[0]);
@@ -216,9 +220,11 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   Func sum = kernel.defined(node.outputs[0]);
   const std::vector<Halide::RVar> n = sum.rvars(0);
   const int vector = vector_extent(machine, shape[0]);
-  const int wide = vector * static_cast<int>(std::min<std::int64_t>(2, shape[0] / vector));
-  const int high = tile_extent(shape[1], machine.accumulators / (wide / vector) - 2);
-  schedule_tiles(sum, kernel.out(), {{kernel.axis(0), wide}, {kernel.axis(1), high}}, vector, n,
+  const int vectors = kernel.choice("vectors", static_cast<int>(std::min<std::int64_t>(2, shape[0] / vector)),
+                                    up_to(shape[0] / vector, 4));
+  const int most = machine.accumulators / vectors;
+  const int high = kernel.choice("inputs", tile_extent(shape[1], most - 2), up_to(shape[1], most));
+  schedule_tiles(sum, kernel.out(), {{kernel.axis(0), vectors * vector}, {kernel.axis(1), high}}, vector, n,
                  {kernel.axis(0), kernel.axis(1)}, 1);
   Func gradient = kernel.stage("gradient");
   if (kernel.lanes() > 1) gradient.compute_root().vectorize(kernel.lane(), machine.vector).parallel(kernel.block());

@@ -72,6 +72,7 @@ class Kernel {
     std::array<const void*, sizeof...(Pointer)> pointers{pointer...};
     run(launch, pointers);
   }
+  void operator()(const Launch& launch, std::span<const void* const> pointers) const { run(launch, pointers); }
 
  private:
   void run(const Launch& launch, std::span<const void* const> pointers) const;

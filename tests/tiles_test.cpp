@@ -1,0 +1,128 @@
+// Schedules as data: tiles files are read and written, and decide what kernels are compiled.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "command_support.h"
+#include "compiler/tiles.h"
+
+namespace netc {
+namespace {
+
+namespace fs = std::filesystem;
+
+using test::CommandResult;
+using test::contains;
+using test::read_text;
+using test::run_netc;
+using test::WorkingFolder;
+using test::write_text;
+
+constexpr const char* kernel = "linear [N,40] [33,40] [33] -> [N,33] bias=true features=33";
+
+constexpr const char* model = R"(model small {
+  input x: f32[N, 40];
+  linear(33);
+}
+)";
+
+std::string file_of(const std::string& lines) {
+  return "netc tiles 1 avx512\n" + lines;
+}
+
+TEST_CASE("a tiles file is read, and written as it was read") {
+  const std::string text = file_of(std::string(kernel) + " : images=7 vectors=1  # 1.20 times as fast\n");
+  const Source file("a.tiles", text);
+  Diagnostics diagnostics;
+  Tiles tiles;
+  tiles.add(file, diagnostics);
+  CHECK(diagnostics.text() == "");
+  const Choices& choices = tiles.choices(Isa::avx512, kernel);
+  REQUIRE(choices.size() == 2);
+  CHECK(choices.at("images").value == 7);
+  CHECK(choices.at("vectors").value == 1);
+  CHECK(tiles.choices(Isa::avx2, kernel).empty());
+  CHECK(tiles.choices(Isa::avx512, "linear").empty());
+  CHECK(tiles.text(Isa::avx512) == text);
+}
+
+TEST_CASE("lines of a later file replace those of the same kernel") {
+  const Source first("a.tiles", file_of(std::string(kernel) + " : images=7 vectors=1\n"));
+  const Source second("b.tiles", file_of(std::string(kernel) + " : images=3\r\n"));
+  Diagnostics diagnostics;
+  Tiles tiles;
+  tiles.add(first, diagnostics);
+  tiles.add(second, diagnostics);
+  CHECK(diagnostics.text() == "");
+  CHECK(to_string(tiles.choices(Isa::avx512, kernel)) == "images=3");
+}
+
+/// The descriptions in the cache of compiled kernels.
+int cached(const std::string& text) {
+  int found = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator("cache")) {
+    if (entry.path().extension() == ".txt" && contains(read_text(entry.path()), text)) ++found;
+  }
+  return found;
+}
+
+TEST_CASE("choices decide the loops and are part of a kernel's key; other kernels follow the rule") {
+  WorkingFolder folder;
+  const char* cache = std::getenv("NETC_CACHE");
+  const std::string before = cache == nullptr ? "" : cache;
+  setenv("NETC_CACHE", "cache", 1);
+  write_text("small.net", model);
+  write_text("own.tiles", file_of(std::string(kernel) + " : images=3\n"));
+  write_text("other.tiles", file_of("linear [N,41] [33,41] [33] -> [N,33] bias=true features=33 : images=3\n"));
+  const auto nest = [](const std::vector<std::string>& options) {
+    std::vector<std::string> command{"dump", "small.net", "--after=lower"};
+    command.insert(command.end(), options.begin(), options.end());
+    return run_netc(command).out;
+  };
+  const std::string rule = nest({});
+  CHECK(rule != "");
+  CHECK(nest({"--tiles", "other.tiles"}) == rule);
+  CHECK(nest({"--tiles", "own.tiles"}) != rule);
+  CHECK(contains(nest({"--tiles", "own.tiles"}), "in [0, 2]"));
+
+  CHECK(run_netc({"small.net", "-o", "out", "-q"}).status == 0);
+  CHECK(cached("linear") == 3);
+  CHECK(cached("images=3") == 0);
+  const CommandResult tuned = run_netc({"small.net", "-o", "out", "-q", "--tiles", "own.tiles", "--depfile", "out/d"});
+  CHECK_MESSAGE(tuned.status == 0, tuned.err);
+  CHECK(cached("linear") == 4);
+  CHECK(cached("images=3") == 1);
+  CHECK(contains(read_text("out/d"), "own.tiles"));
+  if (cache == nullptr) {
+    unsetenv("NETC_CACHE");
+  } else {
+    setenv("NETC_CACHE", before.c_str(), 1);
+  }
+}
+
+TEST_CASE("tiles files that cannot be used are errors of the user's") {
+  WorkingFolder folder;
+  write_text("small.net", model);
+  const auto answer = [](const std::string& file) { return run_netc({"small.net", "-o", "out", "--tiles", file}); };
+  CHECK(answer("none.tiles").status == 1);
+  CHECK(contains(answer("none.tiles").err, "error: cannot read none.tiles: No such file or directory"));
+  write_text("old.tiles", "netc tiles 0 avx512\n");
+  CHECK(answer("old.tiles").status == 1);
+  CHECK(contains(answer("old.tiles").err, "old.tiles:1:1: error[N321]"));
+  write_text("wrong.tiles", file_of(std::string(kernel) + " : images=99\n"));
+  CHECK(answer("wrong.tiles").status == 1);
+  CHECK(contains(answer("wrong.tiles").err, "wrong.tiles:2:62: error[N322]: images = 99 is not possible"));
+}
+
+TEST_CASE("the tiles that netc brings along can be read") {
+  for (const fs::directory_entry& entry : fs::directory_iterator("compiler/tiles")) {
+    const Source file(entry.path().string(), read_text(entry.path()));
+    Diagnostics diagnostics;
+    Tiles().add(file, diagnostics);
+    CHECK(diagnostics.text() == "");
+  }
+}
+
+}  // namespace
+}  // namespace netc
