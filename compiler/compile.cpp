@@ -15,6 +15,7 @@
 #include <set>
 
 #include "compiler/commands/build_program.h"
+#include "compiler/commands/tune_kernels.h"
 #include "compiler/cpp_writer.h"
 #include "compiler/differentiate.h"
 #include "compiler/elaborate.h"
@@ -226,7 +227,7 @@ int with_model(const Options& options, Use use) {
 /// The same for commands that need a model, not functions alone.
 template <class Use>
 int with_network(const Options& options, Use use) {
-  return with_model(options, [&](const CompiledModel& model, const Compilation& compilation) {
+  return with_model(options, [&](const CompiledModel& model, Compilation& compilation) {
     if (model.has_model()) return use(model, compilation);
     fmt::print(stderr, "error: {} defines functions, but no model\nhelp: netc {} generates them as C++\n", options.file,
                options.file);
@@ -365,6 +366,25 @@ int build(const Options& options) {
     if (status == 0 && options.shared) status = build_shared_library({folder, model.graph.name});
     if (status == 0 && !options.quiet) fmt::print("built {}\n", (folder / model.graph.name).string());
     return status;
+  });
+}
+
+int tune(const Options& options) {
+  return with_network(options, [&](const CompiledModel& model, Compilation& compilation) {
+    const fs::path file =
+        options.output.empty() ? fmt::format("{}.tiles", isa_name(best_isa())) : options.output.string();
+    Tiles tiles;
+    if (fs::exists(file)) {
+      const Source* source = read_source(file.string(), compilation);
+      if (source == nullptr) return 1;
+      tiles.add(*source, compilation.diagnostics);
+    }
+    if (compilation.diagnostics.has_errors()) {
+      fmt::print(stderr, "{}", compilation.diagnostics.text());
+      return 1;
+    }
+    const int batch = options.batch > 0 ? options.batch : model.graph.recipe.batch;
+    return tune_kernels(model.kernels, std::move(tiles), {file, batch, options.threads, options.seconds});
   });
 }
 

@@ -18,7 +18,9 @@ struct Options {
   bool native = false;                                   // kernels for this processor alone
   bool quiet = false;
   bool json = false;
-  int batch = 0;  // examples that `summary` plans for; 0: the recipe's
+  int batch = 0;  // examples that `summary` plans and `tune` times kernels for; 0: the recipe's
+  int threads = 0;
+  double seconds = 0;
   bool shared = false;
   bool examples = false;  // whether `check` computes the file's examples
 };
@@ -35,6 +37,9 @@ int summary(const Options& options);
 int dump(const Options& options, const std::string& stage);
 /// `generate`, then the system's C++ compiler.
 int build(const Options& options);
+/// Times what the schedules of the model's kernels let choose, and writes the best to the tiles file `output`, for
+/// `batch` examples and `threads`, in about so many `seconds`.
+int tune(const Options& options);
 /// Builds the model's program in a cache and becomes it, with `arguments` behind `run`.
 int run(const Options& options, const std::vector<std::string>& arguments);
 

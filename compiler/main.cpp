@@ -169,6 +169,22 @@ void add_programs(CLI::App& app, CommandLine& line) {
   add_tiles(*build_command, line);
   build_command->add_flag("--shared", options.shared, "Compile a shared library DIR/libMODEL.so too");
 
+  CLI::App* tune_command = add_model_command(
+      app, line, "tune", "Find the fastest schedules for a model on this machine", [&] { return tune(options); });
+  tune_command
+      ->add_option("-o,--output", options.output, "Tiles file to write, or to go on with (default: avx512.tiles …)")
+      ->type_name("FILE");
+  add_tiles(*tune_command, line);
+  tune_command->add_option("--batch", options.batch, "Examples a batch (default: that of `train`)")
+      ->type_name("B")
+      ->check(CLI::Range(1, 1 << 20).description(""));
+  tune_command->add_option("--threads", options.threads, "Threads to compute with; 0: one a core")
+      ->type_name("T")
+      ->check(CLI::Range(0, 1 << 10).description(""));
+  tune_command->add_option("--seconds", options.seconds, "Time to spend (default: until all kernels are tuned)")
+      ->type_name("S")
+      ->check(CLI::PositiveNumber.description(""));
+
   CLI::App* run_command = add_model_command(app, line, "run", "Run a model once, or train it for some steps",
                                             [&] { return run(options, line.program_arguments); });
   add_tiles(*run_command, line);

@@ -64,7 +64,8 @@ TEST_CASE("unchanged input touches nothing; the depfile names all that was read"
   REQUIRE(run_netc(command).status == 0);
   const std::string rule = read_text("out/m.d");
   CHECK(rule.starts_with("out/m.hpp: a\\ model.net "));
-  CHECK(rule.ends_with(" parts.net\n"));
+  CHECK(contains(rule, " parts.net "));
+  CHECK(rule.ends_with("/avx512.tiles\n"));
 
   const fs::file_time_type old = fs::file_time_type::clock::now() - std::chrono::hours(1);
   for (const fs::directory_entry& entry : fs::directory_iterator("out")) fs::last_write_time(entry.path(), old);

@@ -1,8 +1,10 @@
 // Schedules as data: tiles files are read and written, and decide what kernels are compiled.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "command_support.h"
 #include "compiler/tiles.h"
@@ -113,6 +115,34 @@ TEST_CASE("tiles files that cannot be used are errors of the user's") {
   write_text("wrong.tiles", file_of(std::string(kernel) + " : images=99\n"));
   CHECK(answer("wrong.tiles").status == 1);
   CHECK(contains(answer("wrong.tiles").err, "wrong.tiles:2:62: error[N322]: images = 99 is not possible"));
+}
+
+TEST_CASE("tune times a model's kernels, and what it writes is used and gone on with") {
+  WorkingFolder folder;
+  write_text("small.net", model);
+  const CommandResult tuned = run_netc({"tune", "small.net", "-o", "own.tiles", "--batch", "8", "--threads", "1"});
+  REQUIRE_MESSAGE(tuned.status == 0, tuned.err);
+  CHECK(contains(tuned.out, "own.tiles: 1 of 1 kernels tuned, "));
+  const std::string written = read_text("own.tiles");
+  CHECK(contains(written, std::string(kernel) + " : images="));
+  CHECK(contains(written, " vectors="));
+
+  const CommandResult built = run_netc({"small.net", "-o", "out", "-q", "--tiles", "own.tiles"});
+  CHECK_MESSAGE(built.status == 0, built.err);
+  const CommandResult again = run_netc({"tune", "small.net", "-o", "own.tiles"});
+  CHECK(again.status == 0);
+  CHECK(contains(again.out, "own.tiles: 0 of 0 kernels tuned, "));
+  CHECK(read_text("own.tiles") == written);
+}
+
+TEST_CASE("tune does not write over what it cannot read") {
+  WorkingFolder folder;
+  write_text("small.net", model);
+  write_text("own.tiles", "netc tiles 0 avx512\n");
+  const CommandResult tuned = run_netc({"tune", "small.net", "-o", "own.tiles"});
+  CHECK(tuned.status == 1);
+  CHECK(contains(tuned.err, "own.tiles:1:1: error[N321]"));
+  CHECK(read_text("own.tiles") == "netc tiles 0 avx512\n");
 }
 
 TEST_CASE("the tiles that netc brings along can be read") {

@@ -165,6 +165,15 @@ int build_shared_library(const GeneratedModel& model) {
   return compile(link_of(model, fmt::format("lib{}.so", model.name), true), model);
 }
 
+bool link_objects(const std::vector<fs::path>& objects, const fs::path& library) {
+  std::vector<std::string> command = find_compiler();
+  if (command.empty()) return false;
+  for (const char* option : {"-shared", "-nostdlib", "-o"}) command.emplace_back(option);
+  command.push_back(library.string());
+  for (const fs::path& object : objects) command.push_back(object.string());
+  return run_process(command) == 0;
+}
+
 int run_program(const std::string& name, const std::function<int(const fs::path& folder)>& generate,
                 const std::vector<std::string>& arguments) {
   fs::path scratch;

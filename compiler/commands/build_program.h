@@ -32,6 +32,9 @@ int build_program(const GeneratedModel& model);
 /// The same for the shared library FOLDER/libNAME.so.
 int build_shared_library(const GeneratedModel& model);
 
+/// Links objects, which may need what this netc has, as a shared library. Says on standard error what went wrong.
+bool link_objects(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);
+
 /// Runs the program of a model that `generate` writes into the folder it is given (it returns an exit status): from the
 /// user's cache when these same files were built before. Becomes that program, so returns only when that fails.
 int run_program(const std::string& name, const std::function<int(const std::filesystem::path& folder)>& generate,
