@@ -7,12 +7,20 @@
 
 namespace netc::test {
 
-void* Driver::symbol(const char* name) {
+namespace {
+
+void* find_symbol(const char* name) {
   static void* const library = dlopen(NETC_CUDA_EMULATOR, RTLD_NOW);
   REQUIRE_MESSAGE(library != nullptr, dlerror());
   void* const found = dlsym(library, name);
   REQUIRE_MESSAGE(found != nullptr, name);
   return found;
+}
+
+}  // namespace
+
+void* Driver::symbol(const char* name) {
+  return find_symbol(name);
 }
 
 void Driver::check(const char* name, int code) {
@@ -50,9 +58,9 @@ int Driver::launch_kernel(const std::string& ptx, const Shape& shape, void** arg
               shape.block[2], shape.shared_bytes, none, arguments, none);
 }
 
-emulator::Counts Driver::counts() const {
+emulator::Counts emulator_counts() {
   emulator::Counts counts{};
-  reinterpret_cast<emulator::CountsFunction>(symbol("netc_emulator_counts"))(&counts);
+  reinterpret_cast<emulator::CountsFunction>(find_symbol("netc_emulator_counts"))(&counts);
   return counts;
 }
 
