@@ -2,13 +2,30 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <type_traits>
 
 #include "entry.h"
 
 namespace netc::emulator {
 
-std::vector<Context*>& context_stack() {
-  thread_local std::vector<Context*> stack;
+bool ContextStack::push(Context* context) {
+  if (context == nullptr || size_ == contexts_.size()) return false;
+  contexts_[size_++] = context;
+  return true;
+}
+
+void ContextStack::pop() {
+  if (size_ > 0) --size_;
+}
+
+void ContextStack::remove(const Context* context) {
+  size_ =
+      static_cast<std::size_t>(std::remove(contexts_.begin(), contexts_.begin() + size_, context) - contexts_.begin());
+}
+
+ContextStack& context_stack() {
+  static_assert(std::is_trivially_destructible_v<ContextStack>);
+  thread_local ContextStack stack{};
   return stack;
 }
 
@@ -99,14 +116,12 @@ NETC_CUDA_API cuCtxCreate_v2(Context** context, unsigned /*flags*/, int ordinal)
   return with_device([&](Device& device) {
     if (ordinal < 0 || ordinal >= device.settings().devices) return Result::invalid_device;
     *context = new Context{ordinal};
-    context_stack().push_back(*context);
-    return Result::success;
+    return context_stack().push(*context) ? Result::success : Result::invalid_context;
   });
 }
 
 NETC_CUDA_API cuCtxDestroy_v2(Context* context) {
-  std::vector<Context*>& stack = context_stack();
-  stack.erase(std::remove(stack.begin(), stack.end(), context), stack.end());
+  context_stack().remove(context);
   if (context != &primary_context()) delete context;
   return 0;
 }
@@ -123,38 +138,34 @@ NETC_CUDA_API cuDevicePrimaryCtxRelease_v2(int /*device*/) {
 }
 
 NETC_CUDA_API cuCtxPushCurrent_v2(Context* context) {
-  return with_device([&](Device& /*device*/) {
-    if (context == nullptr) return Result::invalid_context;
-    context_stack().push_back(context);
-    return Result::success;
-  });
+  return with_device(
+      [&](Device& /*device*/) { return context_stack().push(context) ? Result::success : Result::invalid_context; });
 }
 
 NETC_CUDA_API cuCtxPopCurrent_v2(Context** context) {
   return with_device([&](Device& /*device*/) {
-    if (context_stack().empty()) return Result::invalid_context;
-    if (context != nullptr) *context = context_stack().back();
-    context_stack().pop_back();
+    if (context_stack().current() == nullptr) return Result::invalid_context;
+    if (context != nullptr) *context = context_stack().current();
+    context_stack().pop();
     return Result::success;
   });
 }
 
 NETC_CUDA_API cuCtxSetCurrent(Context* context) {
   return with_device([&](Device& /*device*/) {
-    if (!context_stack().empty()) context_stack().pop_back();
-    if (context != nullptr) context_stack().push_back(context);
-    return Result::success;
+    context_stack().pop();
+    return context == nullptr || context_stack().push(context) ? Result::success : Result::invalid_context;
   });
 }
 
 NETC_CUDA_API cuCtxGetCurrent(Context** context) {
-  *context = context_stack().empty() ? nullptr : context_stack().back();
+  *context = context_stack().current();
   return 0;
 }
 
 NETC_CUDA_API cuCtxGetDevice(int* device) {
-  if (context_stack().empty()) return code(Result::invalid_context);
-  *device = context_stack().back()->device;
+  if (context_stack().current() == nullptr) return code(Result::invalid_context);
+  *device = context_stack().current()->device;
   return 0;
 }
 

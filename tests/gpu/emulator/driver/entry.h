@@ -1,9 +1,8 @@
 // What every entry point of the driver has in common.
 #pragma once
 
-#include <exception>
+#include <array>
 #include <mutex>
-#include <vector>
 
 #include "device.h"
 
@@ -16,8 +15,22 @@ struct Context {
   int device = 0;
 };
 
-/// The contexts that the calling thread has pushed, the current one last.
-std::vector<Context*>& context_stack();
+/// The contexts that a thread has pushed, the current one last. It has no destructor: Halide's runtime releases its
+/// device after the thread's other variables are gone.
+class ContextStack {
+ public:
+  Context* current() const { return size_ == 0 ? nullptr : contexts_[size_ - 1]; }
+  bool push(Context* context);
+  void pop();
+  void remove(const Context* context);
+  void clear() { size_ = 0; }
+
+ private:
+  std::array<Context*, 32> contexts_;
+  std::size_t size_;
+};
+
+ContextStack& context_stack();
 
 inline int code(Result result) {
   return static_cast<int>(result);
@@ -36,7 +49,7 @@ int with_device(const Act& act) {
 template <class Act>
 int with_context(const Act& act) {
   return with_device([&](Device& device) {
-    if (context_stack().empty()) return Result::invalid_context;
+    if (context_stack().current() == nullptr) return Result::invalid_context;
     return device.error() != Result::success ? device.error() : act(device);
   });
 }

@@ -206,7 +206,7 @@ NETC_CUDA_API cuPointerGetAttribute(void* value, int attribute, Address address)
     constexpr int kMemoryType = 2;
     if (device.memory().find(address).end == 0) return Result::invalid_value;
     if (attribute == kContext) {
-      *static_cast<Context**>(value) = context_stack().back();
+      *static_cast<Context**>(value) = context_stack().current();
     } else if (attribute == kMemoryType) {
       *static_cast<MemoryType*>(value) = MemoryType::device;
     } else {
