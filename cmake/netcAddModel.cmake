@@ -1,4 +1,5 @@
-# netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [NATIVE] [PROGRAM])
+# netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [NATIVE] [CUDA]
+#                [PROGRAM])
 #
 # Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
 # a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
@@ -6,10 +7,11 @@
 #   OUTPUT   the folder of the generated files; default: generated/NAME in the current binary folder
 #   SET      settings for `netc --set`
 #   NATIVE   kernels for this machine's processor alone, which compile in a third of the time
+#   CUDA     kernels for NVIDIA's GPUs, too
 #   FUNCTIONS  the file defines tensor functions too: NAME_functions.hpp
 #   PROGRAM  adds the model's own program (train, eval, bench, run) too, as the target TARGET_main
 function(netc_add_model)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "FUNCTIONS;ONLY_FUNCTIONS;NATIVE;PROGRAM" "TARGET;NET;NAME;OUTPUT" "SET")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "FUNCTIONS;ONLY_FUNCTIONS;NATIVE;CUDA;PROGRAM" "TARGET;NET;NAME;OUTPUT" "SET")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "netc_add_model: unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -27,6 +29,9 @@ function(netc_add_model)
   list(TRANSFORM arg_SET PREPEND "--set=" OUTPUT_VARIABLE options)
   if(arg_NATIVE)
     list(APPEND options --native)
+  endif()
+  if(arg_CUDA)
+    list(APPEND options --target cuda)
   endif()
 
   # What netc writes.

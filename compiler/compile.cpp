@@ -221,6 +221,7 @@ int with_model(const Options& options, Use use) {
       compile(options, compilation, none, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (options.native) model.kernels.only = best_isa();
+  model.kernels.cuda = options.cuda;
   return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
 }
 

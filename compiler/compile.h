@@ -15,7 +15,8 @@ struct Options {
   std::vector<std::pair<std::string, std::string>> set;  // --set PATH=VALUE, in order
   std::string tiles;                                     // a tiles file (see tiles.h) that goes before netc's own
   std::string depfile;                                   // where to write what the files depend on, for make and ninja
-  bool native = false;                                   // kernels for this processor alone
+  bool native = false;                                   // of processors, kernels for this one alone
+  bool cuda = false;                                     // kernels for CUDA, too
   bool quiet = false;
   bool json = false;
   int batch = 0;  // examples that `summary` plans and `tune` times kernels for; 0: the recipe's

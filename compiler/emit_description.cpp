@@ -153,7 +153,7 @@ std::string emit_description(const Emission& emission) {
       .buffer_floats = {},
       .forward = {},   // bytes an example, bytes once, examples are rounded up to a multiple of
       .training = {},
-      .recipe = {},
+      .recipe = {},{}
   }};
   return description;
 }}
@@ -162,7 +162,8 @@ std::string emit_description(const Emission& emission) {
                      tensors(graph, graph.outputs), parameters(emission, Role::parameter),
                      parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
                      arena_layout(graph, Role::buffer).floats, memory(model.evaluation.memory),
-                     memory(model.training ? model.training->memory : MemoryPlan{}), recipe(graph.recipe));
+                     memory(model.training ? model.training->memory : MemoryPlan{}), recipe(graph.recipe),
+                     model.kernels.cuda ? "\n      .cuda = true," : "");
 }
 
 }  // namespace netc

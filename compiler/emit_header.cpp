@@ -111,6 +111,7 @@ std::string emit_header(const Emission& emission) {
   const Graph& graph = emission.model().graph;
   const std::string outputs = shape_of(graph, graph.outputs);
   const Shape& output = graph[graph.outputs[0]].shape;
+  const bool cuda = emission.model().kernels.cuda;
   return preamble(emission, fmt::format("The model {}.", emission.name())) +
          fmt::format(R"(#pragma once
 
@@ -129,8 +130,8 @@ struct Parameters {{
 
 class Model final : public netc::Network {{
  public:
-  /// Initialises every parameter by its rule from `seed`.
-  explicit Model(std::uint64_t seed = {2});
+  /// Initialises every parameter by its rule from `seed`.{9}
+  explicit Model(std::uint64_t seed = {2}{10});
 
   /// Evaluation mode: {3} -> {4}, valid until the next pass.
   netc::View<const float> forward({5}) {{
@@ -148,7 +149,8 @@ class Model final : public netc::Network {{
                      emission.name(), write_members(member_tree(graph), 2), graph.recipe.seed,
                      shape_of(graph, graph.inputs), to_string(output), emission.parameters_of(graph.inputs),
                      emission.list_of(graph.inputs), emission.has_loss() ? training_members(emission) : "",
-                     pass_declarations(emission));
+                     pass_declarations(emission), cuda ? " Throws netc::Error where there is no such device." : "",
+                     cuda ? ", netc::Device device = netc::best_device()" : "");
 }
 
 namespace {
@@ -168,6 +170,7 @@ std::string bind_members(const Member& member, const std::string& prefix) {
 }  // namespace
 
 std::string emit_model(const Emission& emission) {
+  const bool cuda = emission.model().kernels.cuda;
   return preamble(emission, fmt::format("The passes of the model {}: one call a kernel.", emission.name())) +
          fmt::format(R"(#include "{0}.hpp"
 
@@ -176,7 +179,7 @@ std::string emit_model(const Emission& emission) {
 namespace {0} {{
 
 {1}
-Model::Model(std::uint64_t seed) : Network({0}::description()) {{
+Model::Model(std::uint64_t seed{4}) : Network({0}::description(){5}) {{
 {2}  initialize(seed);
 }}
 
@@ -184,7 +187,8 @@ Model::Model(std::uint64_t seed) : Network({0}::description()) {{
 }}  // namespace {0}
 )",
                      emission.name(), emit_description(emission),
-                     bind_members(member_tree(emission.model().graph), "parameters"), emit_passes(emission));
+                     bind_members(member_tree(emission.model().graph), "parameters"), emit_passes(emission),
+                     cuda ? ", netc::Device device" : "", cuda ? ", device" : "");
 }
 
 }  // namespace netc

@@ -72,6 +72,10 @@ Variants variants_of(const KernelTable& kernels, const KernelEntry& entry) {
     if (function) variants.declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
     variants.list += fmt::format("{}\n    {}", variants.list.empty() ? "" : ",", function.value_or("nullptr"));
   }
+  if (const std::optional<std::string> function = kernels.cuda_function(entry)) {
+    variants.declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
+    variants.list += fmt::format(",\n    {}", *function);
+  }
   return variants;
 }
 
@@ -80,6 +84,12 @@ std::string preamble(const Emission& emission, const std::string& what) {
 }
 
 std::string emit_main(const Emission& emission) {
+  const bool cuda = emission.model().kernels.cuda;
+  const std::string model = emission.name() + "::Model";
+  const std::string make =
+      cuda ? fmt::format("[](netc::Device device) {{\n    return std::make_unique<{}>({}, device);\n  }}", model,
+                         emission.model().graph.recipe.seed)
+           : fmt::format("[] {{ return std::make_unique<{}>(); }}", model);
   return preamble(emission, fmt::format("The program of the model {}: train, eval, bench, run.", emission.name())) +
          fmt::format(R"(#include <netc/program.h>
 
@@ -88,10 +98,10 @@ std::string emit_main(const Emission& emission) {
 #include "{0}.hpp"
 
 int main(int argc, char** argv) {{
-  return netc::program(argc, argv, {0}::description(), [] {{ return std::make_unique<{0}::Model>(); }});
+  return netc::program(argc, argv, {0}::description(), {1});
 }}
 )",
-                     emission.name());
+                     emission.name(), make);
 }
 
 std::string emit_cmake(const CompiledModel& model, const std::string& source) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "compiler/gpu_schedules.h"
 #include "compiler/schedules.h"
 
 namespace netc {
@@ -201,13 +202,21 @@ Halide::Pipeline KernelBuilder::build() {
     outs_.push_back(write({group_.outputs.begin() + static_cast<std::ptrdiff_t>(begin),
                            group_.outputs.begin() + static_cast<std::ptrdiff_t>(end)}));
   }
-  if (anchored && first.op->schedule) {
+  schedule(first);
+  check_choices();
+  return Halide::Pipeline(outs_);
+}
+
+void KernelBuilder::schedule(const Node& first) {
+  const bool anchored = first.op->fusion == Fusion::anchor;
+  if (machine_.is_gpu()) {
+    if (anchored && first.op->gpu_schedule) first.op->gpu_schedule(*this, first);
+    schedule_on_gpu(*this);
+  } else if (anchored && first.op->schedule) {
     first.op->schedule(*this, first);
   } else {
     schedule_elements(*this, out(), group_.outputs[0]);
   }
-  check_choices();
-  return Halide::Pipeline(outs_);
 }
 
 std::vector<Halide::Argument> KernelBuilder::pipeline_arguments() const {

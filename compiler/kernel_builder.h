@@ -37,6 +37,8 @@ struct Machine {
   int vector;                             // floats in a vector register
   int accumulators;                       // vector registers that a tile of sums may take
   Halide::Type real = Halide::Float(32);  // what f32 values are computed and stored in; tests ask for doubles
+
+  bool is_gpu() const { return target.has_gpu_feature(); }
 };
 
 class KernelBuilder {
@@ -92,6 +94,7 @@ class KernelBuilder {
   Func defined(ValueId value) const { return definitions_.at(value); }
   /// The Func that is written to memory: of the anchor's first output, with everything that the group does to it.
   Func out(std::size_t i = 0) const { return outs_[i]; }
+  const std::vector<Func>& outs() const { return outs_; }
   /// The value that the group's chain ends with.
   ValueId output() const { return group_.outputs[0]; }
   /// Funcs between the inputs and the definitions, by name: an algorithm leaves them for its schedule.
@@ -122,6 +125,7 @@ class KernelBuilder {
   Halide::ImageParam parameter_for(ValueId value);
   void constrain(Halide::OutputImageParam param, ValueId value, bool extents) const;
   Func write(const std::vector<ValueId>& values);
+  void schedule(const Node& first);
   void check_choices() const;
 
   const Graph& graph_;

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Machine machine(Isa isa, int vector, int accumulators, const std::string& features) {
+Machine cpu(Isa isa, int vector, int accumulators, const std::string& features) {
   return {std::string(isa_name(isa)),
           Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"), vector, accumulators};
 }
@@ -29,11 +29,19 @@ Machine machine(Isa isa, int vector, int accumulators, const std::string& featur
 /// In the order of Isa. Registers: 16 of them up to AVX2, 32 with AVX-512; a few are left for operands.
 const std::vector<Machine>& machines() {
   static const std::vector<Machine> all{
-      machine(Isa::sse41, 4, 12, "-sse41"),
-      machine(Isa::avx2, 8, 12, "-sse41-avx-f16c-fma-avx2"),
-      machine(Isa::avx512, 16, 28, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
+      cpu(Isa::sse41, 4, 12, "-sse41"),
+      cpu(Isa::avx2, 8, 12, "-sse41-avx-f16c-fma-avx2"),
+      cpu(Isa::avx512, 16, 28, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
   };
   return all;
+}
+
+/// PTX for capability 8.0, which drivers compile for whatever GPU there is from then on. Halide's assertions stay: only
+/// they see what the driver returns.
+const Machine& cuda_machine() {
+  static const Machine machine{
+      "cuda", Halide::Target("x86-64-linux-sse41-cuda-cuda_capability_80-no_bounds_query-no_runtime"), 1, 1};
+  return machine;
 }
 
 /// The group with its values numbered from 0: groups of one description are computed by one kernel.
@@ -106,12 +114,19 @@ void compile(const KernelEntry& entry, const Machine& target, const Choices& cho
                                        entry.description, to_string(choices)));
 }
 
-/// The object of an entry, from the cache where it is there.
-fs::path object_of(const KernelEntry& entry, Isa isa, const Tiles& tiles, const KernelCache& cache) {
-  const Machine& target = machine_of(isa);
+/// A kernel for an instruction set, or for CUDA.
+struct Job {
+  const KernelEntry* entry;
+  std::optional<Isa> isa;  // none: CUDA
+};
+
+/// The object of a kernel, from the cache where it is there.
+fs::path object_of(const Job& job, const Tiles& tiles, const KernelCache& cache) {
+  const KernelEntry& entry = *job.entry;
+  const Machine& target = job.isa ? machine_of(*job.isa) : cuda_machine();
   Choices choices;
-  if (entry.group != nullptr) {
-    choices = tiles.choices(isa, tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
+  if (job.isa && entry.group != nullptr) {
+    choices = tiles.choices(*job.isa, tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
   }
   const std::string key = fmt::format("{}\n{}\n{}{}", target.target.to_string(), entry.symbol, entry.description,
                                       choices.empty() ? "" : to_string(choices) + "\n");
@@ -123,6 +138,11 @@ fs::path object_of(const KernelEntry& entry, Isa isa, const Tiles& tiles, const 
 std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa isa) const {
   if (only && *only != isa) return std::nullopt;
   return fmt::format("{}_{}_argv", entry.symbol, isa_name(isa));
+}
+
+std::optional<std::string> KernelTable::cuda_function(const KernelEntry& entry) const {
+  if (!cuda || entry.function != nullptr) return std::nullopt;
+  return fmt::format("{}_{}_argv", entry.symbol, cuda_machine().name);
 }
 
 KernelTable list_kernels(const std::vector<const Plan*>& plans) {
@@ -201,11 +221,25 @@ std::string loop_nest(const Plan& plan, const Group& group, const Tiles& tiles) 
   return captured.str();
 }
 
+namespace {
+
+std::vector<Job> list_jobs(const KernelTable& table) {
+  std::vector<Job> jobs;
+  for (const KernelEntry& entry : table.entries) {
+    for (const Isa isa : {Isa::sse41, Isa::avx2, Isa::avx512}) {
+      if (!table.only || *table.only == isa) jobs.push_back({&entry, isa});
+    }
+    if (table.cuda_function(entry)) jobs.push_back({&entry, {}});
+  }
+  return jobs;
+}
+
+}  // namespace
+
 std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
                                       const std::function<void(int, int)>& progress) {
-  std::vector<Isa> targets{Isa::sse41, Isa::avx2, Isa::avx512};
-  if (table.only) targets = {*table.only};
-  std::vector<fs::path> objects(table.entries.size() * targets.size());
+  const std::vector<Job> jobs = list_jobs(table);
+  std::vector<fs::path> objects(jobs.size());
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   int done = 0;
@@ -215,8 +249,7 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
     for (std::size_t job; (job = next++) < objects.size();) {
       std::exception_ptr problem;
       try {
-        objects[job] =
-            object_of(table.entries[job / targets.size()], targets[job % targets.size()], table.tiles, cache);
+        objects[job] = object_of(jobs[job], table.tiles, cache);
       } catch (...) {
         problem = std::current_exception();
       }

@@ -31,11 +31,14 @@ struct KernelEntry {
 struct KernelTable {
   std::vector<KernelEntry> entries;
   std::vector<std::vector<int>> of;
-  std::optional<Isa> only;  // compiled for this instruction set alone
+  std::optional<Isa> only;  // of the instruction sets, kernels are compiled for this one alone
+  bool cuda = false;        // and groups for CUDA, too
   Tiles tiles;              // choices of the schedules
 
   /// The name of an entry's function for an instruction set, if it is compiled for that one.
   std::optional<std::string> function(const KernelEntry& entry, Isa isa) const;
+  /// The same for CUDA.
+  std::optional<std::string> cuda_function(const KernelEntry& entry) const;
 };
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
 

@@ -37,8 +37,8 @@ std::string check_setting(const std::string& text) {
 }
 
 std::string check_target(const std::string& target) {
-  if (target == "cpu") return "";
-  return fmt::format("'{}' is not a target of this netc; targets: cpu", target);
+  if (target == "cpu" || target == "cuda") return "";
+  return fmt::format("'{}' is not a target of this netc; targets: cpu, cuda", target);
 }
 
 std::string check_model(const std::string& name) {
@@ -64,6 +64,16 @@ void add_settings(CLI::App& command, CommandLine& line) {
 void add_output(CLI::App& command, CommandLine& line) {
   command.add_option("-o,--output", line.options.output, "Folder of the generated files (default: generated/MODEL)")
       ->type_name("DIR");
+}
+
+void add_target(CLI::App& command, CommandLine& line) {
+  const auto set = [&line](const std::string& target) { line.options.cuda = target == "cuda"; };
+  command
+      .add_option_function<std::string>(
+          "--target", set, "What the kernels run on: cpu, or cuda, which adds kernels for NVIDIA's GPUs to the CPU's")
+      ->type_name("TARGET")
+      ->default_str("cpu")
+      ->check(CLI::Validator(check_target, ""));
 }
 
 void add_native(CLI::App& command, CommandLine& line) {
@@ -103,11 +113,7 @@ void add_generate(CLI::App& app, CommandLine& line) {
   app.add_option("MODEL", line.options.file, "The model to generate code for, a .net file")->type_name("FILE");
   add_output(app, line);
   add_settings(app, line);
-  static std::string target;
-  app.add_option("--target", target, "What the kernels run on: cpu")
-      ->type_name("TARGET")
-      ->default_str("cpu")
-      ->check(CLI::Validator(check_target, ""));
+  add_target(app, line);
   app.add_option("--depfile", line.options.depfile,
                  "Write a rule for make or ninja: what the generated files depend on")
       ->type_name("FILE");
@@ -165,6 +171,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
   CLI::App* build_command = add_model_command(
       app, line, "build", "Generate code and compile the model's program DIR/MODEL", [&] { return build(options); });
   add_output(*build_command, line);
+  add_target(*build_command, line);
   add_native(*build_command, line);
   add_tiles(*build_command, line);
   build_command->add_flag("--shared", options.shared, "Compile a shared library DIR/libMODEL.so too");

@@ -121,6 +121,8 @@ struct Operator {
   /// anchor: defines the node's outputs (its algorithm), and says how to compute them (its schedule).
   std::function<void(KernelBuilder& kernel, const Node& node)> algorithm{};
   std::function<void(KernelBuilder& kernel, const Node& node)> schedule{};
+  /// anchor: how to compute some of its stages on a GPU; the others follow the rule of gpu_schedules.h.
+  std::function<void(KernelBuilder& kernel, const Node& node)> gpu_schedule{};
 
   /// Configurations that every generic test runs: gradients against finite differences and PyTorch's, extents against
   /// the shape rule.

@@ -1,5 +1,5 @@
-// A tool of the build: writes the object file with Halide's runtime (threads, errors, memory) that generated programs
-// link instead of libHalide.
+// A tool of the build: writes the object file with Halide's runtime (threads, errors, memory, CUDA without linking its
+// driver) that generated programs link instead of libHalide.
 #include <Halide.h>
 
 #include <iostream>
@@ -10,5 +10,5 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::map<Halide::OutputFileType, std::string> outputs{{Halide::OutputFileType::object, argv[1]}};
-  Halide::compile_standalone_runtime(outputs, Halide::Target("x86-64-linux"));
+  Halide::compile_standalone_runtime(outputs, Halide::Target("x86-64-linux-cuda"));
 }

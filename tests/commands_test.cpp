@@ -35,7 +35,7 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
   };
   const std::vector<Case> cases{
       {{}, "Usage: netc"},
-      {{"a.net", "--target", "abacus"}, "'abacus' is not a target of this netc; targets: cpu"},
+      {{"a.net", "--target", "abacus"}, "'abacus' is not a target of this netc; targets: cpu, cuda"},
       {{"a.net", "--set", "batch"}, "'batch' is not of the form PATH=VALUE"},
       {{"a.net", "--set", "=3"}, "'=3' is not of the form PATH=VALUE"},
       {{"a.net", "--model", "../a"}, "'../a' is not the name of a model"},

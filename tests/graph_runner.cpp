@@ -57,8 +57,12 @@ void store(Halide::Type type, std::byte* element, double value) {
 
 }  // namespace
 
-GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real)
-    : laid_out_(laid_out), groups_(fuse(laid_out.graph, laid_out.layouts)), batch_(batch), real_(real) {
+GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Device device)
+    : laid_out_(laid_out),
+      groups_(fuse(laid_out.graph, laid_out.layouts)),
+      batch_(batch),
+      real_(real),
+      device_(device) {
   memory_.resize(laid_out.graph.values.size());
   for (ValueId value = 0; value < static_cast<ValueId>(memory_.size()); ++value) {
     if (owner(value) != value) continue;
@@ -154,10 +158,21 @@ Halide::Runtime::Buffer<void> GraphRunner::buffer(ValueId value) const {
 
 // ---- Kernels --------------------------------------------------------------------------------------------------------
 
-GraphRunner::Kernel GraphRunner::compile(const Group& group) {
+namespace {
+
+Machine machine_for(Device device, Halide::Type real) {
+  const Halide::Target host = Halide::get_host_target();
+  if (device == Device::cuda) {
+    return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
+  }
   // Registers of 512 bits for doubles and of 256 bits for floats, as AVX-512 and AVX2 have them.
-  const int registers = real_.bits() == 64 ? 28 : 12;
-  const Machine machine{"host", Halide::get_host_target(), 8, registers, real_};
+  return {"host", host, 8, real.bits() == 64 ? 28 : 12, real};
+}
+
+}  // namespace
+
+GraphRunner::Kernel GraphRunner::compile(const Group& group) {
+  const Machine machine = machine_for(device_, real_);
   KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine);
   Halide::Pipeline pipeline = builder.build();
   const Halide::Callable kernel = pipeline.compile_to_callable(builder.pipeline_arguments(), machine.target);
@@ -166,7 +181,17 @@ GraphRunner::Kernel GraphRunner::compile(const Group& group) {
   for (ValueId value : group.outputs) buffers.push_back(buffer(value));
   static constexpr std::array<Call, most_buffers> by_count = calls(std::make_index_sequence<most_buffers>());
   const Call call = by_count.at(buffers.size());
-  return [this, kernel, call, buffers]() mutable { call(kernel, batch_, seed_, step_, buffers); };
+  if (device_ == Device::cpu) {
+    return [this, kernel, call, buffers]() mutable { call(kernel, batch_, seed_, step_, buffers); };
+  }
+  // Every kernel gets copies of its operands, apart from each other in memory that the driver watches.
+  const std::size_t inputs = group.inputs.size();
+  return [this, kernel, call, buffers, inputs]() mutable {
+    for (std::size_t i = 0; i < inputs; ++i) buffers[i].set_host_dirty();
+    call(kernel, batch_, seed_, step_, buffers);
+    for (std::size_t i = inputs; i < buffers.size(); ++i) buffers[i].copy_to_host();
+    for (Halide::Runtime::Buffer<void>& buffer : buffers) buffer.device_deallocate();
+  };
 }
 
 void GraphRunner::run_forward() {

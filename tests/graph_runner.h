@@ -1,4 +1,5 @@
-// Runs a graph in this process: every group is compiled by Halide's JIT, with all of Halide's assertions.
+// Runs a graph in this process: every group is compiled by Halide's JIT, with all of Halide's assertions, for the CPU
+// or for whatever calls itself CUDA's driver here.
 #pragma once
 
 #include <Halide.h>
@@ -10,6 +11,7 @@
 
 #include "compiler/fuse.h"
 #include "compiler/lay_out.h"
+#include "netc/device.h"
 
 namespace netc::test {
 
@@ -17,7 +19,7 @@ class GraphRunner {
  public:
   /// f32 values are computed and stored as `real`. Memory that no kernel wrote holds NaN; examples that pad the last
   /// block of a value given by `set` hold 7, those of `set_gradient` hold 0.
-  GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real);
+  GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Device device = Device::cpu);
   GraphRunner(const GraphRunner&) = delete;
   GraphRunner& operator=(const GraphRunner&) = delete;
 
@@ -54,6 +56,7 @@ class GraphRunner {
   std::vector<Group> groups_;
   int batch_;
   Halide::Type real_;
+  Device device_;
   std::uint32_t seed_ = 1;
   std::uint32_t step_ = 0;
   mutable std::vector<std::vector<std::byte>> memory_;

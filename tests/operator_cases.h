@@ -41,6 +41,7 @@ Experiment evaluation(const Case& c);
 enum class Inputs { rows, activations };
 
 /// Lays the graph out and compiles it. Its outputs and gradients may become copies: `e` follows.
-std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs);
+std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs,
+                                    Device device = Device::cpu);
 
 }  // namespace netc::test

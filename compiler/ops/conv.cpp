@@ -1,4 +1,5 @@
 // conv: 2-d convolution with stride, padding, dilation, groups and bias, and its gradients.
+#include "compiler/gpu_schedules.h"
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/channel_sums.h"
@@ -9,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 
 namespace netc::ops {
@@ -122,10 +124,12 @@ struct WindowSum {
   std::function<Expr(const Expr& ky)> in_image{};                // where some rows of taps read nothing but zeros
 };
 
-/// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap.
+/// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap; on a GPU a
+/// thread adds up all terms.
 void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const WindowSum& of) {
   const std::vector<Var> at = kernel.variables(kernel.shape(node.outputs[0]));
-  const int channels = of.exists ? 1 : part_extent(of.channels, of.channels * w.y.kernel * w.x.kernel);
+  const bool whole = of.exists || kernel.machine().is_gpu();
+  const int channels = whole ? 1 : part_extent(of.channels, of.channels * w.y.kernel * w.x.kernel);
   const Var p("p");
   const Var ky("ky");
   const Var kx("kx");
@@ -212,7 +216,7 @@ void forward(KernelBuilder& kernel, const Node& node) {
     return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) * padded(kernel.arguments(read));
   };
   WindowSum sum{start, group_in, term};
-  if (w.y.pad > 0) {
+  if (w.y.pad > 0 && !kernel.machine().is_gpu()) {
     const std::int64_t height = kernel.shape(node.inputs[0])[2];
     sum.in_image = [&, height](const Expr& ky) { return inside(read_by(at.axes[1], ky, w.y), height); };
   }
@@ -268,7 +272,7 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
     sum.exists = [&](const Expr& ky, const Expr& kx) {
       return reading(at.axes[1], ky, w.y) % stride_y == 0 && reading(at.axes[2], kx, w.x) % stride_x == 0;
     };
-  } else if (around) {
+  } else if (around && !kernel.machine().is_gpu()) {
     const std::int64_t height = kernel.shape(node.inputs[0])[2];
     sum.in_image = [&, height](const Expr& ky) { return inside(reading(at.axes[1], ky, w.y), height); };
   }
@@ -339,6 +343,37 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded)
   kernel.define(node.outputs[0], weight);
 }
 
+/// The same on a GPU: a thread sums an element over a part of all rows of images, a second one adds up the parts. There
+/// are as many parts as it takes to give every processor something to do, whatever the batch.
+void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Func& padded) {
+  constexpr std::int64_t threads = 1 << 17;
+  constexpr std::int64_t most_parts = 256;
+  const Windows w = windows(node.attributes);
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Shape& gradient = kernel.shape(node.inputs[0]);
+  const int parts = extent(std::clamp<std::int64_t>(ceil_div(threads, shape.elements()), 1, most_parts));
+  const int height = extent(gradient[2]);
+  const int group_out = extent(shape[0] / node.attributes.integer("groups"));
+  const Var s("s"), o = kernel.axis(0), i = kernel.axis(1), ky = kernel.axis(2), kx = kernel.axis(3);
+  const Expr rows = kernel.blocks() * height;
+  const Expr per_part = ceil_div(rows, parts);
+  RDom r(0, kernel.lanes(), 0, extent(gradient[3]), 0, per_part, kernel.name("r"));
+  r.where(s * per_part + r.z < rows);
+  const Expr row = min(s * per_part + r.z, rows - 1);
+  const Expr image = row / height;
+  const Expr y = row % height;
+  const Expr channel = o / group_out * extent(shape[1]) + i;
+  Func part(kernel.name("part"));
+  part(o, i, kx, ky, s) = kernel.constant(0);
+  part(o, i, kx, ky, s) += kernel.read(node.inputs[0], Point{r.x, image, {o, y, r.y}}) *
+                           padded(r.x, read_by(r.y, kx, w.x), read_by(y, ky, w.y), channel, image);
+  const RDom all(0, parts, kernel.name("all"));
+  Func weight(kernel.name("weight"));
+  weight(kx, ky, i, o) = kernel.constant(0);
+  weight(kx, ky, i, o) += part(o, i, kx, ky, all);
+  kernel.define(node.outputs[0], weight);
+}
+
 std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
   const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.inputs[1]),
@@ -353,6 +388,8 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Func padded = images(kernel, node.inputs[1], winograd || pads(windows(node.attributes)));
   if (winograd) {
     define_weights_by_winograd(kernel, *winograd, padded);
+  } else if (kernel.machine().is_gpu()) {
+    define_weights_in_parts(kernel, node, padded);
   } else {
     define_weights(kernel, node, padded);
   }
@@ -509,6 +546,26 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   schedule_channel_sums(kernel, "bias");
 }
 
+// ---- GPU schedules
+// ---------------------------------------------------------------------------------------------------
+
+/// Tiles of channels by columns, one a thread: each weight serves all columns and each pixel all channels.
+void schedule_images_on_gpu(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Var c = kernel.axis(1), y = kernel.axis(2), x = kernel.axis(3);
+  Func sum = kernel.defined(node.outputs[0]);
+  const Tile tile{{c, tile_extent(shape[1], 4)}, {x, tile_extent(shape[3], 8)}};
+  std::vector<Var> loops{kernel.lane(), c, x, y, kernel.block()};
+  if (kernel.lanes() > 1) std::swap(loops[1], loops[2]);
+  schedule_thread_tiles(sum, kernel.out(), tile, sum.rvars(0), loops);
+}
+
+/// Columns that a stride apart read through the same taps have no tiles: which taps exist differs from one to the next.
+void schedule_backward_data_on_gpu(KernelBuilder& kernel, const Node& node) {
+  const Windows w = windows(node.attributes);
+  if (w.y.stride == 1 && w.x.stride == 1) schedule_images_on_gpu(kernel, node);
+}
+
 }  // namespace
 
 const Operator conv{
@@ -533,6 +590,7 @@ const Operator conv{
     .gradient = gradient,
     .algorithm = forward,
     .schedule = schedule_forward,
+    .gpu_schedule = schedule_images_on_gpu,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),
@@ -553,6 +611,7 @@ const Operator conv_backward_data{
                const Node& node) { return macs(graph[node.inputs[1]].shape, graph[node.inputs[0]].shape); },
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
+    .gpu_schedule = schedule_backward_data_on_gpu,
 };
 
 const Operator conv_backward_weights{

@@ -28,7 +28,7 @@ using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const H
 
 /// How many neighbouring outputs are computed together, along each axis: what takes the fewest multiplications, with
 /// `most_points` for each tile's row. None where the algorithm does not apply or does not pay: it wants stride 1, one
-/// group, and channels that fill vectors.
+/// group, channels that fill vectors, and the caches of a CPU.
 std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
                                     const Shape& input, const Shape& output, int most_points);
 

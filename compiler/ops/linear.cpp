@@ -1,4 +1,5 @@
 // linear: y[n, o] = sum_i x[n, i] w[o, i] + b[o], and its gradients.
+#include "compiler/gpu_schedules.h"
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/ops.h"
@@ -58,10 +59,11 @@ Point existing(const KernelBuilder& kernel, Point point) {
   return point;
 }
 
-/// Defines the output as `start` plus the sum of `term(i)` over so many i, in parts (see part_extent).
+/// Defines the output as `start` plus the sum of `term(i)` over so many i, in parts (see part_extent); on a GPU a
+/// thread adds up all terms.
 void define_sum(KernelBuilder& kernel, const Node& node, const Expr& start, std::int64_t terms,
                 const std::function<Expr(const Expr& i)>& term) {
-  const int extent = part_extent(terms, terms);
+  const int extent = kernel.machine().is_gpu() ? 1 : part_extent(terms, terms);
   const std::vector<Var> at = kernel.variables(kernel.shape(node.outputs[0]));
   const Var p("p");
   std::vector<Var> part_at = at;
@@ -235,6 +237,27 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   bias.update().reorder(kernel.axis(0), bias.rvars(0)[0], bias.rvars(0)[1]).vectorize(kernel.axis(0), vector);
 }
 
+// ---- GPU schedules
+// ---------------------------------------------------------------------------------------------------
+
+/// Tiles of features by images, one a thread.
+void schedule_rows_on_gpu(KernelBuilder& kernel, const Node& node) {
+  const ValueId value = node.outputs[0];
+  Func sum = kernel.defined(value);
+  Tile tile{{kernel.axis(1), tile_extent(kernel.shape(value)[1], 4)}};
+  if (kernel.lanes() == 1) tile.push_back({kernel.block(), 4, Halide::TailStrategy::GuardWithIf});
+  schedule_thread_tiles(sum, kernel.out(), tile, sum.rvars(0), {kernel.lane(), kernel.axis(1), kernel.block()});
+}
+
+/// Tiles of outputs by inputs, one a thread.
+void schedule_weights_on_gpu(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const Var o = kernel.axis(0), i = kernel.axis(1);
+  Func sum = kernel.defined(node.outputs[0]);
+  const Tile tile{{o, tile_extent(shape[0], 4)}, {i, tile_extent(shape[1], 4)}};
+  schedule_thread_tiles(sum, kernel.out(), tile, sum.rvars(0), {o, i});
+}
+
 }  // namespace
 
 const Operator linear{
@@ -247,6 +270,7 @@ const Operator linear{
     .gradient = gradient,
     .algorithm = forward,
     .schedule = schedule_rows,
+    .gpu_schedule = schedule_rows_on_gpu,
     .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
                 {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}},
                 {"wide", {{Shape::batch, 300}}, {{"features", 32}, {"bias", true}}}},
@@ -260,6 +284,7 @@ const Operator linear_backward_data{
     .macs = macs,
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
+    .gpu_schedule = schedule_rows_on_gpu,
 };
 
 const Operator linear_backward_weights{
@@ -270,6 +295,7 @@ const Operator linear_backward_weights{
     .macs = [](const Graph& graph, const Node& node) { return graph[node.outputs[0]].shape.elements(); },
     .algorithm = backward_weights,
     .schedule = schedule_weights,
+    .gpu_schedule = schedule_weights_on_gpu,
 };
 
 }  // namespace netc::ops

@@ -44,14 +44,16 @@ void bench(const Model& model, const BenchOptions& options) {
   const double median = times[times.size() / 2];
   const double rate = static_cast<double>(options.batch) / median * 1e3;
   if (!options.json) {
-    fmt::print("{}: {}, batch {}, {} threads: best {:.3f} ms, median {:.3f} ms, {:.1f} examples/s, {:.1f} MB\n",
-               model.description.name, options.mode, options.batch, threads(), times.front(), median, rate,
-               static_cast<double>(workload.bytes()) / 1e6);
+    const bool gpu = workload.device() == Device::cuda;
+    fmt::print("{}: {}, batch {}, {}: best {:.3f} ms, median {:.3f} ms, {:.1f} examples/s, {:.1f} MB\n",
+               model.description.name, options.mode, options.batch, gpu ? "cuda" : fmt::format("{} threads", threads()),
+               times.front(), median, rate, static_cast<double>(workload.bytes()) / 1e6);
     return;
   }
   const nlohmann::ordered_json json{{"model", model.description.name},
                                     {"mode", options.mode},
                                     {"batch", options.batch},
+                                    {"device", to_string(workload.device())},
                                     {"threads", threads()},
                                     {"best_ms", times.front()},
                                     {"median_ms", median},
@@ -65,8 +67,10 @@ void bench(const Model& model, const BenchOptions& options) {
 
 void add_bench_command(CLI::App& app, const Model& model) {
   auto options = std::make_shared<BenchOptions>();
+  options->device = "auto";
   CLI::App* command = app.add_subcommand("bench", "Time training steps or forward passes on random data");
   add_workload_options(*command, model, *options);
+  add_device_option(*command, options->device);
   command->add_flag("--json", options->json, "one JSON object instead of a line of text");
   command->callback([&model, options] { bench(model, *options); });
 }

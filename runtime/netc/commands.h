@@ -10,13 +10,14 @@
 #include <vector>
 
 #include "netc/network.h"
+#include "netc/program.h"
 
 namespace netc {
 
 /// What a command works on.
 struct Model {
   const Description& description;
-  const std::function<std::unique_ptr<Network>()>& make;
+  const MakeNetwork& make;
 };
 
 /// Each adds one command, which runs while the command line is parsed and throws Error.
@@ -28,6 +29,12 @@ void add_run_command(CLI::App& app, const Model& model);
 
 /// The option `--threads T`.
 void add_threads_option(CLI::App& command, int& threads);
+
+/// The option `--device cpu|cuda|auto`.
+void add_device_option(CLI::App& command, std::string& device);
+/// The device that the option names. `auto` is CUDA where the model has kernels for it and there is a GPU; where there
+/// is none, a line on standard error says that the CPU computes. Throws Error (device) where CUDA is asked for in vain.
+Device choose_device(const std::string& device, const Description& description);
 
 /// Splits "NAME=FILE"; where there is one name only, FILE alone will do. Throws Error (usage) with "did you mean".
 std::pair<std::size_t, std::string> split_binding(const std::string& option, const std::string& text,

@@ -14,6 +14,7 @@ struct EvalOptions {
   std::string weights;
   std::string data = default_data_folder().string();
   std::optional<std::int64_t> limit;
+  std::string device = "auto";
   int threads = 0;
 };
 
@@ -24,7 +25,7 @@ void eval(const Model& model, const EvalOptions& options) {
   }
   require_classifier(description);
   set_threads(options.threads);
-  const std::unique_ptr<Network> network = model.make();
+  const std::unique_ptr<Network> network = model.make(choose_device(options.device, description));
   network->load(options.weights);
   ImageSet images = load_data(description.recipe.data, Split::test, options.data);
   if (options.limit) images.truncate(*options.limit);
@@ -45,6 +46,7 @@ void add_eval_command(CLI::App& app, const Model& model) {
   command->add_option("--limit", options->limit, "use the first N examples")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
+  add_device_option(*command, options->device);
   add_threads_option(*command, options->threads);
   command->callback([&model, options] { eval(model, *options); });
 }

@@ -1,7 +1,6 @@
 // What generated tensor functions are made of: sizes that their arguments agree on, and calls of their kernels.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <map>
@@ -40,8 +39,7 @@ class Sizes {
 /// A compiled function over tensors of any size.
 class FunctionKernel {
  public:
-  constexpr FunctionKernel(const char* name, std::array<KernelVariant, isa_count> variants)
-      : name_(name), variants_(variants) {}
+  constexpr FunctionKernel(const char* name, KernelVariants variants) : name_(name), variants_(variants) {}
 
   /// `sizes` in the function's order; throws Error with the kernel's name when it fails.
   void operator()(std::initializer_list<std::int64_t> sizes, std::initializer_list<View<const float>> inputs,
@@ -49,7 +47,7 @@ class FunctionKernel {
 
  private:
   const char* name_;
-  std::array<KernelVariant, isa_count> variants_;
+  KernelVariants variants_;
 };
 
 }  // namespace netc

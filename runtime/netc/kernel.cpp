@@ -2,6 +2,7 @@
 #include "netc/kernel.h"
 
 #include <HalideRuntime.h>
+#include <HalideRuntimeCuda.h>
 #include <fmt/format.h>
 #include <sched.h>
 
@@ -12,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "netc/cuda.h"
 #include "netc/halide_hooks.h"
 
 namespace netc {
@@ -63,16 +65,21 @@ struct Buffer {
 };
 
 /// Returns the index of the last element, which kernels compute in 32 bits.
-std::int64_t describe(const Operand& operand, const void* host, std::int32_t batch, Buffer& buffer) {
+std::int64_t describe(const Operand& operand, const void* memory, const Launch& launch, Buffer& buffer) {
   std::int64_t last = 0;
   for (int i = 0; i < operand.rank; ++i) {
     const Dim& dim = operand.dims[static_cast<std::size_t>(i)];
-    const std::int32_t extent = extent_for(dim.extent, batch);
+    const std::int32_t extent = extent_for(dim.extent, launch.batch);
     buffer.dims[static_cast<std::size_t>(i)] = halide_dimension_t(0, extent, dim.stride);
     last += static_cast<std::int64_t>(extent - 1) * dim.stride;
   }
   buffer.header = {};
-  buffer.header.host = const_cast<std::uint8_t*>(static_cast<const std::uint8_t*>(host));
+  if (launch.device == Device::cuda) {
+    buffer.header.device = reinterpret_cast<std::uint64_t>(memory);
+    buffer.header.device_interface = halide_cuda_device_interface();
+  } else {
+    buffer.header.host = const_cast<std::uint8_t*>(static_cast<const std::uint8_t*>(memory));
+  }
   buffer.header.type = halide_type(operand.type);
   buffer.header.dimensions = operand.rank;
   buffer.header.dim = buffer.dims.data();
@@ -91,7 +98,11 @@ Isa best_isa() {
   return std::min(processor_isa(), wanted_isa());
 }
 
-KernelVariant variant_for(const std::array<KernelVariant, isa_count>& variants) {
+KernelVariant variant_for(const KernelVariants& variants, Device device) {
+  if (device == Device::cuda) {
+    if (variants.back() != nullptr) return variants.back();
+    throw Error(ErrorKind::usage, "this program has kernels for the CPU only: generate it with --target cuda");
+  }
   static const Isa isa = best_isa();
   for (int set = static_cast<int>(isa); set >= 0; --set) {
     if (KernelVariant variant = variants[static_cast<std::size_t>(set)]) return variant;
@@ -122,6 +133,7 @@ void Kernel::run(const Launch& launch, std::span<const void* const> pointers) co
   if (!observer) return call(launch, pointers);
   const auto start = std::chrono::steady_clock::now();
   call(launch, pointers);
+  if (launch.device == Device::cuda) cuda::synchronize();
   observer(*this, launch, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
@@ -136,7 +148,7 @@ void Kernel::call(const Launch& launch, std::span<const void* const> pointers) c
   for (std::size_t i = 0; i < pointers.size(); ++i) {
     // Halide takes a buffer without memory for a question about sizes, answers it, and computes nothing.
     if (pointers[i] == nullptr) fail(name_, fmt::format("operand {} has no memory", i));
-    const std::int64_t last = describe(operands_[i], pointers[i], launch.batch, buffers[i]);
+    const std::int64_t last = describe(operands_[i], pointers[i], launch, buffers[i]);
     if (last > std::numeric_limits<std::int32_t>::max()) {
       throw Error(ErrorKind::memory,
                   fmt::format("a batch of {} is too large: kernel {} would need a tensor of {} elements", launch.batch,
@@ -144,8 +156,10 @@ void Kernel::call(const Launch& launch, std::span<const void* const> pointers) c
     }
     arguments[3 + i] = &buffers[i].header;
   }
-  if (const int status = variant_for(variants_)(arguments.data()); status != 0) {
-    fail(name_, fmt::format("status {}: {}", status, halide::take_error()));
+  if (const int status = variant_for(variants_, launch.device)(arguments.data()); status != 0) {
+    const std::string why = fmt::format("status {}: {}", status, halide::take_error());
+    if (launch.device == Device::cuda) throw Error(ErrorKind::device, fmt::format("kernel {}: {}", name_, why));
+    fail(name_, why);
   }
 }
 

@@ -1,5 +1,5 @@
-// A compiled kernel as generated code sees it: its variants for several instruction sets, and the layout of its
-// operands.
+// A compiled kernel as generated code sees it: its variants for several instruction sets and for CUDA, and the layout
+// of its operands.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <functional>
 #include <span>
 
+#include "netc/device.h"
 #include "netc/tensor.h"
 
 namespace netc {
@@ -21,8 +22,11 @@ Isa best_isa();
 
 /// A compiled function in Halide's `_argv` form: pointers to scalars and to buffers. Returns 0, or Halide's status.
 using KernelVariant = int (*)(void** arguments);
-/// The best one for this processor; throws Error (usage) where the kernels were compiled for better ones alone.
-KernelVariant variant_for(const std::array<KernelVariant, isa_count>& variants);
+/// One for each instruction set, then one for CUDA; nullptr where the kernel was not compiled for it.
+using KernelVariants = std::array<KernelVariant, isa_count + 1>;
+/// The best one for this processor, or that for CUDA; throws Error (usage) where the kernels were compiled for others
+/// alone.
+KernelVariant variant_for(const KernelVariants& variants, Device device = Device::cpu);
 
 /// One dimension of an operand, innermost first.
 struct Dim {
@@ -43,6 +47,7 @@ struct Launch {
   std::int32_t batch;  // examples
   std::uint32_t seed;  // random numbers are a function of seed, step, stream and element alone
   std::uint32_t step;
+  Device device = Device::cpu;  // whose memory the operands lie in
 };
 
 /// What a kernel computes for one example; other operations are not counted.
@@ -59,14 +64,14 @@ struct Work {
 class Kernel {
  public:
   /// The variants take batch, seed, step, then buffers.
-  constexpr Kernel(const char* name, std::array<KernelVariant, isa_count> variants, std::span<const Operand> operands,
-                   MultiplyAdds work)
+  constexpr Kernel(const char* name, KernelVariants variants, std::span<const Operand> operands, MultiplyAdds work)
       : name_(name), variants_(variants), operands_(operands), multiply_adds_(work) {}
 
   const char* name() const { return name_; }
   Work work(std::int32_t batch) const;
 
-  /// Runs on one pointer an operand, inputs first; throws Error with the kernel's name when it fails.
+  /// Runs on one pointer an operand, inputs first; throws Error with the kernel's name when it fails. On a GPU it may
+  /// still run on return.
   template <class... Pointer>
   void operator()(const Launch& launch, Pointer*... pointer) const {
     std::array<const void*, sizeof...(Pointer)> pointers{pointer...};
@@ -79,7 +84,7 @@ class Kernel {
   void call(const Launch& launch, std::span<const void* const> pointers) const;
 
   const char* name_;
-  std::array<KernelVariant, isa_count> variants_;
+  KernelVariants variants_;
   std::span<const Operand> operands_;
   MultiplyAdds multiply_adds_;
 };

@@ -12,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "netc/cuda.h"
 #include "netc/halide_hooks.h"
 #include "netc/initializer.h"
 #include "netc/safetensors.h"
@@ -22,6 +23,7 @@ namespace netc {
 namespace {
 
 constexpr std::size_t cache_line = 64;
+constexpr std::int64_t gpu_line = 256;
 constexpr std::size_t huge_page = std::size_t{1} << 21;
 
 std::size_t index(int i) {
@@ -109,11 +111,8 @@ AnyView::AnyView(View<const std::int32_t> view) : data(contiguous_data(view)), t
 AnyView::AnyView(View<std::int32_t> view) : AnyView(View<const std::int32_t>(view)) {}
 AnyView::AnyView(View<const std::uint8_t> view) : data(contiguous_data(view)), type(DType::u8), shape(view.shape()) {}
 
-void Network::Free::operator()(float* p) const {
-  std::free(p);
-}
-
-Network::Floats Network::allocate(std::int64_t bytes, const char* purpose) const {
+Floats Network::allocate(std::int64_t bytes, const char* purpose, Reached reached) const {
+  if (device_ == Device::cuda) return allocate_on_gpu(bytes, purpose, reached);
   // Large arenas lie on huge pages: fewer misses of the address translation, faster first touch.
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
   const std::size_t alignment = size >= huge_page ? huge_page : cache_line;
@@ -127,16 +126,27 @@ Network::Floats Network::allocate(std::int64_t bytes, const char* purpose) const
   return Floats(memory);
 }
 
-Network::Network(const Description& description)
+/// Choice: parameters lie in memory that the driver moves to whoever touches it, so that views of them are as good as
+/// on the CPU and cost nothing while only kernels use them. Alternative: two copies, which no view can keep equal:
+/// nobody is told of a write through one (2026-11).
+Floats Network::allocate_on_gpu(std::int64_t bytes, const char* purpose, Reached reached) const {
+  const cuda::Memory kind = reached == Reached::by_users ? cuda::Memory::shared : cuda::Memory::device;
+  void* memory = cuda::allocate(bytes, kind, fmt::format("{} of {}", purpose, description_.name));
+  return Floats(static_cast<float*>(memory), {device_});
+}
+
+Network::Network(const Description& description, Device device)
     : description_(description),
+      device_(device),
       inputs_(description.inputs.size()),
       labels_(description.labels.size()),
       outputs_(description.outputs.size()),
       input_gradients_(description.inputs.size()) {
   const std::int64_t parameter_bytes = description.parameter_floats * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t buffer_bytes = description.buffer_floats * static_cast<std::int64_t>(sizeof(float));
-  parameters_ = allocate(parameter_bytes, "parameters");
-  buffers_ = allocate(buffer_bytes, "buffers");
+  launch_.device = device;
+  parameters_ = allocate(parameter_bytes, "parameters", Reached::by_users);
+  buffers_ = allocate(buffer_bytes, "buffers", Reached::by_users);
   // Zero where nothing is stored (padding of blocked layouts), too, so that optimizers may run over all of it.
   std::memset(parameters_.get(), 0, static_cast<std::size_t>(parameter_bytes));
   std::memset(buffers_.get(), 0, static_cast<std::size_t>(buffer_bytes));
@@ -147,7 +157,7 @@ Network::~Network() = default;
 void Network::allocate_gradients() {
   if (gradients_) return;
   const std::int64_t bytes = description_.parameter_floats * static_cast<std::int64_t>(sizeof(float));
-  gradients_ = allocate(bytes, "gradients");
+  gradients_ = allocate(bytes, "gradients", Reached::by_users);
   std::memset(gradients_.get(), 0, static_cast<std::size_t>(bytes));
 }
 
@@ -277,11 +287,39 @@ class Binder {
 
 }  // namespace
 
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+std::int64_t bytes_of(const TensorSpec& spec, std::int64_t batch) {
+  return count(shape_for(spec, batch)) * (spec.type == DType::u8 ? 1 : 4);
+}
+
+/// What a tensor takes of the GPU's memory.
+std::int64_t gpu_bytes(const TensorSpec& spec, std::int64_t batch) {
+  return round_up(bytes_of(spec, batch), gpu_line);
+}
+
+/// Says what would not fit before anything has been computed.
+void require_gpu_memory(const std::string& model, std::int64_t batch, std::int64_t bytes) {
+  const std::int64_t free = cuda::free_bytes();
+  if (bytes <= free) return;
+  throw Error(ErrorKind::memory,
+              fmt::format("{}: a batch of {} needs {:.1f} MB of the GPU's memory, of which {:.1f} MB are free: take a "
+                          "smaller batch, or --device cpu",
+                          model, batch, static_cast<double>(bytes) / 1e6, static_cast<double>(free) / 1e6));
+}
+
+}  // namespace
+
 void Network::bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
                    std::span<const AnyView> labels) {
   last_pass_ = Pass::none;
-  std::fill(outputs_.begin(), outputs_.end(), nullptr);
-  losses_ = nullptr;
+  for (Result& output : outputs_) output.set(nullptr);
+  losses_.set(nullptr);
+  std::fill(labels_.begin(), labels_.end(), nullptr);
   Binder binder(description_.name);
   binder.bind("input", description_.inputs, inputs, inputs_);
   binder.bind("label", label_specs, labels, labels_);
@@ -294,12 +332,38 @@ void Network::reserve(const MemoryPlan& plan) {
   if (plan.per_example > (std::numeric_limits<std::int64_t>::max() - plan.fixed) / capacity_) {
     throw Error(ErrorKind::memory, fmt::format("{}: a batch of {} is too large", description_.name, launch_.batch));
   }
-  const std::int64_t bytes = plan.bytes(launch_.batch);
-  if (arena_ && bytes <= arena_bytes_) return;
-  arena_.reset();  // before the larger one is made: their contents are not kept
-  arena_bytes_ = 0;
-  arena_ = allocate(bytes, "activations");
-  arena_bytes_ = bytes;
+  const std::int64_t bytes = plan.bytes(launch_.batch) + staging_bytes();
+  if (!arena_ || bytes > arena_bytes_) {
+    arena_.reset();  // before the larger one is made: their contents are not kept
+    arena_bytes_ = 0;
+    if (device_ == Device::cuda) require_gpu_memory(description_.name, launch_.batch, bytes);
+    arena_ = allocate(bytes, "activations", Reached::by_kernels);
+    arena_bytes_ = bytes;
+  }
+  if (device_ == Device::cuda) copy_to_gpu();
+}
+
+/// Bytes behind the plan's memory for what the caller passed in; the CPU's kernels read it where it is.
+std::int64_t Network::staging_bytes() const {
+  if (device_ == Device::cpu) return 0;
+  std::int64_t bytes = gpu_line;  // the plan's memory may end within a line
+  for (const TensorSpec& spec : description_.inputs) bytes += gpu_bytes(spec, launch_.batch);
+  for (const TensorSpec& spec : description_.labels) bytes += gpu_bytes(spec, launch_.batch);
+  return bytes;
+}
+
+void Network::copy_to_gpu() {
+  auto* next = reinterpret_cast<std::byte*>(arena_.get()) + round_up(plan_->bytes(launch_.batch), gpu_line);
+  const auto copy = [&](const std::vector<TensorSpec>& specs, std::vector<const void*>& data) {
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      if (data[i] == nullptr) continue;  // a pass without labels
+      cuda::copy_to_device(next, data[i], bytes_of(specs[i], launch_.batch));
+      data[i] = next;
+      next += gpu_bytes(specs[i], launch_.batch);
+    }
+  };
+  copy(description_.inputs, inputs_);
+  copy(description_.labels, labels_);
 }
 
 void Network::require_loss() const {
@@ -333,6 +397,11 @@ float Network::evaluate_loss(std::span<const AnyView> inputs, std::span<const An
 }
 
 float Network::backward(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
+  compute_gradients(inputs, labels);
+  return mean_loss();
+}
+
+void Network::compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
   require_loss();
   bind(inputs, description_.labels, labels);
   reserve(description_.training);
@@ -343,14 +412,13 @@ float Network::backward(std::span<const AnyView> inputs, std::span<const AnyView
   ++steps_;
   input_gradients_ready_ = false;
   last_pass_ = Pass::training;
-  return mean_loss();
 }
 
 float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
-  const float loss = backward(inputs, labels);
-  optimizer.step(parameters_flat(), gradients_flat());
+  compute_gradients(inputs, labels);
+  optimizer.step(parameters_flat(), gradients_flat(), device_);
   last_pass_ = Pass::optimizer;
-  return loss;
+  return mean_loss();
 }
 
 View<const float> Network::input_gradient(int i) {
@@ -363,19 +431,31 @@ View<const float> Network::input_gradient(int i) {
   }
   if (!input_gradients_ready_) input_backward_pass();
   input_gradients_ready_ = true;
-  return {input_gradients_[index(i)], shape_for(description_.inputs[index(i)], launch_.batch)};
+  const Extents shape = shape_for(description_.inputs[index(i)], launch_.batch);
+  return {input_gradients_[index(i)].read(count(shape), device_), shape};
 }
 
 View<const float> Network::output(int i) const {
-  if (i < 0 || index(i) >= outputs_.size() || outputs_[index(i)] == nullptr) {
+  if (i < 0 || index(i) >= outputs_.size() || !outputs_[index(i)].exists()) {
     throw Error(ErrorKind::usage, fmt::format("{}: no output {} yet", description_.name, i));
   }
-  return {outputs_[index(i)], shape_for(description_.outputs[index(i)], launch_.batch)};
+  const Extents shape = shape_for(description_.outputs[index(i)], launch_.batch);
+  return {outputs_[index(i)].read(count(shape), device_), shape};
 }
 
 View<const float> Network::losses() const {
-  if (losses_ == nullptr) throw Error(ErrorKind::usage, fmt::format("{}: no loss yet", description_.name));
-  return {losses_, {launch_.batch}};
+  if (!losses_.exists()) throw Error(ErrorKind::usage, fmt::format("{}: no loss yet", description_.name));
+  return {losses_.read(launch_.batch, device_), {launch_.batch}};
+}
+
+const float* Network::Result::read(std::int64_t count, Device device) const {
+  if (device == Device::cpu) return data_;
+  if (!copied_) {
+    copy_.resize(static_cast<std::size_t>(count));
+    cuda::copy_to_host(copy_.data(), data_, count * static_cast<std::int64_t>(sizeof(float)));
+    copied_ = true;
+  }
+  return copy_.data();
 }
 
 }  // namespace netc

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "netc/device.h"
 #include "netc/kernel.h"
 #include "netc/optimizer.h"
 #include "netc/recipe.h"
@@ -63,6 +64,7 @@ struct Description {
   MemoryPlan forward;
   MemoryPlan training;
   Recipe recipe;
+  bool cuda = false;  // whether the kernels were compiled for CUDA, too
 };
 
 /// Any input or label of a call: a contiguous tensor in PyTorch's order.
@@ -85,13 +87,14 @@ class Network {
   Network& operator=(const Network&) = delete;
 
   const Description& description() const { return description_; }
+  Device device() const { return device_; }
 
   /// Parameters, their gradients and buffers by path; throw Error (usage) with "did you mean" for an unknown path.
   View<float> parameter(std::string_view path);
   View<float> gradient(std::string_view path);
   View<float> buffer(std::string_view path);
   /// All of them, with path, shape and values, in the order of the description. Views stay valid, and writing through
-  /// them at any time changes the next pass; a parameter that layers share is there once.
+  /// them at any time changes the next pass, on a GPU too; a parameter that layers share is there once.
   std::vector<std::pair<std::string, View<float>>> named_parameters();
   std::vector<std::pair<std::string, View<float>>> named_buffers();
   /// The arenas as they are stored, for optimizers.
@@ -134,8 +137,9 @@ class Network {
   std::int64_t memory_bytes() const;
 
  protected:
-  /// All parameters and buffers are zero until `initialize`. The description must outlive the network.
-  explicit Network(const Description& description);
+  /// All parameters and buffers are zero until `initialize`. The description must outlive the network. Throws Error
+  /// (device) where there is no such device.
+  explicit Network(const Description& description, Device device = Device::cpu);
 
   /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of
   /// `description().forward`, the others in that of `description().training`; the second of each follows the first.
@@ -157,29 +161,47 @@ class Network {
   float* at(std::int64_t per_example) const { return place(per_example * capacity_); }
   /// A place in the arena's fixed part.
   float* fixed(std::int64_t offset) const { return place(plan_->per_example * capacity_ + offset); }
-  void set_output(int i, const float* data) { outputs_[static_cast<std::size_t>(i)] = data; }
-  void set_losses(const float* data) { losses_ = data; }
-  void set_input_gradient(int i, const float* data) { input_gradients_[static_cast<std::size_t>(i)] = data; }
+  void set_output(int i, const float* data) { outputs_[static_cast<std::size_t>(i)].set(data); }
+  void set_losses(const float* data) { losses_.set(data); }
+  void set_input_gradient(int i, const float* data) { input_gradients_[static_cast<std::size_t>(i)].set(data); }
 
  private:
-  struct Free {
-    void operator()(float* p) const;
+  /// What a pass leaves to be read.
+  class Result {
+   public:
+    void set(const float* data) { data_ = data, copied_ = false; }
+    bool exists() const { return data_ != nullptr; }
+    /// The elements where the CPU can read them; from a GPU they are copied once.
+    const float* read(std::int64_t count, Device device) const;
+
+   private:
+    const float* data_ = nullptr;
+    mutable bool copied_ = false;
+    mutable std::vector<float> copy_;
   };
-  using Floats = std::unique_ptr<float[], Free>;  // 64-byte aligned
 
   enum class Pass { none, evaluation, training, optimizer };
 
-  Floats allocate(std::int64_t bytes, const char* purpose) const;
+  /// Parameters, gradients and buffers lie in memory that users reach by their views, too, whatever the device.
+  enum class Reached { by_kernels, by_users };
+
+  /// Aligned to 64 bytes.
+  Floats allocate(std::int64_t bytes, const char* purpose, Reached reached) const;
+  Floats allocate_on_gpu(std::int64_t bytes, const char* purpose, Reached reached) const;
   void allocate_gradients();
   std::size_t parameter_floats() const { return static_cast<std::size_t>(description_.parameter_floats); }
   float* place(std::int64_t offset) const { return arena_.get() + offset / static_cast<std::int64_t>(sizeof(float)); }
   void bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
             std::span<const AnyView> labels);
   void reserve(const MemoryPlan& plan);
+  std::int64_t staging_bytes() const;
+  void copy_to_gpu();
   void require_loss() const;
+  void compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels);
   float mean_loss() const;
 
   const Description& description_;
+  Device device_;
   Floats parameters_;
   Floats gradients_;  // made by the first backward pass
   Floats buffers_;
@@ -193,9 +215,9 @@ class Network {
   bool input_gradients_ready_ = false;
   std::vector<const void*> inputs_;
   std::vector<const void*> labels_;
-  std::vector<const float*> outputs_;
-  std::vector<const float*> input_gradients_;
-  const float* losses_ = nullptr;
+  std::vector<Result> outputs_;
+  std::vector<Result> input_gradients_;
+  Result losses_;
 };
 
 }  // namespace netc

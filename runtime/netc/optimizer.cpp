@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
+#include "netc/cuda.h"
+#include "netc/cuda_steps.h"
 #include "netc/error.h"
 #include "netc/parallel.h"
 
@@ -17,10 +20,6 @@ namespace {
 void require_length(std::size_t expected, std::size_t found) {
   if (expected == found) return;
   throw Error(ErrorKind::usage, fmt::format("optimizer: expected {} elements, found {}", expected, found));
-}
-
-void make_state(std::vector<float>& state, std::size_t parameters) {
-  if (state.empty()) state.resize(parameters);
 }
 
 // ---- Clipping -------------------------------------------------------------------------------------------------------
@@ -73,16 +72,7 @@ struct MomentumStep {
   }
 };
 
-struct AdamStep {
-  float rate;  // lr, corrected for the bias of the mean
-  float mean_share;
-  float square_kept;
-  float square_share;
-  float square_correction;  // a divisor of the root
-  float eps;
-  float weight_decay;  // as a part of the gradient
-  float kept;          // of the parameter: decoupled decay
-
+struct AdamStep : cuda::AdamFactors {
   void operator()(float& p, float g, float& mean, float& square) const {
     g += weight_decay * p;
     mean += mean_share * (g - mean);
@@ -120,12 +110,48 @@ void update_all(std::span<float> parameters, std::span<const float> gradients, c
 
 }  // namespace
 
-void Optimizer::step(std::span<float> parameters, std::span<const float> gradients) {
+void StateArray::prepare(std::size_t count, Device device) {
+  if (elements_ && elements_.get_deleter().device == device) return require_length(count_, count);
+  if (elements_) require_length(count_, count);
+  const auto bytes = static_cast<std::int64_t>(count * sizeof(float));
+  void* memory = device == Device::cuda ? cuda::allocate(bytes, cuda::Memory::shared, "an optimizer's state")
+                                        : std::malloc(std::max<std::size_t>(count, 1) * sizeof(float));
+  if (memory == nullptr) throw Error(ErrorKind::memory, fmt::format("cannot allocate {} bytes of state", bytes));
+  Floats moved(static_cast<float*>(memory), {device});
+  if (elements_) {
+    std::copy_n(elements_.get(), count, moved.get());
+  } else {
+    std::fill_n(moved.get(), count, 0.0f);
+  }
+  elements_ = std::move(moved);
+  count_ = count;
+}
+
+void Optimizer::step(std::span<float> parameters, std::span<const float> gradients, Device device) {
   require_length(parameters.size(), gradients.size());
+  device_ = device;
   Clip clip{std::numeric_limits<float>::infinity(), 1};
   if (clipping.value > 0) clip.limit = static_cast<float>(clipping.value);
+  if (device == Device::cuda) return step_on_gpu(parameters, gradients, clip.limit);
   if (clipping.norm > 0) clip.scale = norm_scale(gradients, clip.limit, clipping.norm);
   update(parameters, gradients, clip);
+}
+
+/// The norm's factor stays on the GPU. On return the CPU may read the parameters.
+void Optimizer::step_on_gpu(std::span<float> parameters, std::span<const float> gradients, float limit) {
+  cuda::Clip clip{limit, {}};
+  if (clipping.norm > 0) {
+    scale_.prepare(1, Device::cuda);
+    cuda::clip_scale(gradients, limit, static_cast<float>(clipping.norm), scale_.values());
+    clip.scale = scale_.values();
+  }
+  update_on_gpu(parameters, gradients, clip);
+  cuda::synchronize();
+}
+
+void Optimizer::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {
+  cuda::synchronize();
+  update(parameters, gradients, {clip.limit, clip.scale.empty() ? 1 : clip.scale[0]});
 }
 
 Sgd::Sgd(double rate, double momentum, double weight_decay, bool nesterov)
@@ -139,18 +165,26 @@ void Sgd::update(std::span<float> parameters, std::span<const float> gradients, 
   const auto momentum = static_cast<float>(momentum_);
   const auto decay = static_cast<float>(weight_decay_);
   if (momentum_ == 0) return update_all(parameters, gradients, clip, PlainStep{rate, decay});
-  state(parameters.size());
-  require_length(velocity_.size(), parameters.size());
-  float* velocity = velocity_.data();
+  velocity_.prepare(parameters.size(), device());
+  float* velocity = velocity_.values().data();
   if (nesterov_) return update_all(parameters, gradients, clip, MomentumStep<true>{rate, momentum, decay}, velocity);
   update_all(parameters, gradients, clip, MomentumStep<false>{rate, momentum, decay}, velocity);
+}
+
+void Sgd::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {
+  const auto rate = static_cast<float>(lr);
+  const auto decay = static_cast<float>(weight_decay_);
+  if (momentum_ == 0) return cuda::plain_step(parameters, gradients, clip, rate, decay);
+  velocity_.prepare(parameters.size(), device());
+  cuda::momentum_step(parameters, gradients, clip, {rate, static_cast<float>(momentum_), decay, nesterov_},
+                      velocity_.values());
 }
 
 std::vector<std::pair<std::string, std::span<float>>> Sgd::state(std::size_t parameters) {
   if (momentum_ == 0) return {};
   // From zero, the first step's velocity is the gradient itself, as PyTorch has it.
-  make_state(velocity_, parameters);
-  return {{"velocity", velocity_}};
+  velocity_.prepare(parameters, device());
+  return {{"velocity", velocity_.values()}};
 }
 
 Adam::Adam(double rate, std::array<double, 2> betas, double eps, double weight_decay, WeightDecay decay)
@@ -158,27 +192,35 @@ Adam::Adam(double rate, std::array<double, 2> betas, double eps, double weight_d
   lr = rate;
 }
 
-void Adam::update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) {
-  state(parameters.size());
-  require_length(mean_.size(), parameters.size());
+/// Counts a step.
+cuda::AdamFactors Adam::next_factors() {
   steps_[0] += 1;
   const double t = steps_[0];
   const bool decoupled = decay_ == WeightDecay::decoupled;
-  const AdamStep formula{.rate = static_cast<float>(lr / (1 - std::pow(betas_[0], t))),
-                         .mean_share = static_cast<float>(1 - betas_[0]),
-                         .square_kept = static_cast<float>(betas_[1]),
-                         .square_share = static_cast<float>(1 - betas_[1]),
-                         .square_correction = static_cast<float>(std::sqrt(1 - std::pow(betas_[1], t))),
-                         .eps = static_cast<float>(eps_),
-                         .weight_decay = static_cast<float>(decoupled ? 0 : weight_decay_),
-                         .kept = static_cast<float>(decoupled ? 1 - lr * weight_decay_ : 1)};
-  update_all(parameters, gradients, clip, formula, mean_.data(), square_.data());
+  return {.rate = static_cast<float>(lr / (1 - std::pow(betas_[0], t))),
+          .weight_decay = static_cast<float>(decoupled ? 0 : weight_decay_),
+          .mean_share = static_cast<float>(1 - betas_[0]),
+          .square_kept = static_cast<float>(betas_[1]),
+          .square_share = static_cast<float>(1 - betas_[1]),
+          .square_correction = static_cast<float>(std::sqrt(1 - std::pow(betas_[1], t))),
+          .eps = static_cast<float>(eps_),
+          .kept = static_cast<float>(decoupled ? 1 - lr * weight_decay_ : 1)};
+}
+
+void Adam::update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) {
+  state(parameters.size());
+  update_all(parameters, gradients, clip, AdamStep{next_factors()}, mean_.values().data(), square_.values().data());
+}
+
+void Adam::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {
+  state(parameters.size());
+  cuda::adam_step(parameters, gradients, clip, next_factors(), mean_.values(), square_.values());
 }
 
 std::vector<std::pair<std::string, std::span<float>>> Adam::state(std::size_t parameters) {
-  make_state(mean_, parameters);
-  make_state(square_, parameters);
-  return {{"exp_avg", mean_}, {"exp_avg_sq", square_}, {"step", steps_}};
+  mean_.prepare(parameters, device());
+  square_.prepare(parameters, device());
+  return {{"exp_avg", mean_.values()}, {"exp_avg_sq", square_.values()}, {"step", steps_}};
 }
 
 int state_arrays(const OptimizerRecipe& recipe) {

@@ -9,9 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "netc/device.h"
 #include "netc/recipe.h"
 
 namespace netc {
+
+namespace cuda {
+struct AdamFactors;
+struct Clip;
+}  // namespace cuda
 
 /// What becomes of a gradient before a step, as by torch.nn.utils.clip_grad_value_ and then clip_grad_norm_; 0:
 /// nothing.
@@ -20,12 +26,25 @@ struct Clipping {
   double norm = 0;  // all gradients are scaled so that their norm (the square root of all squares' sum) is at most this
 };
 
+/// An array of an optimizer's state, in memory of the device that updates it.
+class StateArray {
+ public:
+  /// Makes it `count` zeros where it is empty; moves it where it lies elsewhere. Throws Error (usage) where it has
+  /// another length.
+  void prepare(std::size_t count, Device device);
+  std::span<float> values() const { return {elements_.get(), count_}; }
+
+ private:
+  Floats elements_;
+  std::size_t count_ = 0;
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   /// parameters[i] moves along gradients[i], which is clipped on the way and stays as it is; both have the length of
-  /// the first call. The result does not depend on the number of threads.
-  void step(std::span<float> parameters, std::span<const float> gradients);
+  /// the first call, and lie in `device`'s memory. The result does not depend on the number of threads.
+  void step(std::span<float> parameters, std::span<const float> gradients, Device device = Device::cpu);
   /// What must be saved to continue a run of `parameters` elements bit for bit: a name and a flat array each, made if
   /// there has been no step yet. An array as long as the parameters is stored as they are.
   virtual std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) = 0;
@@ -40,8 +59,17 @@ class Optimizer {
     float scale;
   };
 
+  /// Of the last step.
+  Device device() const { return device_; }
+
  private:
   virtual void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) = 0;
+  /// The same on a GPU. Optimizers without kernels update on the CPU, which reaches the same memory.
+  virtual void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip);
+  void step_on_gpu(std::span<float> parameters, std::span<const float> gradients, float limit);
+
+  Device device_ = Device::cpu;
+  StateArray scale_;  // one element, where a norm is clipped on a GPU
 };
 
 /// Stochastic gradient descent with PyTorch's formulas: g += weight_decay p; v = momentum v + g (v = g at first);
@@ -53,11 +81,12 @@ class Sgd : public Optimizer {
 
  private:
   void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
+  void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) override;
 
   double momentum_;
   double weight_decay_;
   bool nesterov_;
-  std::vector<float> velocity_;
+  StateArray velocity_;
 };
 
 /// How `weight_decay` acts: as a part of the gradient (Adam), or on the parameter beside it (AdamW).
@@ -75,14 +104,17 @@ class Adam : public Optimizer {
 
  private:
   void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
+  void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) override;
+
+  cuda::AdamFactors next_factors();
 
   std::array<double, 2> betas_;
   double eps_;
   double weight_decay_;
   WeightDecay decay_;
   std::array<float, 1> steps_{};  // exact up to 2^24, where the corrections of the bias have long been 1
-  std::vector<float> mean_;       // m
-  std::vector<float> square_;     // v
+  StateArray mean_;               // m
+  StateArray square_;             // v
 };
 
 /// How many arrays as long as the parameters the recipe's optimizer keeps.

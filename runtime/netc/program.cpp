@@ -78,6 +78,28 @@ void add_threads_option(CLI::App& command, int& threads) {
       ->capture_default_str();
 }
 
+void add_device_option(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "device to compute on; auto: cuda where it can be used")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+      ->capture_default_str();
+}
+
+Device choose_device(const std::string& device, const Description& description) {
+  if (device == "cpu" || (device == "auto" && !description.cuda)) return Device::cpu;
+  if (!description.cuda) {
+    throw Error(ErrorKind::device,
+                "--device cuda: this program has kernels for the CPU only; use --device cpu, or generate it with "
+                "--target cuda");
+  }
+  const std::string& problem = cuda_problem();
+  if (problem.empty()) return Device::cuda;
+  if (device == "cuda") {
+    throw Error(ErrorKind::device, fmt::format("--device cuda: {}; use --device cpu", problem));
+  }
+  fmt::print(stderr, "{}: computing on the CPU: {}\n", description.name, problem);
+  return Device::cpu;
+}
+
 std::pair<std::size_t, std::string> split_binding(const std::string& option, const std::string& text,
                                                   const std::vector<TensorSpec>& specs) {
   std::vector<std::string> names;
@@ -95,6 +117,10 @@ std::pair<std::size_t, std::string> split_binding(const std::string& option, con
 
 int program(int argc, char** argv, const Description& description,
             const std::function<std::unique_ptr<Network>()>& make) {
+  return program(argc, argv, description, [&make](Device) { return make(); });
+}
+
+int program(int argc, char** argv, const Description& description, const MakeNetwork& make) {
   const std::string& name = description.name;
   try {
     return run_command({description, make}, argc, argv);

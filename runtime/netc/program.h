@@ -8,8 +8,13 @@
 
 namespace netc {
 
+/// Makes the model on a device.
+using MakeNetwork = std::function<std::unique_ptr<Network>(Device device)>;
+
 /// The generated program's main: `MODEL train|eval|bench|run …`. Exit status 0 done, 1 wrong input, 2 wrong usage, 3 a
 /// bug.
+int program(int argc, char** argv, const Description& description, const MakeNetwork& make);
+/// The same for a model that computes on the CPU alone.
 int program(int argc, char** argv, const Description& description,
             const std::function<std::unique_ptr<Network>()>& make);
 

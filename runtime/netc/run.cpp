@@ -25,6 +25,7 @@ struct RunOptions {
   std::string gradients;
   std::string save;
   std::optional<std::uint64_t> seed;
+  std::string device = "auto";
   int threads = 0;
   std::vector<std::string> set;
 };
@@ -93,7 +94,7 @@ class Run {
     check_options();
     inputs_ = read_tensors("--input", options.inputs, description_.inputs);
     if (!options.labels.empty()) labels_ = read_tensors("--label", options.labels, description_.labels);
-    network_ = model.make();
+    network_ = model.make(choose_device(options.device, description_));
     network_->load(options.weights);
     network_->set_seed(static_cast<std::uint32_t>(recipe_.seed ^ recipe_.seed >> 32));
   }
@@ -143,7 +144,9 @@ class Run {
     for (int step = 1; step <= steps; ++step) {
       fmt::print("loss: {:.9g}\n", network_->backward(views_of(inputs_), views_of(labels_)));
       if (step == steps && !options_.gradients.empty()) keep_input_gradients();
-      if (options_.steps) optimizer->step(network_->parameters_flat(), network_->gradients_flat());
+      if (options_.steps) {
+        optimizer->step(network_->parameters_flat(), network_->gradients_flat(), network_->device());
+      }
     }
   }
 
@@ -212,6 +215,7 @@ void add_run_command(CLI::App& app, const Model& model) {
       ->type_name("FILE");
   command->add_option("--save", options->save, "write parameters and buffers after the run")->type_name("FILE");
   command->add_option("--seed", options->seed, "seed of dropout")->type_name("S");
+  add_device_option(*command, options->device);
   add_threads_option(*command, options->threads);
   command
       ->add_option("--set", options->set, "change the recipe: optimizer, clip_grad_norm, …, as in its `train` clause")

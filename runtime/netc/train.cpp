@@ -30,7 +30,7 @@ struct TrainOptions {
   std::string data = default_data_folder().string();
   std::optional<int> epochs;
   std::optional<std::int64_t> limit;
-  std::string device = "cpu";
+  std::string device = "auto";
   int threads = 0;
   std::optional<std::uint64_t> seed;
   std::string checkpoint;
@@ -70,7 +70,7 @@ class Trainer {
         name_(model.description.name),
         train_images_(load_split(recipe_, Split::train, options)),
         test_images_(load_split(recipe_, Split::test, options)),
-        network_(model.make()),
+        network_(model.make(choose_device(options.device, model.description))),
         optimizer_(make_optimizer(recipe_)),
         split_(split_training_data(train_images_.count, recipe_.validation, recipe_.seed)),
         train_loader_(train_images_, training_options()),
@@ -297,11 +297,6 @@ class Trainer {
 };
 
 void train(const Model& model, const TrainOptions& options) {
-  if (options.device != "cpu") {
-    throw Error(
-        ErrorKind::device,
-        fmt::format("--device {}: this program has kernels for the CPU only; use --device cpu", options.device));
-  }
   if (options.resume && options.checkpoint.empty()) {
     throw Error(ErrorKind::usage, "--resume: say what to continue by --checkpoint DIR");
   }
@@ -320,9 +315,7 @@ void add_train_command(CLI::App& app, const Model& model) {
   command->add_option("--limit", options->limit, "use the first N examples of the training and of the test data")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
-  command->add_option("--device", options->device, "device to compute on")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->capture_default_str();
+  add_device_option(*command, options->device);
   add_threads_option(*command, options->threads);
   command->add_option("--seed", options->seed, "seed of everything that is random")->type_name("S");
   command->add_option("--checkpoint", options->checkpoint, "folder to save the run to, and the best weights")

@@ -46,7 +46,9 @@ OptimizerRecipe slow(const Model& model) {
 }  // namespace
 
 Workload::Workload(const Model& model, const WorkloadOptions& options)
-    : training_(options.mode == "train"), network_(model.make()), optimizer_(make_optimizer(slow(model))) {
+    : training_(options.mode == "train"),
+      network_(model.make(choose_device(options.device, model.description))),
+      optimizer_(make_optimizer(slow(model))) {
   set_threads(options.threads);
   for (const TensorSpec& spec : model.description.inputs) add(inputs_, input_views_, spec, options.batch);
   for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, options.batch);

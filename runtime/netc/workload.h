@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "netc/any_tensor.h"
@@ -13,6 +14,7 @@ namespace netc {
 struct WorkloadOptions {
   std::string mode = "train";
   std::int64_t batch = 0;
+  std::string device = "cpu";
   int threads = 0;
   double seconds = 3;
 };
@@ -27,6 +29,8 @@ class Workload {
 
   /// Returns the time that the step took, in seconds.
   double step();
+
+  Device device() const { return network_->device(); }
 
   /// What netc allocated: arenas, optimizer, scratch of kernels.
   std::int64_t bytes();

@@ -20,7 +20,7 @@ void DeviceMemory::Free::operator()(std::uint8_t* block) const {
   std::free(block);
 }
 
-Address DeviceMemory::allocate(std::size_t bytes) {
+Address DeviceMemory::allocate(std::size_t bytes, Visible visible) {
   if (bytes > total_ - live_) return 0;
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   std::unique_ptr<std::uint8_t[], Free> block(static_cast<std::uint8_t*>(std::aligned_alloc(kAlignment, rounded)));
@@ -28,7 +28,7 @@ Address DeviceMemory::allocate(std::size_t bytes) {
   std::memset(block.get(), 0xff, rounded);
   live_ += bytes;
   peak_ = std::max(peak_, live_);
-  const Address address = reinterpret_cast<Address>(block.get()) + kBias;
+  const Address address = reinterpret_cast<Address>(block.get()) + (visible == Visible::to_both ? 0 : kBias);
   allocations_[address] = {bytes, std::move(block)};
   return address;
 }
@@ -50,7 +50,7 @@ DeviceMemory::Range DeviceMemory::find(Address address) const {
 }
 
 std::uint8_t* DeviceMemory::host(Address address) {
-  return reinterpret_cast<std::uint8_t*>(address - kBias);
+  return reinterpret_cast<std::uint8_t*>(address < kBias ? address : address - kBias);
 }
 
 std::uint8_t* DeviceMemory::host(Address address, std::size_t bytes) const {

@@ -9,15 +9,18 @@
 
 namespace netc::emulator {
 
-/// A device's address. The host cannot use it as a pointer, nor a kernel a host's pointer: they differ by a constant.
+/// A device's address. The host cannot use it as a pointer, nor a kernel a host's pointer: they differ by a constant,
+/// except in managed memory, where they are the same.
 using Address = std::uint64_t;
+
+enum class Visible { to_the_device, to_both };
 
 class DeviceMemory {
  public:
   explicit DeviceMemory(std::size_t total) : total_(total) {}
 
   /// Memory that holds NaN until it is written; 0 where less than `bytes` are free.
-  Address allocate(std::size_t bytes);
+  Address allocate(std::size_t bytes, Visible visible = Visible::to_the_device);
   /// Whether an allocation began there.
   bool free(Address address);
 

@@ -56,10 +56,10 @@ Result Device::fail(Result result, const std::string& message) {
   return result;
 }
 
-Result Device::allocate(Address* address, std::size_t bytes) {
+Result Device::allocate(Address* address, std::size_t bytes, Visible visible) {
   if (bytes == 0) return Result::invalid_value;
   if (capturing()) return Result::stream_capture_unsupported;
-  *address = memory_.allocate(bytes);
+  *address = memory_.allocate(bytes, visible);
   log("allocate {}{}", bytes, *address == 0 ? " fails" : "");
   if (*address == 0) return Result::out_of_memory;
   ++counts_.allocations;

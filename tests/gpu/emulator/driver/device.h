@@ -70,7 +70,7 @@ class Device {
   /// What every call returns once a kernel has failed.
   Result error() const { return error_; }
 
-  Result allocate(Address* address, std::size_t bytes);
+  Result allocate(Address* address, std::size_t bytes, Visible visible = Visible::to_the_device);
   Result free(Address address);
   Result load_module(LoadedModule** module, const char* image, std::string* message);
   Result unload_module(LoadedModule* module);

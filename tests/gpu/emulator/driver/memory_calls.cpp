@@ -166,6 +166,10 @@ NETC_CUDA_API cuMemAlloc_v2(Address* address, std::size_t bytes) {
   return with_context([&](Device& device) { return device.allocate(address, bytes); });
 }
 
+NETC_CUDA_API cuMemAllocManaged(Address* address, std::size_t bytes, unsigned /*flags*/) {
+  return with_context([&](Device& device) { return device.allocate(address, bytes, Visible::to_both); });
+}
+
 NETC_CUDA_API cuMemFree_v2(Address address) {
   return with_context([&](Device& device) { return device.free(address); });
 }

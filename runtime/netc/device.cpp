@@ -1,0 +1,26 @@
+#include "netc/device.h"
+
+#include <cstdlib>
+
+#include "netc/cuda.h"
+
+namespace netc {
+
+const char* to_string(Device device) {
+  return device == Device::cuda ? "cuda" : "cpu";
+}
+
+const std::string& cuda_problem() {
+  return cuda::problem();
+}
+
+Device best_device() {
+  return cuda_problem().empty() ? Device::cuda : Device::cpu;
+}
+
+void FreeFloats::operator()(float* floats) const {
+  if (device == Device::cuda) return cuda::release(floats);
+  std::free(floats);
+}
+
+}  // namespace netc

@@ -1,0 +1,150 @@
+// A tool of the build: writes object files with the optimizers' steps for CUDA. Every model's parameters are one flat
+// array, so one kernel serves all of them; formulas are those of netc/optimizer.cpp.
+#include <Halide.h>
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using Halide::Argument;
+using Halide::cast;
+using Halide::Expr;
+using Halide::Float;
+using Halide::Func;
+using Halide::ImageParam;
+using Halide::Param;
+using Halide::TailStrategy;
+using Halide::Tuple;
+using Halide::Var;
+
+const Var i("i");
+
+/// An element of the gradient, clamped; what is no number stays none.
+Expr clamped(const Expr& gradient, const Expr& limit) {
+  return select(gradient < -limit, -limit, select(gradient > limit, limit, gradient));
+}
+
+/// What all steps have: arguments are scalars, the gradients' factor, gradients; then parameters and states, which are
+/// moved where they lie.
+struct Step {
+  Param<float> lr{"lr"};
+  Param<float> limit{"limit"};
+  Param<bool> scaled{"scaled"};
+  ImageParam scale{Float(32), 1, "scale"};
+  ImageParam gradients{Float(32), 1, "gradients"};
+
+  Expr gradient() const { return clamped(gradients(i), limit) * select(scaled, scale(0), 1.0f); }
+
+  std::vector<Argument> arguments(const std::vector<Argument>& scalars) const {
+    std::vector<Argument> all{lr, limit, scaled};
+    all.insert(all.end(), scalars.begin(), scalars.end());
+    all.insert(all.end(), {scale, gradients});
+    return all;
+  }
+};
+
+class Writer {
+ public:
+  explicit Writer(std::string folder) : folder_(std::move(folder)) {}
+
+  /// `step` has an update that moves its elements. Its pure definition computes nothing, but must not do so on the CPU.
+  void write(Func step, const std::string& name, const std::vector<Argument>& arguments) const {
+    const Var block("block");
+    const Var thread("thread");
+    step.gpu_tile(i, block, thread, 256, TailStrategy::GuardWithIf);
+    step.update().gpu_tile(i, block, thread, 256, TailStrategy::GuardWithIf);
+    compile(step, name, arguments);
+  }
+
+  void compile(Func func, const std::string& name, const std::vector<Argument>& arguments) const {
+    const Halide::Target target("x86-64-linux-sse41-cuda-cuda_capability_80-no_bounds_query-no_runtime");
+    func.compile_to({{Halide::OutputFileType::object, folder_ + "/" + name + ".o"}}, arguments, "netc_cuda_" + name,
+                    target);
+  }
+
+ private:
+  std::string folder_;
+};
+
+void write_plain(const Writer& writer) {
+  const Step step;
+  const Param<float> decay("decay");
+  Func next("next");
+  next(i) = Halide::undef<float>();
+  next(i) = next(i) - step.lr * (step.gradient() + decay * next(i));
+  writer.write(next, "plain_step", step.arguments({decay}));
+}
+
+void write_momentum(const Writer& writer) {
+  const Step step;
+  const Param<float> decay("decay"), momentum("momentum");
+  const Param<bool> nesterov("nesterov");
+  const Expr unset = Halide::undef<float>();
+  Func next("next");
+  next(i) = Tuple(unset, unset);
+  const Expr parameter = next(i)[0];
+  const Expr g = step.gradient() + decay * parameter;
+  const Expr velocity = momentum * next(i)[1] + g;
+  next(i) = Tuple(parameter - step.lr * select(nesterov, g + momentum * velocity, velocity), velocity);
+  writer.write(next, "momentum_step", step.arguments({decay, momentum, nesterov}));
+}
+
+void write_adam(const Writer& writer) {
+  const Step step;
+  const Param<float> decay("decay"), mean_share("mean_share"), square_kept("square_kept"), square_share("square_share"),
+      square_correction("square_correction"), eps("eps"), kept("kept");
+  const Expr unset = Halide::undef<float>();
+  Func next("next");
+  next(i) = Tuple(unset, unset, unset);
+  const Expr parameter = next(i)[0];
+  const Expr g = step.gradient() + decay * parameter;
+  const Expr mean = next(i)[1] + mean_share * (g - next(i)[1]);
+  const Expr square = square_kept * next(i)[2] + square_share * g * g;
+  const Expr along = mean / (sqrt(square) / square_correction + eps);
+  next(i) = Tuple(kept * parameter - step.lr * along, mean, square);
+  writer.write(next, "adam_step",
+               step.arguments({decay, mean_share, square_kept, square_share, square_correction, eps, kept}));
+}
+
+/// The factor that brings the norm of the clamped gradients down to `largest`, as one element. The sums are doubles and
+/// always of the same elements, whatever the GPU.
+void write_clip_scale(const Writer& writer) {
+  constexpr int sums = 1 << 14;
+  const Param<float> limit("limit"), largest("largest");
+  ImageParam gradients(Float(32), 1, "gradients");
+  const Expr count = gradients.dim(0).extent();
+  Halide::RDom r(0, (count + sums - 1) / sums, "r");
+  const Expr place = r * sums + i;
+  r.where(place < count);
+  const Expr g = cast<double>(clamped(gradients(clamp(place, 0, count - 1)), limit));
+  Func partial("partial"), total("total"), scale("scale");
+  partial(i) = cast<double>(0);
+  partial(i) += g * g;
+  const Halide::RDom all(0, sums, "all");
+  total(i) = cast<double>(0);
+  total(i) += partial(all);
+  const Expr factor = cast<double>(largest) / (sqrt(total(i)) + cast<double>(1e-6f));
+  scale(i) = select(factor > cast<double>(1), 1.0f, cast<float>(factor));
+  const Var block("block"), thread("thread");
+  partial.compute_root().gpu_tile(i, block, thread, 128, TailStrategy::GuardWithIf);
+  partial.update().gpu_tile(i, block, thread, 128, TailStrategy::GuardWithIf);
+  scale.gpu_tile(i, block, thread, 1, TailStrategy::GuardWithIf);
+  total.compute_at(scale, thread);
+  writer.compile(scale, "clip_scale", {limit, largest, gradients});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::cerr << "usage: update_kernels FOLDER\n";
+    return 2;
+  }
+  const Writer writer(argv[1]);
+  write_plain(writer);
+  write_momentum(writer);
+  write_adam(writer);
+  write_clip_scale(writer);
+}

@@ -1,0 +1,159 @@
+// Whole networks on CUDA against the CPU: training steps with every optimizer, evaluation, views, files.
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lenet.hpp"
+#include "netc/random.h"
+#include "residual.hpp"
+#include "runtime_support.h"
+#include "tests/gpu/emulator/counts.h"
+
+using namespace netc;
+using namespace netc::test;
+
+namespace {
+
+double norm(const std::vector<float>& x) {
+  double squares = 0;
+  for (const float element : x) squares += static_cast<double>(element) * element;
+  return std::sqrt(squares);
+}
+
+/// Relative to the norm of `y`, but for what is next to nothing: a bias that batchnorm undoes has a gradient of
+/// rounding errors alone.
+double difference(View<const float> x, View<const float> y) {
+  std::vector<float> a = x.to_vector();
+  const std::vector<float> b = y.to_vector();
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
+  return norm(a) / std::max(norm(b), 1e-3);
+}
+
+struct Batch {
+  Tensor<float> images;
+  Tensor<std::int32_t> labels;
+
+  explicit Batch(const Extents& shape, std::uint64_t seed = 1) : images(shape), labels({shape[0]}) {
+    RandomStream random(seed, "batch");
+    std::generate_n(images.data(), images.size(), [&] { return random.uniform(-1, 1); });
+    std::generate_n(labels.data(), labels.size(), [&] { return static_cast<std::int32_t>(random.below(10)); });
+  }
+};
+
+/// The same network twice.
+template <class Model>
+struct Twins {
+  Model cpu{1, Device::cpu};
+  Model cuda{1, Device::cuda};
+
+  void compare(double tolerance) {
+    CHECK(difference(cuda.output(0), cpu.output(0)) <= tolerance);
+    for (const ParameterSpec& spec : cpu.description().parameters) {
+      CAPTURE(spec.path);
+      CHECK(difference(cuda.gradient(spec.path), cpu.gradient(spec.path)) <= tolerance);
+      CHECK(difference(cuda.parameter(spec.path), cpu.parameter(spec.path)) <= tolerance);
+    }
+    for (const ParameterSpec& spec : cpu.description().buffers) {
+      CAPTURE(spec.path);
+      CHECK(difference(cuda.buffer(spec.path), cpu.buffer(spec.path)) <= tolerance);
+    }
+  }
+};
+
+template <class Model>
+void check_training(const Extents& shape, const OptimizerRecipe& recipe, const Clipping& clipping) {
+  CAPTURE(recipe.name);
+  Twins<Model> twins;
+  const auto on_cpu = make_optimizer(recipe);
+  const auto on_cuda = make_optimizer(recipe);
+  on_cpu->clipping = on_cuda->clipping = clipping;
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    const Batch batch(shape, step);
+    const float expected = twins.cpu.train_step(batch.images.view(), batch.labels.view(), *on_cpu);
+    const float loss = twins.cuda.train_step(batch.images.view(), batch.labels.view(), *on_cuda);
+    CHECK(loss == doctest::Approx(expected).epsilon(1e-4));
+  }
+  twins.compare(1e-3);
+}
+
+/// What the driver has done since the process began.
+emulator::Counts counts() {
+  const auto function = reinterpret_cast<emulator::CountsFunction>(::dlsym(RTLD_DEFAULT, "netc_emulator_counts"));
+  REQUIRE((function != nullptr));
+  emulator::Counts counts{};
+  function(&counts);
+  return counts;
+}
+
+const Extents lenet_batch{3, 1, 28, 28};
+const Extents residual_batch{4, 3, 12, 12};
+
+}  // namespace
+
+TEST_CASE("LeNet takes the same training steps on CUDA as on the CPU") {
+  check_training<lenet::Model>(lenet_batch, {.name = "sgd", .lr = 0.5}, {});
+}
+
+TEST_CASE("a residual network takes the same training steps with momentum") {
+  check_training<residual::Model>(residual_batch, {.name = "sgd", .lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3},
+                                  {});
+}
+
+TEST_CASE("with Nesterov's momentum and gradients clipped by value") {
+  const OptimizerRecipe recipe{.name = "sgd", .lr = 0.05, .momentum = 0.9, .nesterov = true};
+  check_training<residual::Model>(residual_batch, recipe, {.value = 0.01});
+}
+
+TEST_CASE("with AdamW and gradients clipped by their norm") {
+  // Adam moves parameters by the gradient's sign at first: eps keeps what is almost 0 from being decided by rounding.
+  const OptimizerRecipe recipe{.name = "adamw", .lr = 1e-3, .weight_decay = 0.1, .eps = 1e-3};
+  check_training<residual::Model>(residual_batch, recipe, {.norm = 0.5});
+}
+
+TEST_CASE("evaluation on CUDA, and views that write what the next pass reads") {
+  Twins<residual::Model> twins;
+  const Batch batch(residual_batch);
+  const auto compare = [&] {
+    const View<const float> expected = twins.cpu.forward(batch.images.view());
+    CHECK(difference(twins.cuda.forward(batch.images.view()), expected) <= 1e-4);
+  };
+  compare();
+  const std::string path = twins.cpu.description().parameters[0].path;
+  const View<float> views[] = {twins.cpu.parameter(path), twins.cuda.parameter(path)};
+  for (const float factor : {2.0f, -0.5f}) {
+    for (const View<float>& view : views) view *= factor;
+    compare();
+  }
+}
+
+TEST_CASE("a training step copies its batch in and its losses out, and allocates nothing after the first") {
+  residual::Model model(1, Device::cuda);
+  Sgd optimizer(0.01, 0.9);
+  const Batch batch(residual_batch);
+  model.train_step(batch.images.view(), batch.labels.view(), optimizer);
+  const emulator::Counts before = counts();
+  model.train_step(batch.images.view(), batch.labels.view(), optimizer);
+  const emulator::Counts after = counts();
+  const std::int64_t floats = sizeof(float);
+  CHECK(after.copies_to_device - before.copies_to_device == 2);
+  CHECK(after.bytes_to_device - before.bytes_to_device == (batch.images.size() + batch.labels.size()) * floats);
+  CHECK(after.copies_to_host - before.copies_to_host == 1);
+  CHECK(after.bytes_to_host - before.bytes_to_host == residual_batch[0] * floats);
+  CHECK(after.copies_on_device == before.copies_on_device);
+  CHECK(after.allocations == before.allocations);
+  CHECK(after.frees == before.frees);
+  CHECK(after.modules == before.modules);
+  CHECK(after.launches > before.launches);
+
+  // The output is copied when it is first read.
+  model.output(0);
+  model.output(0);
+  CHECK(counts().copies_to_host - after.copies_to_host == 1);
+}

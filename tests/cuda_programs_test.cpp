@@ -1,0 +1,95 @@
+// Programs with kernels for CUDA: which device they take, and what they say where there is none or it fails. The
+// emulator plays drivers and GPUs of all kinds.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "command_support.h"
+
+using namespace netc::test;
+
+namespace {
+
+using Strings = std::vector<std::string>;
+
+/// Runs `program` with `settings` ("NAME=VALUE") in its environment.
+CommandResult run_with(Strings settings, const std::string& program, const Strings& arguments) {
+  settings.insert(settings.begin(), "/usr/bin/env");
+  settings.push_back(program);
+  settings.insert(settings.end(), arguments.begin(), arguments.end());
+  return run_command(settings);
+}
+
+CommandResult bench(const Strings& settings, const std::string& device) {
+  return run_with(settings, RESIDUAL_PROGRAM,
+                  {"bench", "--mode", "infer", "--batch", "1", "--seconds", "0.01", "--device", device});
+}
+
+/// With CUDA demanded the program says why it cannot be had; left to itself it says so in one line and takes the CPU.
+void check_without_cuda(const Strings& settings, const std::string& reason) {
+  CAPTURE(reason);
+  const CommandResult demanded = bench(settings, "cuda");
+  CHECK(demanded.status == 1);
+  CHECK(contains(demanded.err, "residual: error: --device cuda: " + reason));
+  CHECK(contains(demanded.err, "use --device cpu"));
+  const CommandResult free = bench(settings, "auto");
+  CHECK(free.status == 0);
+  CHECK(contains(free.err, "residual: computing on the CPU: " + reason));
+  CHECK(lines_of(free.err).size() == 1);
+  CHECK(contains(free.out, "threads: best"));
+}
+
+}  // namespace
+
+TEST_CASE("a program takes the GPU, or the CPU where that is asked for") {
+  WorkingFolder folder;
+  for (const char* device : {"auto", "cuda"}) {
+    const CommandResult result = bench({}, device);
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    CHECK(result.err == "");
+    CHECK(contains(result.out, "batch 1, cuda: best"));
+  }
+  const CommandResult cpu = bench({"NETC_EMULATOR_DEVICES=0"}, "cpu");
+  CHECK(cpu.status == 0);
+  CHECK(cpu.err == "");
+}
+
+TEST_CASE("a program runs without a driver, with an old one, without a GPU, and with an old one") {
+  WorkingFolder folder;
+  write_text("libcuda.so.1", "no library");
+  check_without_cuda({"LD_LIBRARY_PATH=" + std::filesystem::current_path().string()}, "there is no CUDA driver (");
+  check_without_cuda({"NETC_EMULATOR_DRIVER=10020"},
+                     "the CUDA driver is too old: it is for CUDA 10.2, expected 11.0 or later");
+  check_without_cuda({"NETC_EMULATOR_DEVICES=0"}, "cuInit: CUDA_ERROR_NO_DEVICE");
+  check_without_cuda({"NETC_EMULATOR_CAPABILITY=75"}, "the GPU netc CUDA emulator has compute capability 7.5");
+}
+
+TEST_CASE("a batch that does not fit is refused before anything is computed") {
+  WorkingFolder folder;
+  const CommandResult result = run_with({"NETC_EMULATOR_MEMORY=2000000", "NETC_EMULATOR_LOG=log"}, RESIDUAL_PROGRAM,
+                                        {"bench", "--mode", "infer", "--batch", "100", "--seconds", "0.01"});
+  CHECK(result.status == 1);
+  CHECK(contains(result.err, "a batch of 100 needs "));
+  CHECK(contains(result.err, "MB of the GPU's memory, of which "));
+  CHECK(contains(result.err, "take a smaller batch"));
+  CHECK(!contains(read_text("log"), "launch"));
+}
+
+TEST_CASE("a GPU that is lost in training ends it with the driver's error, and the run goes on from its checkpoint") {
+  WorkingFolder folder;
+  std::filesystem::create_directory("data");
+  write_small_data("data", 4, 2);
+  const Strings train{"train",    "--data", "data",         "--set", "train.batch=2",
+                      "--epochs", "2",      "--checkpoint", "run",   "--checkpoint-seconds",
+                      "0"};
+  const CommandResult lost = run_with({"NETC_EMULATOR_LOST_AFTER=60"}, LENET_PROGRAM, train);
+  CHECK(lost.status == 1);
+  CHECK(contains(lost.err, "CUDA_ERROR_"));
+  Strings resume = train;
+  resume.insert(resume.end(), {"--resume", "--device", "cpu"});
+  const CommandResult resumed = run_with({}, LENET_PROGRAM, resume);
+  REQUIRE_MESSAGE(resumed.status == 0, resumed.err);
+  CHECK(contains(resumed.err, "continuing"));
+}
