@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,9 @@ Experiment evaluation(const Case& c);
 /// Where inputs lie: as users hand them in, or as kernels hand activations on.
 enum class Inputs { rows, activations };
 
-/// Lays the graph out and compiles it. Its outputs and gradients may become copies: `e` follows.
-std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs);
+/// Lays the graph out and compiles it, where `extreme` is given with such choices. Its outputs and gradients may become
+/// copies: `e` follows.
+std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs,
+                                    std::optional<Extreme> extreme = {});
 
 }  // namespace netc::test
