@@ -55,13 +55,46 @@ void store(Halide::Type type, std::byte* element, double value) {
   }
 }
 
+/// Registers of 512 bits for doubles and of 256 bits for floats, as AVX-512 and AVX2 have them.
+Machine host(Halide::Type real) {
+  return {"host", Halide::get_host_target(), 8, real.bits() == 64 ? 28 : 12, real};
+}
+
+constexpr Isa host_isa = Isa::avx512;
+
+Choices extreme_choices(const LaidOutGraph& laid_out, const Group& group, const Machine& machine, Extreme extreme) {
+  Choices choices;
+  for (bool complete = false; !complete;) {
+    KernelBuilder builder(laid_out.graph, group, laid_out.layouts, machine, choices);
+    builder.build();
+    complete = true;
+    for (const Offer& offer : builder.offers()) {
+      if (choices.contains(offer.name)) continue;
+      choices[offer.name] = {extreme == Extreme::smallest ? offer.candidates.front() : offer.candidates.back()};
+      complete = false;
+      break;  // what is chosen next may depend on this one
+    }
+  }
+  return choices;
+}
+
 }  // namespace
 
-GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Device device)
+Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme extreme) {
+  Tiles tiles;
+  for (const Group& group : fuse(laid_out.graph, laid_out.layouts)) {
+    tiles.set(host_isa, tuned_name(laid_out.graph, group, laid_out.layouts),
+              {extreme_choices(laid_out, group, host(real), extreme)});
+  }
+  return tiles;
+}
+
+GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles, Device device)
     : laid_out_(laid_out),
       groups_(fuse(laid_out.graph, laid_out.layouts)),
       batch_(batch),
       real_(real),
+      tiles_(std::move(tiles)),
       device_(device) {
   memory_.resize(laid_out.graph.values.size());
   for (ValueId value = 0; value < static_cast<ValueId>(memory_.size()); ++value) {
@@ -160,20 +193,17 @@ Halide::Runtime::Buffer<void> GraphRunner::buffer(ValueId value) const {
 
 namespace {
 
-Machine machine_for(Device device, Halide::Type real) {
+Machine cuda_machine(Halide::Type real) {
   const Halide::Target host = Halide::get_host_target();
-  if (device == Device::cuda) {
-    return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
-  }
-  // Registers of 512 bits for doubles and of 256 bits for floats, as AVX-512 and AVX2 have them.
-  return {"host", host, 8, real.bits() == 64 ? 28 : 12, real};
+  return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
 }
 
 }  // namespace
 
 GraphRunner::Kernel GraphRunner::compile(const Group& group) {
-  const Machine machine = machine_for(device_, real_);
-  KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine);
+  const Machine machine = device_ == Device::cuda ? cuda_machine(real_) : host(real_);
+  KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine,
+                        tiles_.choices(host_isa, tuned_name(laid_out_.graph, group, laid_out_.layouts)));
   Halide::Pipeline pipeline = builder.build();
   const Halide::Callable kernel = pipeline.compile_to_callable(builder.pipeline_arguments(), machine.target);
   Buffers buffers;

@@ -11,15 +11,21 @@
 
 #include "compiler/fuse.h"
 #include "compiler/lay_out.h"
+#include "compiler/tiles.h"
 #include "netc/device.h"
 
 namespace netc::test {
 
+/// For every kernel of the graph the smallest, or the largest, of what its schedule lets choose.
+enum class Extreme { smallest, largest };
+Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme extreme);
+
 class GraphRunner {
  public:
   /// f32 values are computed and stored as `real`. Memory that no kernel wrote holds NaN; examples that pad the last
-  /// block of a value given by `set` hold 7, those of `set_gradient` hold 0.
-  GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Device device = Device::cpu);
+  /// block of a value given by `set` hold 7, those of `set_gradient` hold 0. `tiles`: choices of the schedules.
+  GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles = {},
+              Device device = Device::cpu);
   GraphRunner(const GraphRunner&) = delete;
   GraphRunner& operator=(const GraphRunner&) = delete;
 
@@ -56,6 +62,7 @@ class GraphRunner {
   std::vector<Group> groups_;
   int batch_;
   Halide::Type real_;
+  Tiles tiles_;
   Device device_;
   std::uint32_t seed_ = 1;
   std::uint32_t step_ = 0;

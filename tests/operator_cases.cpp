@@ -102,7 +102,7 @@ Experiment evaluation(const Case& c) {
 }
 
 std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs,
-                                    Device device) {
+                                    std::optional<Extreme> extreme, Device device) {
   for (const auto& [name, value] : e.given) {
     const bool data = e.graph[value].role == Role::input || name == "projection";
     if (data && inputs == Inputs::activations) e.graph[value].role = Role::activation;
@@ -110,7 +110,8 @@ std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide:
   const LaidOutGraph laid_out = lay_out(e.graph, lanes);
   for (std::size_t i = 0; i < e.graph.gradients.size(); ++i) e.graph.gradients[i] = laid_out.graph.gradients[i];
   if (!laid_out.graph.outputs.empty()) e.output = laid_out.graph.outputs[0];
-  return std::make_unique<GraphRunner>(laid_out, batch, real, device);
+  const Tiles tiles = extreme ? extreme_choices(laid_out, real, *extreme) : Tiles();
+  return std::make_unique<GraphRunner>(laid_out, batch, real, tiles, device);
 }
 
 }  // namespace netc::test

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,9 @@ Experiment evaluation(const Case& c);
 /// Where inputs lie: as users hand them in, or as kernels hand activations on.
 enum class Inputs { rows, activations };
 
-/// Lays the graph out and compiles it. Its outputs and gradients may become copies: `e` follows.
+/// Lays the graph out and compiles it, where `extreme` is given with such choices. Its outputs and gradients may become
+/// copies: `e` follows.
 std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs,
-                                    Device device = Device::cpu);
+                                    std::optional<Extreme> extreme = {}, Device device = Device::cpu);
 
 }  // namespace netc::test

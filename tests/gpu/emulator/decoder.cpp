@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "instructions/instruction_set.h"
 
@@ -24,7 +25,7 @@ std::int64_t round_up(std::int64_t value, std::int64_t unit) {
 
 }  // namespace
 
-Decoder::Decoder(const Kernel& kernel, const Symbols& symbols) : kernel_(kernel), symbols_(symbols) {
+Decoder::Decoder(const Kernel& kernel, Symbols symbols) : kernel_(kernel), symbols_(std::move(symbols)) {
   program_.name = kernel.name;
   program_.statements = kernel.statements;
   place_parameters();

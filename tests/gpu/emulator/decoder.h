@@ -22,7 +22,7 @@ Program decode(const Kernel& kernel, const Symbols& symbols);
 /// What the instruction set uses to decode one statement after the other.
 class Decoder {
  public:
-  Decoder(const Kernel& kernel, const Symbols& symbols);
+  Decoder(const Kernel& kernel, Symbols symbols);
   Program decode();
 
   /// The row of a register or constant, whose width must be the type's.
@@ -40,7 +40,7 @@ class Decoder {
   void address(const Operand& operand, Instruction& instruction);
   const Variable* find_parameter(const std::string& name, int* offset) const;
   bool is_register(const Operand& operand) const;
-  void limit_shared_unit(int width);
+  void limit_shared_unit(int bytes);
 
   /// Appends an instruction for the current statement.
   Instruction& emit(Handler handler);

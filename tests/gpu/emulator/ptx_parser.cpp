@@ -24,7 +24,7 @@ class Parser {
   void body_directive(Kernel& kernel);
   void registers(Kernel& kernel);
   Variable variable(Space space);
-  std::vector<std::uint8_t> initial_bytes(Type type);
+  std::vector<std::uint8_t> initial_bytes(Type element);
   Statement statement();
   Operand operand();
   Operand simple_operand();

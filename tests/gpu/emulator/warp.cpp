@@ -39,7 +39,7 @@ void Warp::start_block(const Dim3& block_index) {
 void Warp::fill_special(Special special, Row offset, const Dim3& index) {
   const Dim3& block = launch_.block;
   const Dim3& grid = launch_.grid;
-  std::uint32_t* values = row<std::uint32_t>(offset);
+  auto* values = row<std::uint32_t>(offset);
   for (int lane = 0; lane < kWarpSize; ++lane) {
     const std::uint32_t t = thread(lane);
     const std::uint32_t all[] = {t % block.x,

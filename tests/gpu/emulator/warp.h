@@ -77,7 +77,7 @@ class Warp {
   void execute(Group group);
   bool diverge(Group& group, const Instruction& instruction, Mask taken);
   bool converge(Group& group, const Instruction& instruction, Mask active);
-  void fill_special(Special special, Row row, const Dim3& block_index);
+  void fill_special(Special special, Row offset, const Dim3& index);
   [[noreturn]] void fail_to_converge();
 
   Launch& launch_;

@@ -40,8 +40,8 @@ Device::Device() : settings_(Settings::from_environment()), memory_(static_cast<
 }
 
 Result Device::initialize() {
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
-    fmt::print(stderr, "CUDA emulator: needs a processor with AVX2, FMA and F16C\n");
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+    fmt::print(stderr, "CUDA emulator: needs a processor with AVX2 and FMA\n");
     return Result::no_device;
   }
   if (settings_.devices == 0) return Result::no_device;

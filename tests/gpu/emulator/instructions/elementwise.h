@@ -1,6 +1,8 @@
 // Instructions that compute each lane from the same lane of their operands.
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
@@ -72,7 +74,13 @@ Handler integer_handler(Type type) {
   }
 }
 
-using Half = _Float16;
+/// A float of 16 bits; the host computes with its value in 32 bits, which rounds as if it were exact.
+struct Half {
+  std::uint16_t bits;
+  Half() = default;
+  explicit Half(float value) : bits(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT)) {}
+  operator float() const { return _cvtsh_ss(bits); }  // NOLINT(google-explicit-constructor)
+};
 
 template <class Maker>
 Handler float_handler(Type type) {

@@ -1,5 +1,6 @@
 // ld, st, prefetch.
 #include <cstring>
+#include <type_traits>
 
 #include "access.h"
 #include "elementwise.h"
@@ -31,6 +32,13 @@ std::array<const std::uint8_t*, kWarpSize> locate_all(Warp& warp, const Instruct
   return places;
 }
 
+/// Extends the sign of a signed value.
+template <class Register, class Stored>
+Register extended(Stored value) {
+  using Widest = std::conditional_t<std::is_signed_v<Stored>, std::int64_t, std::uint64_t>;
+  return static_cast<Register>(Widest{value});
+}
+
 template <class Stored, class Register>
 void load(Warp& warp, const Instruction& instruction, Mask mask) {
   const auto places = locate_all(warp, instruction, mask);
@@ -40,7 +48,7 @@ void load(Warp& warp, const Instruction& instruction, Mask mask) {
     for_lanes(mask, [&](int lane) {
       Stored value;
       std::memcpy(&value, places[static_cast<std::size_t>(lane)] + i * sizeof(Stored), sizeof(Stored));
-      result[lane] = static_cast<Register>(value);
+      result[lane] = extended<Register>(value);
     });
   }
 }
@@ -148,7 +156,7 @@ void load_parameter(Warp& warp, const Instruction& instruction, Mask mask) {
     std::memcpy(&value, place, sizeof(Stored));
     place += sizeof(Stored);
     auto* result = warp.row<Register>(row);
-    for_lanes(mask, [&](int lane) { result[lane] = static_cast<Register>(value); });
+    for_lanes(mask, [&](int lane) { result[lane] = extended<Register>(value); });
   }
 }
 
