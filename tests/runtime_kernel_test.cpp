@@ -13,6 +13,7 @@
 #include "netc/halide_hooks.h"
 #include "netc/kernel.h"
 #include "netc/parallel.h"
+#include "netc/thread_pool.h"
 #include "tests/runtime_support.h"
 
 namespace netc {
@@ -174,12 +175,17 @@ TEST_CASE("parallel_for covers every index once") {
   }
 }
 
-TEST_CASE("threads are counted") {
-  set_threads(3);
-  CHECK(threads() == 3);
-  set_threads(0);
-  CHECK(threads() >= 1);
-  check_error(ErrorKind::usage, {"-1"}, [] { set_threads(-1); });
+TEST_CASE("parallel loops of kernels run on netc's threads") {
+  halide::install_hooks();
+  std::atomic<int> sum = 0;
+  const auto add = [](void* context, int index, std::uint8_t*) {
+    *static_cast<std::atomic<int>*>(context) += index;
+    return 0;
+  };
+  CHECK(halide_do_par_for(&sum, add, 1, 100, nullptr) == 0);
+  CHECK(sum == 5050);
+  const bool was_installed = halide_set_custom_do_par_for(parallel_loop) == parallel_loop;
+  CHECK(was_installed);
 }
 
 TEST_CASE("NETC_ISA asks for less") {

@@ -1,4 +1,4 @@
-// Halide's error handler and a caching allocator for the scratch memory of kernels.
+// Halide's error handler, a caching allocator for the scratch memory of kernels, and netc's thread pool.
 #include "netc/halide_hooks.h"
 
 #include <HalideRuntime.h>
@@ -9,6 +9,8 @@
 #include <mutex>
 #include <utility>
 #include <vector>
+
+#include "netc/thread_pool.h"
 
 namespace netc::halide {
 
@@ -111,6 +113,7 @@ void install_hooks() {
   static const bool installed = [] {
     halide_set_error_handler([](void*, const char* message) { error_slot().put(message); });
     halide_set_custom_malloc([](void*, std::size_t size) { return scratch_pool().allocate(size); });
+    halide_set_custom_do_par_for(parallel_loop);
     halide_set_custom_free([](void*, void* pointer) { scratch_pool().release(pointer); });
     return true;
   }();

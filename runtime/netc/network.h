@@ -15,6 +15,7 @@
 #include "netc/optimizer.h"
 #include "netc/recipe.h"
 #include "netc/tensor.h"
+#include "netc/thread_pool.h"
 
 namespace netc {
 
