@@ -21,6 +21,7 @@
 #include "compiler/elaborate.h"
 #include "compiler/emit.h"
 #include "compiler/examples.h"
+#include "compiler/fit_memory.h"
 #include "compiler/fuse.h"
 #include "compiler/imports.h"
 #include "compiler/kernel_cache.h"
@@ -83,6 +84,11 @@ Plan plan(const Graph& graph) {
   Plan plan = plan_memory(std::move(laid_out), std::move(groups));
   verify(plan, "plan");
   return plan;
+}
+
+/// The examples that memory is planned for.
+int batch_of(const Options& options, const Graph& graph) {
+  return options.batch > 0 ? options.batch : graph.recipe.batch;
 }
 
 /// The graph of an evaluation pass: what the outputs and the loss need.
@@ -179,6 +185,10 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   const Plan& planned = trains ? *model.training : model.evaluation;
   if (dump.stop("fuse", [&] { return print(planned.graph, planned.groups); })) return false;
   if (dump.stop("plan", [&] { return print(planned); })) return false;
+
+  // What does not fit is computed again.
+  if (options.max_memory > 0) fit_memory(model, batch_of(options, model.graph), options.max_memory, diagnostics);
+  if (diagnostics.has_errors() || dump.stop("recompute", [&] { return print(planned); })) return false;
 
   // A kernel a group; equal groups share one.
   std::vector<const Plan*> plans{&model.evaluation};
@@ -337,7 +347,7 @@ int check(const Options& options) {
 
 int summary(const Options& options) {
   return with_network(options, [&](const CompiledModel& model, const Compilation&) {
-    const int batch = options.batch > 0 ? options.batch : model.graph.recipe.batch;
+    const int batch = batch_of(options, model.graph);
     fmt::print("{}", options.json ? summary_json(model, batch) : summary_text(model, batch));
     return 0;
   });

@@ -128,7 +128,9 @@ class PassEmitter {
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
     std::string shapes;
     for (ValueId output : group.outputs) shapes += (shapes.empty() ? "" : ", ") + to_string(plan_.graph[output].shape);
-    return fmt::format("  // {}: {}: {}\n", emission_.line_of(node), in_words(plan_, group), shapes) +
+    const bool again = std::binary_search(plan_.repeated.begin(), plan_.repeated.end(), static_cast<int>(index));
+    return fmt::format("  // {}{}: {}: {}\n", again ? "again: " : "", emission_.line_of(node), in_words(plan_, group),
+                       shapes) +
            cpp::call("kernels::" + emission_.kernel(plan_, index).name, arguments, 2);
   }
 
