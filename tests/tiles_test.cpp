@@ -135,6 +135,18 @@ TEST_CASE("tune times a model's kernels, and what it writes is used and gone on 
   CHECK(read_text("own.tiles") == written);
 }
 
+TEST_CASE("tune says what it lacks before it begins") {
+  WorkingFolder folder;
+  write_text("small.net", model);
+  const CommandResult lacking =
+      test::run_command({"env", "CXX=no-such-compiler", test::netc_path(), "tune", "small.net"});
+  CHECK(lacking.status == 1);
+  CHECK(contains(lacking.err, "error: the C++ compiler that CXX names is not there: no-such-compiler"));
+  const CommandResult unwritable = run_netc({"tune", "small.net", "-o", "no/such/folder.tiles"});
+  CHECK(unwritable.status == 1);
+  CHECK(contains(unwritable.err, "error: cannot write no/such/folder.tiles: No such file or directory"));
+}
+
 TEST_CASE("tune does not write over what it cannot read") {
   WorkingFolder folder;
   write_text("small.net", model);
