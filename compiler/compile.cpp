@@ -76,11 +76,10 @@ struct Dump {
   }
 };
 
-/// From a graph of one mode to its plan.
-Plan plan(const Graph& graph) {
-  LaidOutGraph laid_out = lay_out(graph);
+/// From a graph of one mode, laid out, to its plan.
+Plan plan(LaidOutGraph laid_out, bool few = false) {
   verify(laid_out.graph, "layout");
-  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts, few);
   Plan plan = plan_memory(std::move(laid_out), std::move(groups));
   verify(plan, "plan");
   return plan;
@@ -180,8 +179,9 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
 
   // Each mode by itself: views become names of other memory, nodes become groups, values get places.
   if (dump.stop("layout", [&] { return print(lay_out(shown)); })) return false;
-  model.evaluation = plan(evaluation);
-  if (trains) model.training = plan(training);
+  model.evaluation = plan(lay_out(evaluation));
+  model.few = plan(lay_out(evaluation, 1), true);
+  if (trains) model.training = plan(lay_out(training));
   const Plan& planned = trains ? *model.training : model.evaluation;
   if (dump.stop("fuse", [&] { return print(planned.graph, planned.groups); })) return false;
   if (dump.stop("plan", [&] { return print(planned); })) return false;
@@ -191,9 +191,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   if (diagnostics.has_errors() || dump.stop("recompute", [&] { return print(planned); })) return false;
 
   // A kernel a group; equal groups share one.
-  std::vector<const Plan*> plans{&model.evaluation};
-  if (trains) plans.push_back(&*model.training);
-  model.kernels = list_kernels(plans);
+  model.kernels = list_kernels(model.plans());
   list_functions(model.functions, model.kernels);
   return true;
 }

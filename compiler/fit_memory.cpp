@@ -56,7 +56,7 @@ Diagnostic does_not_fit(const Plan& plan, std::int64_t standing, std::int64_t ba
 }  // namespace
 
 MemoryBill memory_bill(const CompiledModel& model, std::int64_t batch) {
-  const std::int64_t evaluation = model.evaluation.memory.bytes(batch);
+  const std::int64_t evaluation = model.evaluation_of(batch).memory.bytes(batch);
   MemoryBill bill{evaluation + standing_bytes(model, false), 0};
   if (model.training)
     bill.training = std::max(model.training->memory.bytes(batch), evaluation) + standing_bytes(model, true);
@@ -67,10 +67,11 @@ void fit_memory(CompiledModel& model, std::int64_t batch, std::int64_t limit, Di
   const bool trains = model.training.has_value();
   const std::int64_t standing = standing_bytes(model, trains);
   if (trains) model.training = recompute(*model.training, batch, limit - standing);
-  const bool evaluates = model.evaluation.memory.bytes(batch) + standing <= limit;
-  if (memory_bill(model, batch).training <= limit && evaluates) return;
-  const bool training = trains && model.training->memory.bytes(batch) >= model.evaluation.memory.bytes(batch);
-  diagnostics.add(does_not_fit(training ? *model.training : model.evaluation, standing, batch, limit, training));
+  const Plan& evaluation = model.evaluation_of(batch);
+  const std::int64_t evaluated = evaluation.memory.bytes(batch);
+  if (memory_bill(model, batch).training <= limit && evaluated + standing <= limit) return;
+  const bool training = trains && model.training->memory.bytes(batch) >= evaluated;
+  diagnostics.add(does_not_fit(training ? *model.training : evaluation, standing, batch, limit, training));
 }
 
 }  // namespace netc

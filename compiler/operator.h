@@ -121,6 +121,8 @@ struct Operator {
   /// anchor: defines the node's outputs (its algorithm), and says how to compute them (its schedule).
   std::function<void(KernelBuilder& kernel, const Node& node)> algorithm{};
   std::function<void(KernelBuilder& kernel, const Node& node)> schedule{};
+  /// Whether these ask KernelBuilder::few(): batches of a few examples then have kernels of their own.
+  bool schedules_few = false;
 
   /// Configurations that every generic test runs: gradients against finite differences and PyTorch's, extents against
   /// the shape rule.

@@ -324,10 +324,11 @@ int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& optio
     for (std::size_t i = 0; i < subjects.size() && !deadline.passed(); ++i) {
       const Subject& subject = subjects[i];
       progress.update(static_cast<std::int64_t>(i), subject.entry->name);
-      Search search(subject, isa, options.batch, folder.path(), deadline);
+      const int batch = subject.entry->group->few ? 1 : options.batch;
+      Search search(subject, isa, batch, folder.path(), deadline);
       const bool whole = search.run(table.tiles.choices(isa, subject.name));
       if (!whole && search.seconds() == search.rule_seconds()) break;
-      tiles.set(isa, subject.name, {search.choices(), note(search, options.batch)});
+      tiles.set(isa, subject.name, {search.choices(), note(search, batch)});
       report.add(subject.name, search);
       if (!write(options.file, tiles.text(isa))) return 1;
     }

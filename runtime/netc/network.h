@@ -51,6 +51,9 @@ struct MemoryPlan {
   std::int64_t bytes(std::int64_t batch) const { return per_example * capacity(batch) + fixed; }
 };
 
+/// Evaluation passes of at most so many examples have kernels of their own.
+constexpr std::int64_t few_examples = 4;
+
 /// Everything about a model that is known before it runs.
 struct Description {
   std::string name;
@@ -62,6 +65,7 @@ struct Description {
   std::int64_t parameter_floats = 0;  // the arenas' lengths
   std::int64_t buffer_floats = 0;
   MemoryPlan forward;
+  MemoryPlan few;  // the same, of batches of at most few_examples
   MemoryPlan training;
   Recipe recipe;
 };
@@ -139,10 +143,13 @@ class Network {
   explicit Network(const Description& description);
 
   /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of
-  /// `description().forward`, the others in that of `description().training`; the second of each follows the first.
-  /// A model without a loss has the first alone, and the others are never called.
-  virtual void infer() = 0;              // evaluation mode, sets the outputs
-  virtual void infer_loss() {}           // sets the losses, from the outputs that `infer` left
+  /// `description().forward`, the next two, their like for a few examples, in that of `description().few`, the others
+  /// in that of `description().training`; the second of each follows the first. A model without a loss has the first
+  /// alone, and the others are never called.
+  virtual void infer() = 0;     // evaluation mode, sets the outputs
+  virtual void infer_loss() {}  // sets the losses, from the outputs that `infer` left
+  virtual void infer_few() = 0;
+  virtual void infer_few_loss() {}
   virtual void forward_pass() {}         // training mode, sets outputs and losses
   virtual void backward_pass() {}        // fills the gradient arena
   virtual void input_backward_pass() {}  // sets the gradients of the inputs
@@ -177,6 +184,8 @@ class Network {
   void bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
             std::span<const AnyView> labels);
   void reserve(const MemoryPlan& plan);
+  bool few() const { return launch_.batch <= few_examples; }
+  void evaluate();
   void require_loss() const;
   float mean_loss() const;
 
