@@ -21,6 +21,7 @@
 #include "compiler/elaborate.h"
 #include "compiler/emit.h"
 #include "compiler/examples.h"
+#include "compiler/fit_memory.h"
 #include "compiler/fuse.h"
 #include "compiler/imports.h"
 #include "compiler/kernel_cache.h"
@@ -75,14 +76,18 @@ struct Dump {
   }
 };
 
-/// From a graph of one mode to its plan.
-Plan plan(const Graph& graph) {
-  LaidOutGraph laid_out = lay_out(graph);
+/// From a graph of one mode, laid out, to its plan.
+Plan plan(LaidOutGraph laid_out, bool few = false) {
   verify(laid_out.graph, "layout");
-  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts, few);
   Plan plan = plan_memory(std::move(laid_out), std::move(groups));
   verify(plan, "plan");
   return plan;
+}
+
+/// The examples that memory is planned for.
+int batch_of(const Options& options, const Graph& graph) {
+  return options.batch > 0 ? options.batch : graph.recipe.batch;
 }
 
 /// The graph of an evaluation pass: what the outputs and the loss need.
@@ -174,16 +179,19 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
 
   // Each mode by itself: views become names of other memory, nodes become groups, values get places.
   if (dump.stop("layout", [&] { return print(lay_out(shown)); })) return false;
-  model.evaluation = plan(evaluation);
-  if (trains) model.training = plan(training);
+  model.evaluation = plan(lay_out(evaluation));
+  model.few = plan(lay_out(evaluation, 1), true);
+  if (trains) model.training = plan(lay_out(training));
   const Plan& planned = trains ? *model.training : model.evaluation;
   if (dump.stop("fuse", [&] { return print(planned.graph, planned.groups); })) return false;
   if (dump.stop("plan", [&] { return print(planned); })) return false;
 
+  // What does not fit is computed again.
+  if (options.max_memory > 0) fit_memory(model, batch_of(options, model.graph), options.max_memory, diagnostics);
+  if (diagnostics.has_errors() || dump.stop("recompute", [&] { return print(planned); })) return false;
+
   // A kernel a group; equal groups share one.
-  std::vector<const Plan*> plans{&model.evaluation};
-  if (trains) plans.push_back(&*model.training);
-  model.kernels = list_kernels(plans);
+  model.kernels = list_kernels(model.plans());
   list_functions(model.functions, model.kernels);
   return true;
 }
@@ -338,7 +346,7 @@ int check(const Options& options) {
 
 int summary(const Options& options) {
   return with_network(options, [&](const CompiledModel& model, const Compilation&) {
-    const int batch = options.batch > 0 ? options.batch : model.graph.recipe.batch;
+    const int batch = batch_of(options, model.graph);
     fmt::print("{}", options.json ? summary_json(model, batch) : summary_text(model, batch));
     return 0;
   });

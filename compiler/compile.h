@@ -1,6 +1,7 @@
 // netc's commands, and the straight line that all of them follow.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -19,9 +20,10 @@ struct Options {
   bool cuda = false;                                     // kernels for CUDA, too
   bool quiet = false;
   bool json = false;
-  int batch = 0;  // examples that `summary` plans and `tune` times kernels for; 0: the recipe's
+  int batch = 0;  // examples that memory is planned and kernels are tuned for; 0: the recipe's
   int threads = 0;
   double seconds = 0;
+  std::int64_t max_memory = 0;  // bytes that a run may hold; 0: any
   bool shared = false;
   bool examples = false;  // whether `check` computes the file's examples
 };
@@ -34,7 +36,7 @@ int generate(const Options& options);
 int check(const Options& options);
 /// A row a layer: path, operator, output shape, parameters, multiply-adds; and the memory of a batch.
 int summary(const Options& options);
-/// A stage as text: parse, elaborate, differentiate, layout, fuse, plan, lower, emit.
+/// A stage as text: parse, elaborate, differentiate, layout, fuse, plan, recompute, lower, emit.
 int dump(const Options& options, const std::string& stage);
 /// `generate`, then the system's C++ compiler.
 int build(const Options& options);

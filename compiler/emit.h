@@ -20,9 +20,18 @@ struct CompiledModel {
 
   Graph graph;  // as elaborated
   Plan evaluation;
+  Plan few;                      // the same for at most few_examples
   std::optional<Plan> training;  // of models with a loss
   std::vector<TensorFunction> functions;
-  KernelTable kernels;  // of both plans, `evaluation` first, then of the functions
+  KernelTable kernels;  // of `plans`, then of the functions
+
+  /// The evaluation of a batch.
+  const Plan& evaluation_of(std::int64_t batch) const { return batch <= few_examples ? few : evaluation; }
+  std::vector<const Plan*> plans() const {
+    std::vector<const Plan*> all{&evaluation, &few};
+    if (training) all.push_back(&*training);
+    return all;
+  }
 
   /// A file of functions alone has no model.
   bool has_model() const { return !graph.nodes.empty(); }

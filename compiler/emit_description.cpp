@@ -152,6 +152,7 @@ std::string emit_description(const Emission& emission) {
       .parameter_floats = {},
       .buffer_floats = {},
       .forward = {},   // bytes an example, bytes once, examples are rounded up to a multiple of
+      .few = {},
       .training = {},
       .recipe = {},{}
   }};
@@ -162,8 +163,8 @@ std::string emit_description(const Emission& emission) {
                      tensors(graph, graph.outputs), parameters(emission, Role::parameter),
                      parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
                      arena_layout(graph, Role::buffer).floats, memory(model.evaluation.memory),
-                     memory(model.training ? model.training->memory : MemoryPlan{}), recipe(graph.recipe),
-                     model.kernels.cuda ? "\n      .cuda = true," : "");
+                     memory(model.few.memory), memory(model.training ? model.training->memory : MemoryPlan{}),
+                     recipe(graph.recipe), model.kernels.cuda ? "\n      .cuda = true," : "");
 }
 
 }  // namespace netc

@@ -96,9 +96,11 @@ std::string training_members(const Emission& emission) {
 }
 
 std::string pass_declarations(const Emission& emission) {
-  if (!emission.has_loss()) return "  void infer() override;\n";
+  if (!emission.has_loss()) return "  void infer() override;\n  void infer_few() override;\n";
   return R"(  void infer() override;
   void infer_loss() override;
+  void infer_few() override;
+  void infer_few_loss() override;
   void forward_pass() override;
   void backward_pass() override;
   void input_backward_pass() override;

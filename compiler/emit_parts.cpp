@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "compiler/operator.h"
 
 namespace netc {
@@ -12,8 +14,7 @@ Emission::Emission(const CompiledModel& model, std::string source) : model_(mode
     const Role role = model.graph[value].role;
     if (role == Role::parameter || role == Role::buffer) constants_[value] = names.unique(model.graph[value].name);
   }
-  slots_[&model.evaluation] = name_slots(model.evaluation);
-  if (model.training) slots_[&*model.training] = name_slots(*model.training);
+  for (const Plan* plan : model.plans()) slots_[plan] = name_slots(*plan);
 }
 
 std::map<ValueId, std::string> Emission::name_slots(const Plan& plan) const {
@@ -32,7 +33,8 @@ std::map<ValueId, std::string> Emission::name_slots(const Plan& plan) const {
 }
 
 const KernelEntry& Emission::kernel(const Plan& plan, std::size_t group) const {
-  const std::size_t index = &plan == &model_.evaluation ? 0 : 1;
+  const std::vector<const Plan*> plans = model_.plans();
+  const auto index = static_cast<std::size_t>(std::find(plans.begin(), plans.end(), &plan) - plans.begin());
   return model_.kernels.entries[static_cast<std::size_t>(model_.kernels.of[index][group])];
 }
 

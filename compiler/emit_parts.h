@@ -24,8 +24,10 @@ class Emission {
   /// Values of a plan that lie in the arena: the constant that holds the place, without its namespace.
   const std::string& slot(const Plan& plan, ValueId root) const { return slots_.at(&plan).at(root); }
   const std::map<ValueId, std::string>& slots(const Plan& plan) const { return slots_.at(&plan); }
-  /// "evaluation" or "training".
-  std::string pass(const Plan& plan) const { return &plan == &model_.evaluation ? "evaluation" : "training"; }
+  /// The namespace of a plan's slots: "evaluation", "few" or "training".
+  std::string pass(const Plan& plan) const {
+    return &plan == &model_.evaluation ? "evaluation" : &plan == &model_.few ? "few" : "training";
+  }
   /// The kernel of a group.
   const KernelEntry& kernel(const Plan& plan, std::size_t group) const;
 

@@ -1,8 +1,10 @@
 // The passes in NAME.cpp: where values lie, and one call a group, in order.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <functional>
+#include <map>
 
 #include "compiler/emit_parts.h"
 #include "compiler/operator.h"
@@ -35,9 +37,11 @@ class PassEmitter {
 
   /// The constants that say where this plan's values lie.
   std::string slots() const {
+    static const std::map<std::string, const char*> titles{
+        {"evaluation", "an evaluation"}, {"few", "an evaluation of a few examples"}, {"training", "training"}};
     std::string text =
         fmt::format("// Where the values of {} lie: bytes an example from the arena's start.\nnamespace {} {{\n",
-                    emission_.pass(plan_) == "training" ? "training" : "an evaluation", emission_.pass(plan_));
+                    titles.at(emission_.pass(plan_)), emission_.pass(plan_));
     for (const Group& group : plan_.groups) {
       for (ValueId output : group.outputs) {
         if (root(output) == output) text += slot(output);
@@ -128,7 +132,9 @@ class PassEmitter {
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
     std::string shapes;
     for (ValueId output : group.outputs) shapes += (shapes.empty() ? "" : ", ") + to_string(plan_.graph[output].shape);
-    return fmt::format("  // {}: {}: {}\n", emission_.line_of(node), in_words(plan_, group), shapes) +
+    const bool again = std::binary_search(plan_.repeated.begin(), plan_.repeated.end(), static_cast<int>(index));
+    return fmt::format("  // {}{}: {}: {}\n", again ? "again: " : "", emission_.line_of(node), in_words(plan_, group),
+                       shapes) +
            cpp::call("kernels::" + emission_.kernel(plan_, index).name, arguments, 2);
   }
 
@@ -185,28 +191,32 @@ std::string emit_passes(const Emission& emission) {
   const auto any = [](const Node&) { return true; };
   const auto loss = [](const Node& node) { return node.op->is_loss; };
   const auto no_loss = [](const Node& node) { return !node.op->is_loss; };
-  const Plan& evaluation = emission.model().evaluation;
-  const PassEmitter infer(emission, evaluation);
   std::string constants = "namespace {\n" +
                           arena_constants(emission, Role::parameter, "parameter", "parameters and their gradients") +
-                          arena_constants(emission, Role::buffer, "buffer", "buffers") + "\n" + infer.slots();
-  std::string passes =
-      infer.pass("infer", select(evaluation, 0, evaluation.groups.size(), no_loss), set_outputs(evaluation, infer));
+                          arena_constants(emission, Role::buffer, "buffer", "buffers");
+  std::vector<std::string> passes;
+  const auto evaluation = [&](const Plan& plan, const std::string& name) {
+    const PassEmitter infer(emission, plan);
+    constants += "\n" + infer.slots();
+    passes.push_back(infer.pass(name, select(plan, 0, plan.groups.size(), no_loss), set_outputs(plan, infer)));
+    if (!emission.has_loss()) return;
+    passes.push_back(infer.pass(name + "_loss", select(plan, 0, plan.groups.size(), loss), set_losses(plan, infer)));
+  };
+  evaluation(emission.model().evaluation, "infer");
+  evaluation(emission.model().few, "infer_few");
   if (emission.model().training) {
     const Plan& training = *emission.model().training;
     const PassEmitter train(emission, training);
     const auto forward = static_cast<std::size_t>(training.forward_groups);
     const auto backward = static_cast<std::size_t>(training.backward_groups);
     constants += "\n" + train.slots();
-    passes += "\n" + infer.pass("infer_loss", select(evaluation, 0, evaluation.groups.size(), loss),
-                                set_losses(evaluation, infer));
-    passes += "\n" + train.pass("forward_pass", select(training, 0, forward, any),
-                                set_outputs(training, train) + set_losses(training, train));
-    passes += "\n" + train.pass("backward_pass", select(training, forward, backward, any), "");
-    passes += "\n" + train.pass("input_backward_pass", select(training, backward, training.groups.size(), any),
-                                set_input_gradients(training, train));
+    passes.push_back(train.pass("forward_pass", select(training, 0, forward, any),
+                                set_outputs(training, train) + set_losses(training, train)));
+    passes.push_back(train.pass("backward_pass", select(training, forward, backward, any), ""));
+    passes.push_back(train.pass("input_backward_pass", select(training, backward, training.groups.size(), any),
+                                set_input_gradients(training, train)));
   }
-  return constants + "\n}  // namespace\n\n" + passes;
+  return fmt::format("{}\n}}  // namespace\n\n{}", constants, fmt::join(passes, "\n"));
 }
 
 }  // namespace netc

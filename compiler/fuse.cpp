@@ -14,7 +14,8 @@ namespace {
 
 class Grouping {
  public:
-  Grouping(const Graph& graph, const std::vector<Layout>& layouts) : graph_(graph), layouts_(layouts) {
+  Grouping(const Graph& graph, const std::vector<Layout>& layouts, bool few)
+      : graph_(graph), layouts_(layouts), few_(few) {
     for (const Node& node : graph.nodes) {
       for (ValueId input : node.inputs) ++uses_[input];
       if (node.op->fusion == Fusion::view) views_[node.outputs[0]] = &node;
@@ -107,6 +108,7 @@ class Grouping {
 
   /// What the group reads, and its name.
   void finish(Group& group) const {
+    group.few = few_ && at(group.nodes[0]).op->schedules_few;
     std::set<ValueId> inside;
     for (int index : group.nodes) {
       const Node& node = at(index);
@@ -121,6 +123,7 @@ class Grouping {
 
   const Graph& graph_;
   const std::vector<Layout>& layouts_;
+  bool few_;
   std::map<ValueId, int> uses_;
   std::map<ValueId, int> made_by_;
   std::map<ValueId, const Node*> views_;
@@ -129,8 +132,8 @@ class Grouping {
 
 }  // namespace
 
-std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts) {
-  return Grouping(graph, layouts).run();
+std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts, bool few) {
+  return Grouping(graph, layouts, few).run();
 }
 
 std::string print(const Graph& graph, const std::vector<Group>& groups) {

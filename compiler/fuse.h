@@ -15,11 +15,13 @@ struct Group {
   std::vector<int> nodes;        // indices into Graph::nodes, in order
   std::vector<ValueId> inputs;   // read from memory, in the order of their first use
   std::vector<ValueId> outputs;  // written to memory: the chain's last value first
+  bool few = false;              // the anchor has a schedule for a few examples, and it is wanted
 };
 
 /// The nodes of `graph` in groups, in an order in which they can run. Views are in no group. A pointwise node joins the
-/// group that makes its last operand when that value has no other use and lies as the node's output does.
-std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts);
+/// group that makes its last operand when that value has no other use and lies as the node's output does. `few`:
+/// batches have at most few_examples.
+std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts, bool few = false);
 
 std::string print(const Graph& graph, const std::vector<Group>& groups);
 

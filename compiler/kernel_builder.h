@@ -62,6 +62,8 @@ class KernelBuilder {
 
   /// Images that this kernel computes side by side in a vector; 1: it vectorises over an axis.
   int lanes() const { return lanes_; }
+  /// Whether there are at most few_examples: too few to keep all threads busy, or to do work once for all of them.
+  bool few() const { return group_.few; }
   /// Number of examples, and of blocks of them.
   Expr batch() const { return batch_; }
   Expr blocks() const { return lanes_ == 1 ? Expr(batch_) : (batch_ + (lanes_ - 1)) / lanes_; }

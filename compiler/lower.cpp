@@ -47,7 +47,7 @@ const Machine& cuda_machine() {
 /// The group with its values numbered from 0: groups of one description are computed by one kernel.
 std::string describe(const Plan& plan, const Group& group) {
   std::map<ValueId, int> numbers;
-  std::string text = "kernel v1\n";
+  std::string text = group.few ? "kernel v1 few\n" : "kernel v1\n";
   const auto number = [&](ValueId value) {
     if (value == no_value) return std::string("-");
     const auto [entry, inserted] = numbers.emplace(value, static_cast<int>(numbers.size()));
@@ -155,8 +155,9 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
       const std::string description = describe(*plan, group);
       const auto [entry, inserted] = known.emplace(description, static_cast<int>(table.entries.size()));
       if (inserted) {
-        const int uses = ++names[group.name];
-        const std::string name = group.name + (uses > 1 ? std::to_string(uses) : "");
+        const std::string stem = group.name + (group.few ? "_few" : "");
+        const int uses = ++names[stem];
+        const std::string name = stem + (uses > 1 ? std::to_string(uses) : "");
         const std::string symbol = "netc_" + group.name + "_" + content_hash(description).substr(0, 12);
         table.entries.push_back(
             {.name = name, .symbol = symbol, .description = description, .plan = plan, .group = &group});

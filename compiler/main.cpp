@@ -13,6 +13,7 @@
 #include "compiler/commands/exit_status.h"
 #include "compiler/compile.h"
 #include "compiler/cpp_writer.h"
+#include "compiler/memory_size.h"
 #include "dsl/diagnostic.h"
 
 namespace netc {
@@ -44,6 +45,11 @@ std::string check_target(const std::string& target) {
 std::string check_model(const std::string& name) {
   if (cpp::is_identifier(name)) return "";
   return fmt::format("'{}' is not the name of a model", name);
+}
+
+std::string check_memory_size(const std::string& size) {
+  if (parse_memory_size(size)) return "";
+  return fmt::format("'{}' is not a size of memory, such as 512M or 2GiB", size);
 }
 
 void add_file(CLI::App& command, CommandLine& line) {
@@ -88,6 +94,18 @@ void add_tiles(CLI::App& command, CommandLine& line) {
       ->type_name("FILE");
 }
 
+void add_memory(CLI::App& command, CommandLine& line) {
+  const auto set_limit = [&line](const std::string& size) { line.options.max_memory = *parse_memory_size(size); };
+  command
+      .add_option_function<std::string>("--max-memory", set_limit,
+                                        "Train within this memory: what does not fit is computed again")
+      ->type_name("SIZE")
+      ->check(CLI::Validator(check_memory_size, ""));
+  command.add_option("--batch", line.options.batch, "Examples a batch, for the memory (default: that of `train`)")
+      ->type_name("B")
+      ->check(CLI::Range(1, 1 << 20).description(""));
+}
+
 /// A command that reads a model; `act` runs after the options are read.
 CLI::App* add_model_command(CLI::App& app, CommandLine& line, const std::string& name, const std::string& help,
                             std::function<int()> act) {
@@ -119,6 +137,7 @@ void add_generate(CLI::App& app, CommandLine& line) {
       ->type_name("FILE");
   add_native(app, line);
   add_tiles(app, line);
+  add_memory(app, line);
   app.add_flag("-q,--quiet", line.options.quiet, "Say nothing but warnings and errors");
 }
 
@@ -132,12 +151,11 @@ void add_inspection(CLI::App& app, CommandLine& line) {
   CLI::App* summary_command = add_model_command(app, line, "summary", "Show a model's layers, parameters and memory",
                                                 [&] { return summary(options); });
   summary_command->add_flag("--json", options.json, "Print JSON");
-  summary_command->add_option("--batch", options.batch, "Examples a batch, for the memory (default: that of `train`)")
-      ->type_name("B")
-      ->check(CLI::Range(1, 1 << 20).description(""));
+  add_memory(*summary_command, line);
 
   CLI::App* dump_command = add_model_command(app, line, "dump", "Print a model as it is after a stage of the compiler",
                                              [&] { return dump(options, line.stage); });
+  add_memory(*dump_command, line);
   dump_command->add_option("--after", line.stage, "The stage")->required()->type_name("STAGE");
   add_tiles(*dump_command, line);
 
@@ -174,6 +192,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
   add_target(*build_command, line);
   add_native(*build_command, line);
   add_tiles(*build_command, line);
+  add_memory(*build_command, line);
   build_command->add_flag("--shared", options.shared, "Compile a shared library DIR/libMODEL.so too");
 
   CLI::App* tune_command = add_model_command(
@@ -195,6 +214,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
   CLI::App* run_command = add_model_command(app, line, "run", "Run a model once, or train it for some steps",
                                             [&] { return run(options, line.program_arguments); });
   add_tiles(*run_command, line);
+  add_memory(*run_command, line);
   for (const ProgramOption& option : run_options) {
     auto forward = [&line, &option](const std::string& value) {
       line.program_arguments.insert(line.program_arguments.end(), {option.name, value});

@@ -123,6 +123,8 @@ struct Operator {
   std::function<void(KernelBuilder& kernel, const Node& node)> schedule{};
   /// anchor: how to compute some of its stages on a GPU; the others follow the rule of gpu_schedules.h.
   std::function<void(KernelBuilder& kernel, const Node& node)> gpu_schedule{};
+  /// Whether these ask KernelBuilder::few(): batches of a few examples then have kernels of their own.
+  bool schedules_few = false;
 
   /// Configurations that every generic test runs: gradients against finite differences and PyTorch's, extents against
   /// the shape rule.

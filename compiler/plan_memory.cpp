@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
 
@@ -33,10 +34,8 @@ struct Lifetime {
   bool meets(const Lifetime& other) const { return first <= other.last && other.first <= last; }
 };
 
-/// First fit, the largest first: for activations of networks within a few percent of the best.
-std::int64_t allocate(std::vector<Lifetime>& lifetimes) {
-  std::stable_sort(lifetimes.begin(), lifetimes.end(),
-                   [](const Lifetime& a, const Lifetime& b) { return a.bytes > b.bytes; });
+/// Gives each, in this order, the first place where it fits; returns the length of the arena.
+std::int64_t first_fit(std::vector<Lifetime>& lifetimes) {
   std::int64_t total = 0;
   std::vector<const Lifetime*> placed;
   for (Lifetime& lifetime : lifetimes) {
@@ -53,6 +52,31 @@ std::int64_t allocate(std::vector<Lifetime>& lifetimes) {
     placed.insert(behind, &lifetime);
   }
   return total;
+}
+
+/// First fit in the best of several orders: the largest first, the longest-lived first, as they come, as they go.
+/// Alternative: the largest first alone, which needs 19 % more for VGG-11's training step (2026-11).
+std::int64_t allocate(std::vector<Lifetime>& lifetimes) {
+  using Key = std::int64_t (*)(const Lifetime&);
+  constexpr std::array<Key, 4> keys{
+      [](const Lifetime& l) { return -l.bytes; },
+      [](const Lifetime& l) { return std::int64_t{l.first - l.last}; },
+      [](const Lifetime& l) { return std::int64_t{l.first}; },
+      [](const Lifetime& l) { return -std::int64_t{l.last}; },
+  };
+  std::vector<Lifetime> best;
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  std::vector<Lifetime> ordered = lifetimes;
+  for (const Key key : keys) {
+    std::stable_sort(ordered.begin(), ordered.end(),
+                     [&](const Lifetime& a, const Lifetime& b) { return key(a) < key(b); });
+    const std::int64_t total = first_fit(ordered);
+    if (total >= least) continue;
+    least = total;
+    best = ordered;
+  }
+  lifetimes = best;
+  return least;
 }
 
 class Planning {
@@ -183,7 +207,8 @@ std::string print(const Plan& plan) {
   std::string text = fmt::format("plan {}: {} bytes an example (in multiples of {}), {} bytes fixed\n", plan.graph.name,
                                  plan.memory.per_example, plan.memory.multiple, plan.memory.fixed);
   for (std::size_t i = 0; i < plan.groups.size(); ++i) {
-    text += fmt::format("  {} {}\n", i, plan.groups[i].name);
+    const bool again = std::binary_search(plan.repeated.begin(), plan.repeated.end(), static_cast<int>(i));
+    text += fmt::format("  {} {}{}\n", i, plan.groups[i].name, again ? ", again" : "");
     const auto line = [&](const char* what, ValueId value) {
       const Place& place = plan.place(value);
       text += fmt::format(

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <set>
 
+#include "compiler/fit_memory.h"
+#include "compiler/memory_size.h"
 #include "compiler/operator.h"
-#include "netc/optimizer.h"
 
 namespace netc {
 
@@ -49,15 +50,40 @@ std::string grouped(std::int64_t number) {
   return text;
 }
 
-std::string mebibytes(std::int64_t bytes) {
-  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
-}
-
 std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {
   std::string text;
   for (ValueId value : values)
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
   return text;
+}
+
+/// What the backward pass computes again because it was not kept.
+struct Repetition {
+  std::vector<std::string> layers;  // paths, in order
+  std::int64_t macs = 0;            // of an example
+};
+
+Repetition repetition(const CompiledModel& model) {
+  Repetition all;
+  if (!model.training) return all;
+  const Graph& graph = model.training->graph;
+  for (int index : model.training->repeated) {
+    for (int number : model.training->groups[static_cast<std::size_t>(index)].nodes) {
+      const Node& node = graph.nodes[static_cast<std::size_t>(number)];
+      if (std::find(all.layers.begin(), all.layers.end(), node.path) == all.layers.end())
+        all.layers.push_back(node.path);
+      if (node.op->macs) all.macs += node.op->macs(graph, node);
+    }
+  }
+  return all;
+}
+
+nlohmann::ordered_json memory_json(const CompiledModel& model, std::int64_t batch) {
+  const MemoryBill bill = memory_bill(model, batch);
+  nlohmann::ordered_json json{{"forward", bill.forward}, {"training", bill.training}};
+  const Repetition again = repetition(model);
+  if (!again.layers.empty()) json["recomputed"] = {{"layers", again.layers}, {"macs", again.macs}};
+  return json;
 }
 
 nlohmann::ordered_json tensors_json(const Graph& graph, const std::vector<ValueId>& values) {
@@ -67,17 +93,6 @@ nlohmann::ordered_json tensors_json(const Graph& graph, const std::vector<ValueI
 }
 
 }  // namespace
-
-MemoryBill memory_bill(const CompiledModel& model, std::int64_t batch) {
-  constexpr std::int64_t bytes = sizeof(float);
-  const std::int64_t parameters = arena_layout(model.graph, Role::parameter).floats * bytes;
-  const std::int64_t buffers = arena_layout(model.graph, Role::buffer).floats * bytes;
-  MemoryBill bill{model.evaluation.memory.bytes(batch) + parameters + buffers, 0};
-  if (!model.training) return bill;
-  const int copies = 2 + state_arrays(model.graph.recipe.optimizer);  // gradients lie beside the parameters
-  bill.training = model.training->memory.bytes(batch) + parameters * copies + buffers;
-  return bill;
-}
 
 std::string summary_text(const CompiledModel& model, std::int64_t batch) {
   const std::vector<Row> layers = rows(model.graph);
@@ -95,20 +110,23 @@ std::string summary_text(const CompiledModel& model, std::int64_t batch) {
                       tensors(model.graph, model.graph.outputs));
   text += fmt::format("parameters {}, multiply-adds an example {}\n", grouped(total(layers, &Row::parameters)),
                       grouped(total(layers, &Row::macs)));
-  text += fmt::format("memory for a batch of {}: forward {}", batch, mebibytes(bill.forward));
-  return text + (model.training ? fmt::format(", training {}\n", mebibytes(bill.training)) : "\n");
+  text += fmt::format("memory for a batch of {}: forward {}", batch, memory_text(bill.forward));
+  text += model.training ? fmt::format(", training {}\n", memory_text(bill.training)) : "\n";
+  const Repetition again = repetition(model);
+  if (again.layers.empty()) return text;
+  return text + fmt::format("computed again in the backward pass, {} multiply-adds an example: {}\n",
+                            grouped(again.macs), fmt::join(again.layers, ", "));
 }
 
 std::string summary_json(const CompiledModel& model, std::int64_t batch) {
   const std::vector<Row> layers = rows(model.graph);
-  const MemoryBill bill = memory_bill(model, batch);
   nlohmann::ordered_json json{{"model", model.graph.name},
                               {"inputs", tensors_json(model.graph, model.graph.inputs)},
                               {"outputs", tensors_json(model.graph, model.graph.outputs)},
                               {"parameters", total(layers, &Row::parameters)},
                               {"macs", total(layers, &Row::macs)},
                               {"batch", batch},
-                              {"memory", {{"forward", bill.forward}, {"training", bill.training}}},
+                              {"memory", memory_json(model, batch)},
                               {"layers", nlohmann::ordered_json::array()}};
   for (const Row& row : layers) {
     json["layers"].push_back({{"path", row.path},

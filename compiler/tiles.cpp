@@ -204,6 +204,7 @@ std::string tuned_name(const Graph& graph, const Group& group, const std::vector
     for (ValueId value : values) lanes = std::max(lanes, layouts[static_cast<std::size_t>(value)].lanes);
   }
   if (lanes > 1) text += fmt::format(" lanes={}", lanes);
+  if (group.few) text += " few";
   const Layout& written = layouts[static_cast<std::size_t>(group.outputs[0])];
   const bool image = graph[group.outputs[0]].shape.has_batch() && written.strides.size() == 3;
   if (image && lanes == 1 && written.strides[0] != 1) text += " row-major";

@@ -576,6 +576,17 @@ not take: another netc wrote it, or a person mistyped it.
 Fix: choose one of what the help lists, remove the line, or let `netc tune` write it.
 )"},
 
+    {"N311", R"(N311: it does not fit the memory
+
+Even if the backward pass computes again all that it can, a batch needs more than --max-memory gives: what layers read and
+write at once, parameters, their gradients, the optimizer's state. The place is the layer at which most is needed.
+
+    netc summary model.net --max-memory 64M
+
+Fix: take a smaller batch (--batch, or `batch` of `train`), an optimizer with less state, or smaller layers; or allow more
+memory.
+)"},
+
     // ---- W4xx: warnings ---------------------------------------------------------------------------------------------
     {"W401", R"(W401: the stride drops pixels at the edge
 

@@ -68,7 +68,7 @@ void check_training(const Case& c, int lanes) {
   Experiment e = training(c);
   Experiment same = training(c);
   const auto cpu = runner(e, batch, lanes, Halide::Float(32), Inputs::activations);
-  const auto cuda = runner(same, batch, lanes, Halide::Float(32), Inputs::activations, {}, Device::cuda);
+  const auto cuda = runner(same, batch, lanes, Halide::Float(32), Inputs::activations, {}, false, Device::cuda);
   give(*cpu, e);
   give(*cuda, e);
   cpu->run();
@@ -87,7 +87,7 @@ void check_evaluation(const Case& c, int lanes) {
   Experiment e = evaluation(c);
   Experiment same = evaluation(c);
   const auto cpu = runner(e, batch, lanes, Halide::Float(32), Inputs::rows);
-  const auto cuda = runner(same, batch, lanes, Halide::Float(32), Inputs::rows, {}, Device::cuda);
+  const auto cuda = runner(same, batch, lanes, Halide::Float(32), Inputs::rows, {}, false, Device::cuda);
   give(*cpu, e);
   give(*cuda, e);
   cpu->run();

@@ -1,4 +1,5 @@
-// Results are the same bits for any number of threads, and agree between instruction sets.
+// Results are the same bits for any number of threads, and agree between instruction sets, also on processors that have
+// no others.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -15,7 +16,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using Strings = std::vector<std::string>;
+
 using test::CommandResult;
+using test::contains;
 using test::read_text;
 using test::run_command;
 using test::run_netc;
@@ -77,10 +81,45 @@ void check(const std::string& program) {
   }
 }
 
+Strings emulated(const std::string& processor) {
+  return {"qemu-x86_64", "-cpu", processor};
+}
+
+CommandResult run_after(Strings command, const Strings& more) {
+  command.insert(command.end(), more.begin(), more.end());
+  return run_command(command);
+}
+
+/// A step of training and a forward pass on a processor without better instructions: it stops a program that uses them.
+void check_emulated(const std::string& program, const std::string& processor, const std::string& isa) {
+  const auto step_and_forward = [&](const Strings& machine, const std::string& weights) {
+    const CommandResult trained =
+        run_after(machine, {program, "train", "--epochs", "1", "--limit", "64", "--save", weights});
+    CHECK_MESSAGE(trained.status == 0, trained.err);
+    return run_after(machine, {program, "eval", "--weights", weights, "--limit", "64"}).out;
+  };
+  CAPTURE(processor);
+  const std::string best = step_and_forward({"env"}, "best");
+  CHECK(step_and_forward({"env", "NETC_ISA=" + isa}, "asked") == best);
+  CHECK(step_and_forward(emulated(processor), "emulated") == best);
+  CHECK(difference("best", "emulated") < 1e-5);
+  CHECK(read_text("asked") == read_text("emulated"));
+}
+
 TEST_CASE("images in the vectors: LeNet") {
   WorkingFolder folder;
   build((folder.before() / "models/lenet.net").string(), "lenet");
   check("lenet/lenet");
+  REQUIRE_MESSAGE(run_after(emulated("max"), {"/bin/true"}).status == 0, "qemu-x86_64 is missing (Debian: qemu-user)");
+  check_emulated("lenet/lenet", "Nehalem", "sse41");
+  check_emulated("lenet/lenet", "Haswell", "avx2");
+  const Strings forward{"lenet/lenet", "bench", "--mode", "infer"};
+  const CommandResult old = run_after(emulated("Conroe"), forward);
+  CHECK(old.status == 1);
+  CHECK(contains(old.err, "lenet: error: this processor has no SSE4.1"));
+  const CommandResult unknown = run_after({"env", "NETC_ISA=avx1024"}, forward);
+  CHECK(unknown.status == 2);
+  CHECK(contains(unknown.err, "lenet: error: NETC_ISA: expected sse41, avx2 or avx512, found 'avx1024'"));
 }
 
 TEST_CASE("channels in the vectors: batchnorm, dropout, momentum") {

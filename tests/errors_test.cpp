@@ -1,5 +1,6 @@
-// Every tests/errors/X.net must be answered with exactly the text in X.expect. A first line `// --set a=b …` or
-// `// --model m` gives options; X.tiles is its tiles file, if there is one. NETC_UPDATE_EXPECT=1 writes the files anew.
+// Every tests/errors/X.net must be answered with exactly the text in X.expect. A first line `// --set a=b …`,
+// `// --model m` or `// --max-memory 1M` gives options; X.tiles is its tiles file, if there is one.
+// NETC_UPDATE_EXPECT=1 writes the files anew.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "command_support.h"
 #include "compiler/differentiate.h"
 #include "compiler/elaborate.h"
 #include "compiler/examples.h"
@@ -82,9 +84,24 @@ void apply_tiles(fs::path file, const Graph& graph, std::vector<std::unique_ptr<
   }
 }
 
+/// The limit in a first line such as `// --max-memory 64K`; "" where there is none.
+std::string max_memory_of(const std::string& text) {
+  const std::string option = "// --max-memory ";
+  return text.starts_with(option) ? text.substr(option.size(), text.find('\n') - option.size()) : "";
+}
+
+/// What the command says that plans the file's memory.
+std::string answer_of_summary(const fs::path& file, const std::string& max_memory) {
+  const test::WorkingFolder elsewhere;
+  fs::copy_file(elsewhere.before() / file, file.filename());
+  return test::run_netc({"summary", file.filename().string(), "--max-memory", max_memory}).err;
+}
+
 /// What netc says about a file, as if it ran in the file's folder.
 std::string answer(const fs::path& file) {
   const Source source(file.filename().string(), read(file));
+  const std::string max_memory = max_memory_of(source.text);
+  if (!max_memory.empty()) return answer_of_summary(file, max_memory);
   const ElaborateOptions options = options_of(source.text);
   const fs::path here = fs::current_path();
   fs::current_path(file.parent_path());

@@ -89,9 +89,10 @@ Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme e
   return tiles;
 }
 
-GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles, Device device)
+GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles, bool few,
+                         Device device)
     : laid_out_(laid_out),
-      groups_(fuse(laid_out.graph, laid_out.layouts)),
+      groups_(fuse(laid_out.graph, laid_out.layouts, few)),
       batch_(batch),
       real_(real),
       tiles_(std::move(tiles)),

@@ -23,8 +23,9 @@ Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme e
 class GraphRunner {
  public:
   /// f32 values are computed and stored as `real`. Memory that no kernel wrote holds NaN; examples that pad the last
-  /// block of a value given by `set` hold 7, those of `set_gradient` hold 0. `tiles`: choices of the schedules.
-  GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles = {},
+  /// block of a value given by `set` hold 7, those of `set_gradient` hold 0. `tiles`: choices of the schedules;
+  /// `few`: the schedules for a few examples.
+  GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles = {}, bool few = false,
               Device device = Device::cpu);
   GraphRunner(const GraphRunner&) = delete;
   GraphRunner& operator=(const GraphRunner&) = delete;

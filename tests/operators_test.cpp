@@ -238,6 +238,18 @@ TEST_CASE("in single precision, training agrees with PyTorch on inputs in rows")
   });
 }
 
+TEST_CASE("schedules for a few examples agree with PyTorch") {
+  for (const Case& c : cases_where([](const Case& c) { return c.op.schedules_few; })) {
+    CAPTURE(c.name());
+    const Vectors expected = read_vectors(c);
+    Experiment e = training(c);
+    const auto run = runner(e, batch, 1, f64, Inputs::rows, {}, true);
+    set(*run, e, expected);
+    run->run();
+    compare(*run, e, expected, 1e-10);
+  }
+}
+
 TEST_CASE("where evaluation differs from training, it agrees with PyTorch") {
   const auto differs = [](const Case& c) { return static_cast<bool>(c.op.in_evaluation); };
   for_each(cases_where(differs), [](const Case& c, int lanes) {

@@ -2,8 +2,10 @@
 #include <HalideRuntime.h>
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 #include <numeric>
 #include <string>
@@ -13,6 +15,8 @@
 #include "netc/halide_hooks.h"
 #include "netc/kernel.h"
 #include "netc/parallel.h"
+#include "netc/scratch_memory.h"
+#include "netc/thread_pool.h"
 #include "tests/runtime_support.h"
 
 namespace netc {
@@ -131,17 +135,60 @@ TEST_CASE("scratch memory is aligned, kept and used again") {
   halide_free(nullptr, nullptr);
 }
 
-TEST_CASE("blocks are at most a quarter and two lines larger than asked for, and never smaller") {
-  std::vector<void*> blocks;  // all at once, so that none is used again
-  for (std::size_t size = 1; size < 300'000; size += size / 7 + 1) {
-    const std::int64_t before = halide::scratch_bytes();
-    void* block = halide_malloc(nullptr, size);
-    const std::int64_t taken = halide::scratch_bytes() - before;
-    std::memset(block, 0xff, size);  // seen by the address sanitizer where it is too small
-    CHECK(taken <= static_cast<std::int64_t>(size + size / 4 + 3 * 128));
-    blocks.push_back(block);
+/// Takes blocks of these sizes all at once, as a kernel with many stages, and gives them back, the odd ones first.
+void use(ScratchMemory& memory, const std::vector<std::size_t>& sizes) {
+  std::vector<unsigned char*> blocks;
+  for (std::size_t size : sizes) {
+    blocks.push_back(static_cast<unsigned char*>(memory.allocate(size)));
+    REQUIRE(blocks.back() != nullptr);
+    std::fill_n(blocks.back(), size, static_cast<unsigned char>(blocks.size()));
   }
-  for (void* block : blocks) halide_free(nullptr, block);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const auto mark = static_cast<unsigned char>(i + 1);
+    CHECK(std::all_of(blocks[i], blocks[i] + sizes[i], [&](unsigned char byte) { return byte == mark; }));
+  }
+  for (std::size_t odd : {1, 0}) {
+    for (std::size_t i = odd; i < blocks.size(); i += 2) memory.release(blocks[i]);
+  }
+}
+
+TEST_CASE("kernels that run one after the other share scratch memory") {
+  ScratchMemory memory;
+  use(memory, {100'000, 300'000});
+  use(memory, {200'000, 50'000, 70'000});
+  const std::int64_t most = 400'000 + 2 * 128;
+  CHECK(memory.bytes() >= 400'000);
+  CHECK(memory.bytes() <= most);
+  use(memory, {390'000});
+  CHECK(memory.bytes() <= most);
+  use(memory, {1, 500'000});
+  CHECK(memory.bytes() <= 500'000 + 3 * 128);
+}
+
+TEST_CASE("scratch memory ends with one chunk, whatever order blocks come and go in") {
+  ScratchMemory memory;
+  const auto step = [&] {
+    void* first = memory.allocate(10'000);
+    void* second = memory.allocate(20'000);
+    memory.release(first);
+    void* third = memory.allocate(25'000);  // not where the first was
+    memory.release(second);
+    void* fourth = memory.allocate(29'000);
+    memory.release(third);
+    memory.release(fourth);
+  };
+  for (int i = 0; i < 4; ++i) step();
+  const std::int64_t bytes = memory.bytes();
+  CHECK(bytes <= 100'000);
+  step();
+  CHECK(memory.bytes() == bytes);
+}
+
+TEST_CASE("scratch memory that the system does not have is no block") {
+  ScratchMemory memory;
+  CHECK(memory.allocate(SIZE_MAX) == nullptr);
+  CHECK(memory.bytes() == 0);
+  use(memory, {64});
 }
 
 TEST_CASE("many threads share the pool") {
@@ -174,12 +221,17 @@ TEST_CASE("parallel_for covers every index once") {
   }
 }
 
-TEST_CASE("threads are counted") {
-  set_threads(3);
-  CHECK(threads() == 3);
-  set_threads(0);
-  CHECK(threads() >= 1);
-  check_error(ErrorKind::usage, {"-1"}, [] { set_threads(-1); });
+TEST_CASE("parallel loops of kernels run on netc's threads") {
+  halide::install_hooks();
+  std::atomic<int> sum = 0;
+  const auto add = [](void* context, int index, std::uint8_t*) {
+    *static_cast<std::atomic<int>*>(context) += index;
+    return 0;
+  };
+  CHECK(halide_do_par_for(&sum, add, 1, 100, nullptr) == 0);
+  CHECK(sum == 5050);
+  const bool was_installed = halide_set_custom_do_par_for(parallel_loop) == parallel_loop;
+  CHECK(was_installed);
 }
 
 TEST_CASE("NETC_ISA asks for less") {

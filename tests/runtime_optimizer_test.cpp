@@ -5,11 +5,11 @@
 #include <cmath>
 #include <limits>
 
-#include "netc/kernel.h"
 #include "netc/optimizer.h"
 #include "netc/random.h"
 #include "netc/safetensors.h"
 #include "netc/schedule.h"
+#include "netc/thread_pool.h"
 #include "tests/runtime_support.h"
 
 namespace netc {

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <thread>
 
+#include "netc/affinity.h"
 #include "netc/metrics.h"
 #include "netc/npy.h"
 #include "netc/overrides.h"
@@ -109,6 +110,7 @@ TEST_CASE("a run depends on its seed and recipe, not on threads") {
   write_small_data(folder.path(), 100, 10);
   const std::string reference = trained(folder, {"--threads", "1"});
   CHECK(trained(folder, {"--threads", "2"}) == reference);
+  CHECK(trained(folder, {"--threads", "1", "--pin"}) == reference);
   CHECK(trained(folder, {"--set", "train.seed=1"}) == reference);
   CHECK(trained(folder, {"--seed", "2"}) != reference);
   CHECK(trained(folder, {"--set", "train.lr=0.1"}) != reference);
@@ -424,6 +426,7 @@ TEST_CASE("help is to be had everywhere") {
     const ProgramResult help = run_softmax({command, "--help"});
     CHECK(help.status == 0);
     CHECK(help.out.find("--threads") != std::string::npos);
+    CHECK(help.out.find("--pin") != std::string::npos);
   }
 }
 
@@ -445,6 +448,24 @@ TEST_CASE("wrong usage is one line and status 2") {
   check_fails({"bench", "--mode", "fast"}, 2, {"--mode", "fast"});
   check_fails({"bench", "--batch", "0"}, 2, {"--batch"});
   check_fails({"eval"}, 2, {"--weights"});
+}
+
+TEST_CASE("more threads than processors: a warning, and an error where each is to have its own") {
+  const std::string available = std::to_string(processors());
+  const std::string wanted = std::to_string(processors() + 1);
+  const Arguments bench{"bench", "--batch", "4", "--seconds", "0.01", "--threads"};
+  CHECK(run_softmax(with(bench, {available})).err.empty());
+  const ProgramResult warned = run_softmax(with(bench, {wanted}));
+  CHECK(warned.status == 0);
+  CHECK(warned.out.find(wanted + " threads") != std::string::npos);
+  CHECK(warned.err ==
+        fmt::format("softmax: warning: --threads {0}: this process may use {1} processors, so that threads "
+                    "take turns; --threads {1} is faster\n",
+                    wanted, available));
+  check_fails(with(bench, {wanted, "--pin"}), 2, {wanted + " threads cannot be pinned to " + available});
+  check_fails(with(bench, {"1025"}), 2, {"--threads", "1025", "1024"});
+  CHECK(run_softmax(with(bench, {available, "--pin"})).err.empty());
+  CHECK(run_softmax(with(bench, {"0"})).err.empty());
 }
 
 TEST_CASE("every mistake in a setting has its own line") {

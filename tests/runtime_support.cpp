@@ -133,7 +133,8 @@ Description make_description(int side) {
   d.buffers = {{"stats.mean", {1}, {1}, 0, 1, 1, one}};
   d.parameter_floats = pixels * classes + 16;  // padded
   d.buffer_floats = 1;
-  d.forward = {44, 64, 4};                // logits, loss; softmax of one example
+  d.forward = {44, 64, 4};  // logits, loss; softmax of one example
+  d.few = d.forward;
   d.training = {84 + pixels * 4, 64, 4};  // and the gradients of logits and image
   d.recipe.data = {"fashion_mnist", side == 28 ? 0 : side};
   d.recipe.batch = 16;
@@ -157,6 +158,9 @@ class SoftmaxNetwork : public Network {
   }
 
   void infer_loss() override { compute_losses(nullptr); }
+
+  void infer_few() override { infer(); }
+  void infer_few_loss() override { infer_loss(); }
 
   void forward_pass() override {
     const float mean = std::accumulate(image(0), image(launch().batch), 0.0f) / static_cast<float>(pixels_);

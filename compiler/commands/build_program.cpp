@@ -165,6 +165,10 @@ int build_shared_library(const GeneratedModel& model) {
   return compile(link_of(model, fmt::format("lib{}.so", model.name), true), model);
 }
 
+bool has_compiler() {
+  return !find_compiler().empty();
+}
+
 bool link_objects(const std::vector<fs::path>& objects, const fs::path& library) {
   std::vector<std::string> command = find_compiler();
   if (command.empty()) return false;

@@ -32,6 +32,9 @@ int build_program(const GeneratedModel& model);
 /// The same for the shared library FOLDER/libNAME.so.
 int build_shared_library(const GeneratedModel& model);
 
+/// Whether there is a C++ compiler; says on standard error what to do where there is none.
+bool has_compiler();
+
 /// Links objects, which may need what this netc has, as a shared library. Says on standard error what went wrong.
 bool link_objects(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);
 

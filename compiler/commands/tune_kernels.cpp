@@ -14,13 +14,16 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <new>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "compiler/commands/build_program.h"
 #include "compiler/commands/trial_kernel.h"
+#include "netc/error.h"
 #include "netc/progress.h"
 
 namespace netc {
@@ -307,8 +310,9 @@ std::string note(const Search& search, int batch) {
 
 }  // namespace
 
-int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& options) {
+int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& options) try {
   const Isa isa = best_isa();
+  if (!has_compiler() || !write(options.file, tiles.text(isa))) return 1;
   const Deadline deadline(options.seconds);
   const Interruptible interruptible;
   const ScratchFolder folder;
@@ -320,16 +324,24 @@ int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& optio
     for (std::size_t i = 0; i < subjects.size() && !deadline.passed(); ++i) {
       const Subject& subject = subjects[i];
       progress.update(static_cast<std::int64_t>(i), subject.entry->name);
-      Search search(subject, isa, options.batch, folder.path(), deadline);
+      const int batch = subject.entry->group->few ? 1 : options.batch;
+      Search search(subject, isa, batch, folder.path(), deadline);
       const bool whole = search.run(table.tiles.choices(isa, subject.name));
       if (!whole && search.seconds() == search.rule_seconds()) break;
-      tiles.set(isa, subject.name, {search.choices(), note(search, options.batch)});
+      tiles.set(isa, subject.name, {search.choices(), note(search, batch)});
       report.add(subject.name, search);
       if (!write(options.file, tiles.text(isa))) return 1;
     }
   }
   report.print(options.file, subjects.size());
   return 0;
+} catch (const std::bad_alloc&) {
+  fmt::print(stderr, "error: a batch of {} does not fit into memory\nhelp: choose a smaller --batch\n", options.batch);
+  return 1;
+} catch (const Error& error) {
+  if (error.kind() != ErrorKind::memory) throw;
+  fmt::print(stderr, "error: {}\nhelp: choose a smaller --batch\n", error.what());
+  return 1;
 }
 
 }  // namespace netc

@@ -129,7 +129,8 @@ struct WindowSum {
 void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const WindowSum& of) {
   const std::vector<Var> at = kernel.variables(kernel.shape(node.outputs[0]));
   const bool whole = of.exists || kernel.machine().is_gpu();
-  const int channels = whole ? 1 : part_extent(of.channels, of.channels * w.y.kernel * w.x.kernel);
+  int channels = whole ? 1 : part_extent(of.channels, of.channels * w.y.kernel * w.x.kernel);
+  if (kernel.few() && channels > 1) channels = divisor(channels, 32);
   const Var p("p");
   const Var ky("ky");
   const Var kx("kx");
@@ -216,7 +217,7 @@ void forward(KernelBuilder& kernel, const Node& node) {
     return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) * padded(kernel.arguments(read));
   };
   WindowSum sum{start, group_in, term};
-  if (w.y.pad > 0 && !kernel.machine().is_gpu()) {
+  if (w.y.pad > 0 && !kernel.few() && !kernel.machine().is_gpu()) {
     const std::int64_t height = kernel.shape(node.inputs[0])[2];
     sum.in_image = [&, height](const Expr& ky) { return inside(read_by(at.axes[1], ky, w.y), height); };
   }
@@ -415,6 +416,68 @@ void schedule_padded(KernelBuilder& kernel, const Halide::LoopLevel& at, std::in
   }
 }
 
+/// Of the tiles of channels, columns and rows that fit into registers the one with the most sums for each element read.
+Tile few_tile(const KernelBuilder& kernel, const Shape& shape) {
+  const Machine& machine = kernel.machine();
+  const int vector = vector_extent(machine, shape[1]);
+  Tile best;
+  double most = 0;
+  for (int vectors : {1, 2, 4}) {
+    if (shape[1] % (vectors * vector) != 0 && vectors > 1) continue;
+    const int columns = divisor(shape[3], machine.accumulators / vectors);
+    const int rows = divisor(shape[2], machine.accumulators / vectors / columns);
+    const double reads = 1.0 / vectors + 1.0 / (columns * rows);
+    if (1 / reads <= most) continue;
+    most = 1 / reads;
+    best = {{kernel.axis(1), vectors * vector}, {kernel.axis(3), columns}, {kernel.axis(2), rows}};
+  }
+  return best;
+}
+
+/// Many weights for a few images: tasks of channels read each weight once, and in the order of memory: some rows of it
+/// at a time, for all pixels, whose sums stay in the cache.
+void schedule_channels(KernelBuilder& kernel, const Node& node, const Tile& tile, int vector) {
+  const std::int64_t channels = kernel.shape(node.outputs[0])[1];
+  const std::int64_t most = std::min<std::int64_t>(128, channels / 4);
+  const int together = tile[0].extent * divisor(channels / tile[0].extent, most / tile[0].extent);
+  const Var c = kernel.axis(1), y = kernel.axis(2), x = kernel.axis(3), co("co"), task("task");
+  Func out = kernel.out();
+  out.compute_root().split(c, co, c, together).reorder(c, x, y, kernel.lane(), co, kernel.block());
+  out.vectorize(c, vector).fuse(co, kernel.block(), task).parallel(task);
+  Func sum = kernel.defined(node.outputs[0]);
+  Halide::Stage update = sum.update();
+  std::vector<Halide::VarOrRVar> loops;
+  std::vector<Halide::VarOrRVar> around;
+  for (const TileSide& side : tile) {
+    const Var outer(side.variable.name() + "o"), inner(side.variable.name() + "i");
+    update.split(side.variable, outer, inner, side.extent);
+    loops.emplace_back(inner);
+    around.emplace_back(outer);
+  }
+  loops.insert(loops.end(), {around[1], around[2], around[0]});
+  for (const RVar& r : sum.rvars(0)) loops.emplace_back(r);
+  sum.compute_at(out, task).reorder_storage(c, x, y).vectorize(c, vector);
+  update.reorder(loops).vectorize(loops[0], vector).unroll(loops[0]).unroll(loops[1]).unroll(loops[2]);
+  Func part = kernel.stage("part");
+  part.compute_at(sum, around[1].var).reorder_storage(c, x, y).vectorize(c, vector).unroll(c).unroll(x).unroll(y);
+  part.update().reorder(c, x, y, part.rvars(0)[0]).vectorize(c, vector).unroll(c).unroll(x).unroll(y);
+}
+
+/// Tiles in registers: a vector of weights serves all pixels of a tile. Rows are computed in parallel where there are
+/// few weights.
+void schedule_few(KernelBuilder& kernel, const Node& node) {
+  const Tile tile = few_tile(kernel, kernel.shape(node.outputs[0]));
+  const int vector = vector_extent(kernel.machine(), tile[0].extent);
+  schedule_padded(kernel, Halide::LoopLevel::root(), kernel.shape(node.inputs[0])[1]);
+  Func part = kernel.stage("part");
+  const bool many_weights = kernel.shape(node.inputs[1]).elements() > 4 * kernel.shape(node.inputs[0]).elements();
+  if (many_weights && part.has_update_definition()) return schedule_channels(kernel, node, tile, vector);
+  Func sum = kernel.defined(node.outputs[0]);
+  schedule_tiles(sum, kernel.out(), tile, vector, sum.rvars(0),
+                 {kernel.lane(), kernel.axis(3), kernel.axis(1), kernel.axis(2), kernel.block()}, 2);
+  schedule_parts(part, sum, tile, vector);
+}
+
 /// Tiles of channels and columns in registers; what the images are padded with is written once an image.
 void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t stride) {
   const Shape& shape = kernel.shape(node.outputs[0]);
@@ -459,6 +522,7 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
 /// By Winograd's algorithm where there is one, otherwise directly.
 void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::optional<WinogradConv>& conv,
                           std::int64_t stride) {
+  if (!conv && kernel.few()) return schedule_few(kernel, node);
   if (!conv) return schedule_images(kernel, node, stride);
   const Halide::LoopLevel block(kernel.out(), schedule_by_winograd(kernel, *conv));
   schedule_padded(kernel, block, kernel.shape(node.inputs[0])[1]);
@@ -591,6 +655,7 @@ const Operator conv{
     .algorithm = forward,
     .schedule = schedule_forward,
     .gpu_schedule = schedule_images_on_gpu,
+    .schedules_few = true,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),
@@ -599,6 +664,7 @@ const Operator conv{
                 conv_sample("oblong", 3, 10,
                             {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}}),
                 conv_sample("wide", 17, 20, {{"pad", 1}}), conv_sample("wide_small", 16, 33, {{"pad", 1}}, 6, 3),
+                conv_sample("many_weights", 32, 24, {{"pad", 1}}, 4, 3),
                 conv_sample("wide_five", 16, 16, {{"kernel", IntPair{5, 5}}, {"pad", 2}, {"bias", false}})},
 };
 

@@ -270,7 +270,10 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   for (int outputs = 2; outputs <= std::min<std::int64_t>(4, most_points - size + 1); ++outputs) {
     if (best == 0 || multiplications(outputs) <= multiplications(best)) best = outputs;
   }
-  const bool pays = multiplications(best) * 3 < output[2] * output[3] * size * size * 2;
+  // The filters' transforms, which a few images share, cost as much as the products of this many tiles.
+  constexpr std::int64_t transforms = 16;
+  const std::int64_t shared = kernel.few() ? transforms * (best + size - 1) * (best + size - 1) : 0;
+  const bool pays = (multiplications(best) + shared) * 3 < output[2] * output[3] * size * size * 2;
   std::vector<int> candidates{0, 2, 3, 4};
   std::erase_if(candidates, [&](int outputs) { return outputs + size - 1 > most_points; });
   const int outputs = kernel.choice("outputs", pays ? best : 0, candidates);

@@ -173,12 +173,18 @@ void schedule_rows(KernelBuilder& kernel, const Node& node) {
                     {kernel.axis(1), kernel.block()}, 1);
   }
   const int vector = vector_extent(machine, features);
+  const std::vector<Var> loops{kernel.lane(), kernel.block(), kernel.axis(1)};
+  if (kernel.few()) {
+    // One image: long rows of weights, as memory likes them.
+    const int vectors = tile_extent(features / vector, machine.accumulators - 4);
+    return schedule({{kernel.axis(1), vectors * vector}}, vector, loops, 2);
+  }
   const int vectors = kernel.choice("vectors", static_cast<int>(std::min<std::int64_t>(2, features / vector)),
                                     up_to(features / vector, 4));
   const int most = machine.accumulators / vectors;
   const int images = kernel.choice("images", most, up_to(most, most));
   const Tile tile{{kernel.axis(1), vectors * vector}, {kernel.block(), images, Halide::TailStrategy::GuardWithIf}};
-  schedule(tile, vector, {kernel.lane(), kernel.block(), kernel.axis(1)}, 2);
+  schedule(tile, vector, loops, 2);
 }
 
 /// Tiles of features by images, each sum a vector. Of the weights, what 32 features take stays in the cache.
@@ -271,6 +277,7 @@ const Operator linear{
     .algorithm = forward,
     .schedule = schedule_rows,
     .gpu_schedule = schedule_rows_on_gpu,
+    .schedules_few = true,
     .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
                 {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}},
                 {"wide", {{Shape::batch, 300}}, {{"features", 32}, {"bias", true}}}},

@@ -28,6 +28,7 @@ const netc::Description& description() {
       .parameter_floats = 61760,
       .buffer_floats = 0,
       .forward = {23520, 0, 16},   // bytes an example, bytes once, examples are rounded up to a multiple of
+      .few = {23552, 0, 1},
       .training = {42404, 0, 16},
       .recipe = {
           .data = {.name = "fashion_mnist"},
@@ -82,6 +83,18 @@ constexpr std::int64_t fc3 = 64;                             // [N,10]
 constexpr std::int64_t cross_entropy = 104;                  // [N]
 constexpr std::int64_t fc3_2 = 0;                            // [N,10]
 }  // namespace evaluation
+
+// Where the values of an evaluation of a few examples lie: bytes an example from the arena's start.
+namespace few {
+constexpr std::int64_t sigmoid = 0;                          // [N,6,28,28]
+constexpr std::int64_t avgpool = 18816;                      // [N,6,14,14]
+constexpr std::int64_t sigmoid2 = 0;                         // [N,16,10,10]
+constexpr std::int64_t avgpool2 = 6400;                      // [N,16,5,5]
+constexpr std::int64_t sigmoid3 = 0;                         // [N,120]
+constexpr std::int64_t sigmoid4 = 512;                       // [N,84]
+constexpr std::int64_t fc3 = 0;                              // [N,10]
+constexpr std::int64_t cross_entropy = 64;                   // [N]
+}  // namespace few
 
 // Where the values of training lie: bytes an example from the arena's start.
 namespace training {
@@ -138,6 +151,37 @@ void Model::infer_loss() {
   // lenet.net:16: cross_entropy: [N]
   kernels::cross_entropy(launch(), at(evaluation::fc3), label(0), at(evaluation::cross_entropy));
   set_losses(at(evaluation::cross_entropy));
+}
+
+void Model::infer_few() {
+  float* weights = parameter_arena();
+
+  // lenet.net:5: conv(6, 5, pad = 2) -> sigmoid: [N,6,28,28]
+  kernels::conv_sigmoid_few(launch(), input(0), weights + parameter::conv1_weight, weights + parameter::conv1_bias,
+                            at(few::sigmoid));
+  // lenet.net:6: avgpool(2): [N,6,14,14]
+  kernels::avgpool3(launch(), at(few::sigmoid), at(few::avgpool));
+  // lenet.net:7: conv(16, 5) -> sigmoid: [N,16,10,10]
+  kernels::conv_sigmoid_few2(launch(), at(few::avgpool), weights + parameter::conv2_weight,
+                             weights + parameter::conv2_bias, at(few::sigmoid2));
+  // lenet.net:8: avgpool(2): [N,16,5,5]
+  kernels::avgpool4(launch(), at(few::sigmoid2), at(few::avgpool2));
+  // lenet.net:10: linear(120) -> sigmoid: [N,120]
+  kernels::linear_sigmoid_few(launch(), at(few::avgpool2), weights + parameter::fc1_weight,
+                              weights + parameter::fc1_bias, at(few::sigmoid3));
+  // lenet.net:12: linear(84) -> sigmoid: [N,84]
+  kernels::linear_sigmoid_few2(launch(), at(few::sigmoid3), weights + parameter::fc2_weight,
+                               weights + parameter::fc2_bias, at(few::sigmoid4));
+  // lenet.net:14: linear(10): [N,10]
+  kernels::linear_few(launch(), at(few::sigmoid4), weights + parameter::fc3_weight, weights + parameter::fc3_bias,
+                      at(few::fc3));
+  set_output(0, at(few::fc3));
+}
+
+void Model::infer_few_loss() {
+  // lenet.net:16: cross_entropy: [N]
+  kernels::cross_entropy2(launch(), at(few::fc3), label(0), at(few::cross_entropy));
+  set_losses(at(few::cross_entropy));
 }
 
 void Model::forward_pass() {

@@ -64,6 +64,8 @@ class Model final : public netc::Network {
  private:
   void infer() override;
   void infer_loss() override;
+  void infer_few() override;
+  void infer_few_loss() override;
   void forward_pass() override;
   void backward_pass() override;
   void input_backward_pass() override;

@@ -129,6 +129,113 @@ const netc::Kernel copy("copy", {
     netc_copy_55e8956d2338_avx2_argv,
     netc_copy_55e8956d2338_avx512_argv}, copy_operands, netc::MultiplyAdds{0});
 
+extern "C" int netc_conv_sigmoid_f28950c03fd7_sse41_argv(void** arguments);
+extern "C" int netc_conv_sigmoid_f28950c03fd7_avx2_argv(void** arguments);
+extern "C" int netc_conv_sigmoid_f28950c03fd7_avx512_argv(void** arguments);
+static constexpr netc::Operand conv_sigmoid_few_operands[] = {
+    {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},  // [N,1,28,28]
+    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},  // [6,1,5,5]
+    {f32, 1, {{{6, 1}}}},  // [6]
+    {f32, 5, {{{1, 1}, {28, 6}, {28, 168}, {6, 1}, {examples, 4704}}}},  // [N,6,28,28]
+};
+const netc::Kernel conv_sigmoid_few("conv_sigmoid_few", {
+    netc_conv_sigmoid_f28950c03fd7_sse41_argv,
+    netc_conv_sigmoid_f28950c03fd7_avx2_argv,
+    netc_conv_sigmoid_f28950c03fd7_avx512_argv}, conv_sigmoid_few_operands, netc::MultiplyAdds{117600});
+
+extern "C" int netc_avgpool_05d059f3ada3_sse41_argv(void** arguments);
+extern "C" int netc_avgpool_05d059f3ada3_avx2_argv(void** arguments);
+extern "C" int netc_avgpool_05d059f3ada3_avx512_argv(void** arguments);
+static constexpr netc::Operand avgpool3_operands[] = {
+    {f32, 5, {{{1, 1}, {28, 6}, {28, 168}, {6, 1}, {examples, 4704}}}},  // [N,6,28,28]
+    {f32, 5, {{{1, 1}, {14, 6}, {14, 84}, {6, 1}, {examples, 1176}}}},  // [N,6,14,14]
+};
+const netc::Kernel avgpool3("avgpool3", {
+    netc_avgpool_05d059f3ada3_sse41_argv,
+    netc_avgpool_05d059f3ada3_avx2_argv,
+    netc_avgpool_05d059f3ada3_avx512_argv}, avgpool3_operands, netc::MultiplyAdds{0});
+
+extern "C" int netc_conv_sigmoid_4a5fbf28a366_sse41_argv(void** arguments);
+extern "C" int netc_conv_sigmoid_4a5fbf28a366_avx2_argv(void** arguments);
+extern "C" int netc_conv_sigmoid_4a5fbf28a366_avx512_argv(void** arguments);
+static constexpr netc::Operand conv_sigmoid_few2_operands[] = {
+    {f32, 5, {{{1, 1}, {14, 6}, {14, 84}, {6, 1}, {examples, 1176}}}},  // [N,6,14,14]
+    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},  // [16,6,5,5]
+    {f32, 1, {{{16, 1}}}},  // [16]
+    {f32, 5, {{{1, 1}, {10, 16}, {10, 160}, {16, 1}, {examples, 1600}}}},  // [N,16,10,10]
+};
+const netc::Kernel conv_sigmoid_few2("conv_sigmoid_few2", {
+    netc_conv_sigmoid_4a5fbf28a366_sse41_argv,
+    netc_conv_sigmoid_4a5fbf28a366_avx2_argv,
+    netc_conv_sigmoid_4a5fbf28a366_avx512_argv}, conv_sigmoid_few2_operands, netc::MultiplyAdds{240000});
+
+extern "C" int netc_avgpool_6e1f75cde8b2_sse41_argv(void** arguments);
+extern "C" int netc_avgpool_6e1f75cde8b2_avx2_argv(void** arguments);
+extern "C" int netc_avgpool_6e1f75cde8b2_avx512_argv(void** arguments);
+static constexpr netc::Operand avgpool4_operands[] = {
+    {f32, 5, {{{1, 1}, {10, 16}, {10, 160}, {16, 1}, {examples, 1600}}}},  // [N,16,10,10]
+    {f32, 5, {{{1, 1}, {5, 1}, {5, 5}, {16, 25}, {examples, 400}}}},  // [N,16,5,5]
+};
+const netc::Kernel avgpool4("avgpool4", {
+    netc_avgpool_6e1f75cde8b2_sse41_argv,
+    netc_avgpool_6e1f75cde8b2_avx2_argv,
+    netc_avgpool_6e1f75cde8b2_avx512_argv}, avgpool4_operands, netc::MultiplyAdds{0});
+
+extern "C" int netc_linear_sigmoid_cf1e1c767666_sse41_argv(void** arguments);
+extern "C" int netc_linear_sigmoid_cf1e1c767666_avx2_argv(void** arguments);
+extern "C" int netc_linear_sigmoid_cf1e1c767666_avx512_argv(void** arguments);
+static constexpr netc::Operand linear_sigmoid_few_operands[] = {
+    {f32, 3, {{{1, 1}, {400, 1}, {examples, 400}}}},  // [N,400]
+    {f32, 2, {{{400, 120}, {120, 1}}}},  // [120,400]
+    {f32, 1, {{{120, 1}}}},  // [120]
+    {f32, 3, {{{1, 1}, {120, 1}, {examples, 120}}}},  // [N,120]
+};
+const netc::Kernel linear_sigmoid_few("linear_sigmoid_few", {
+    netc_linear_sigmoid_cf1e1c767666_sse41_argv,
+    netc_linear_sigmoid_cf1e1c767666_avx2_argv,
+    netc_linear_sigmoid_cf1e1c767666_avx512_argv}, linear_sigmoid_few_operands, netc::MultiplyAdds{48000});
+
+extern "C" int netc_linear_sigmoid_395b0e61c126_sse41_argv(void** arguments);
+extern "C" int netc_linear_sigmoid_395b0e61c126_avx2_argv(void** arguments);
+extern "C" int netc_linear_sigmoid_395b0e61c126_avx512_argv(void** arguments);
+static constexpr netc::Operand linear_sigmoid_few2_operands[] = {
+    {f32, 3, {{{1, 1}, {120, 1}, {examples, 120}}}},  // [N,120]
+    {f32, 2, {{{120, 84}, {84, 1}}}},  // [84,120]
+    {f32, 1, {{{84, 1}}}},  // [84]
+    {f32, 3, {{{1, 1}, {84, 1}, {examples, 84}}}},  // [N,84]
+};
+const netc::Kernel linear_sigmoid_few2("linear_sigmoid_few2", {
+    netc_linear_sigmoid_395b0e61c126_sse41_argv,
+    netc_linear_sigmoid_395b0e61c126_avx2_argv,
+    netc_linear_sigmoid_395b0e61c126_avx512_argv}, linear_sigmoid_few2_operands, netc::MultiplyAdds{10080});
+
+extern "C" int netc_linear_4324d9267192_sse41_argv(void** arguments);
+extern "C" int netc_linear_4324d9267192_avx2_argv(void** arguments);
+extern "C" int netc_linear_4324d9267192_avx512_argv(void** arguments);
+static constexpr netc::Operand linear_few_operands[] = {
+    {f32, 3, {{{1, 1}, {84, 1}, {examples, 84}}}},  // [N,84]
+    {f32, 2, {{{84, 10}, {10, 1}}}},  // [10,84]
+    {f32, 1, {{{10, 1}}}},  // [10]
+    {f32, 3, {{{1, 1}, {10, 1}, {examples, 10}}}},  // [N,10]
+};
+const netc::Kernel linear_few("linear_few", {
+    netc_linear_4324d9267192_sse41_argv,
+    netc_linear_4324d9267192_avx2_argv,
+    netc_linear_4324d9267192_avx512_argv}, linear_few_operands, netc::MultiplyAdds{840});
+
+extern "C" int netc_cross_entropy_40299492d617_sse41_argv(void** arguments);
+extern "C" int netc_cross_entropy_40299492d617_avx2_argv(void** arguments);
+extern "C" int netc_cross_entropy_40299492d617_avx512_argv(void** arguments);
+static constexpr netc::Operand cross_entropy2_operands[] = {
+    {f32, 3, {{{1, 1}, {10, 1}, {examples, 10}}}},  // [N,10]
+    {i32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
+    {f32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
+};
+const netc::Kernel cross_entropy2("cross_entropy2", {
+    netc_cross_entropy_40299492d617_sse41_argv,
+    netc_cross_entropy_40299492d617_avx2_argv,
+    netc_cross_entropy_40299492d617_avx512_argv}, cross_entropy2_operands, netc::MultiplyAdds{0});
+
 extern "C" int netc_cross_entropy_backward_364219afb386_sse41_argv(void** arguments);
 extern "C" int netc_cross_entropy_backward_364219afb386_avx2_argv(void** arguments);
 extern "C" int netc_cross_entropy_backward_364219afb386_avx512_argv(void** arguments);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "netc/commands.h"
+#include "netc/halide_hooks.h"
 #include "netc/workload.h"
 
 namespace netc {
@@ -59,6 +60,7 @@ void bench(const Model& model, const BenchOptions& options) {
                                     {"median_ms", median},
                                     {"examples_per_second", rate},
                                     {"peak_bytes", workload.bytes()},
+                                    {"scratch_bytes", halide::scratch_bytes()},
                                     {"process_peak_bytes", process_peak_bytes()}};
   fmt::print("{}\n", json.dump());
 }

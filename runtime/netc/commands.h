@@ -27,8 +27,15 @@ void add_bench_command(CLI::App& app, const Model& model);
 void add_profile_command(CLI::App& app, const Model& model);
 void add_run_command(CLI::App& app, const Model& model);
 
-/// The option `--threads T`.
-void add_threads_option(CLI::App& command, int& threads);
+/// The options `--threads T` and `--pin`.
+struct ThreadOptions {
+  int threads = 0;
+  bool pin = false;
+};
+void add_thread_options(CLI::App& command, ThreadOptions& options);
+
+/// Computes with so many threads from now on; warns where they are more than processors. Throws Error (usage, device).
+void use_threads(const Model& model, const ThreadOptions& options);
 
 /// The option `--device cpu|cuda|auto`.
 void add_device_option(CLI::App& command, std::string& device);

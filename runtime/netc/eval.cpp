@@ -15,7 +15,7 @@ struct EvalOptions {
   std::string data = default_data_folder().string();
   std::optional<std::int64_t> limit;
   std::string device = "auto";
-  int threads = 0;
+  ThreadOptions threads;
 };
 
 void eval(const Model& model, const EvalOptions& options) {
@@ -24,7 +24,7 @@ void eval(const Model& model, const EvalOptions& options) {
     throw Error(ErrorKind::usage, fmt::format("{} has no `train` clause with data", description.name));
   }
   require_classifier(description);
-  set_threads(options.threads);
+  use_threads(model, options.threads);
   const std::unique_ptr<Network> network = model.make(choose_device(options.device, description));
   network->load(options.weights);
   ImageSet images = load_data(description.recipe.data, Split::test, options.data);
@@ -47,7 +47,7 @@ void add_eval_command(CLI::App& app, const Model& model) {
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   add_device_option(*command, options->device);
-  add_threads_option(*command, options->threads);
+  add_thread_options(*command, options->threads);
   command->callback([&model, options] { eval(model, *options); });
 }
 

@@ -1,4 +1,4 @@
-// How Halide's runtime reports errors and gets memory in a netc program.
+// How Halide's runtime reports errors, gets memory and runs parallel loops in a netc program.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,8 @@
 
 namespace netc::halide {
 
-/// Replaces Halide's error handler (which aborts) and allocator (glibc returns scratch memory to the system after every
-/// kernel and faults it in again). Called once, before the first kernel runs.
+/// Replaces Halide's error handler (which aborts), allocator (glibc returns scratch memory to the system after every
+/// kernel and faults it in again) and thread pool. Called once, before the first kernel runs.
 void install_hooks();
 
 /// The first message since the last call; empty when there was none.

@@ -4,7 +4,6 @@
 #include <HalideRuntime.h>
 #include <HalideRuntimeCuda.h>
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -24,6 +23,11 @@ constexpr std::size_t max_operands = 32;
 
 Isa processor_isa() {
   __builtin_cpu_init();
+  if (!__builtin_cpu_supports("sse4.1")) {
+    throw Error(ErrorKind::device,
+                "this processor has no SSE4.1, which kernels need at least: run the program on a newer "
+                "one (Intel's have it since 2008, AMD's since 2011)");
+  }
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -37,7 +41,12 @@ Isa wanted_isa() {
   if (wanted == nullptr || std::string_view(wanted) == "avx512") return Isa::avx512;
   if (std::string_view(wanted) == "avx2") return Isa::avx2;
   if (std::string_view(wanted) == "sse41") return Isa::sse41;
-  throw Error(ErrorKind::usage, fmt::format("NETC_ISA: expected sse41, avx2 or avx512, found '{}'", wanted));
+  throw Error(
+      ErrorKind::usage,
+      fmt::format(
+          "NETC_ISA: expected sse41, avx2 or avx512, found '{}'; unset, kernels take the best that the processor "
+          "has",
+          wanted));
 }
 
 halide_type_t halide_type(DType type) {
@@ -161,29 +170,6 @@ void Kernel::call(const Launch& launch, std::span<const void* const> pointers) c
     if (launch.device == Device::cuda) throw Error(ErrorKind::device, fmt::format("kernel {}: {}", name_, why));
     fail(name_, why);
   }
-}
-
-namespace {
-
-int processors() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(CPU_COUNT(&set), 1);
-}
-
-int threads_in_use = 0;
-
-}  // namespace
-
-void set_threads(int threads) {
-  if (threads < 0) throw Error(ErrorKind::usage, fmt::format("expected 0 or more threads, found {}", threads));
-  threads_in_use = threads == 0 ? processors() : threads;
-  halide_set_num_threads(threads_in_use);
-}
-
-int threads() {
-  if (threads_in_use == 0) set_threads(0);
-  return threads_in_use;
 }
 
 }  // namespace netc

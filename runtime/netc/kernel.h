@@ -95,8 +95,4 @@ using KernelObserver = std::function<void(const Kernel& kernel, const Launch& la
 /// From now on `observer` is told; an empty one ends that. Not to be called while kernels run.
 void observe_kernels(KernelObserver observer);
 
-/// Threads that kernels use; 0 asks for one a core. Results do not depend on it.
-void set_threads(int threads);
-int threads();
-
 }  // namespace netc

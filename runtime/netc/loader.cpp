@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "netc/affinity.h"
 #include "netc/random.h"
 
 namespace netc {
@@ -91,6 +92,7 @@ const Batch* Loader::next() {
 }
 
 void Loader::work(std::int64_t first_batch) {
+  bind_thread(pthread_self(), any_processor);  // beside the threads that compute, which may be pinned
   for (std::int64_t index = first_batch; index < batches(); ++index) {
     {
       std::unique_lock lock(mutex_);

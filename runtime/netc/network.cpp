@@ -378,10 +378,14 @@ float Network::mean_loss() const {
   return static_cast<float>(sum / static_cast<double>(all.size()));
 }
 
+void Network::evaluate() {
+  reserve(few() ? description_.few : description_.forward);
+  few() ? infer_few() : infer();
+}
+
 View<const float> Network::forward(std::span<const AnyView> inputs) {
   bind(inputs, {}, {});
-  reserve(description_.forward);
-  infer();
+  evaluate();
   last_pass_ = Pass::evaluation;
   return output(0);
 }
@@ -389,9 +393,8 @@ View<const float> Network::forward(std::span<const AnyView> inputs) {
 float Network::evaluate_loss(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
   require_loss();
   bind(inputs, description_.labels, labels);
-  reserve(description_.forward);
-  infer();
-  infer_loss();
+  evaluate();
+  few() ? infer_few_loss() : infer_loss();
   last_pass_ = Pass::evaluation;
   return mean_loss();
 }

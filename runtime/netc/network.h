@@ -16,6 +16,7 @@
 #include "netc/optimizer.h"
 #include "netc/recipe.h"
 #include "netc/tensor.h"
+#include "netc/thread_pool.h"
 
 namespace netc {
 
@@ -51,6 +52,9 @@ struct MemoryPlan {
   std::int64_t bytes(std::int64_t batch) const { return per_example * capacity(batch) + fixed; }
 };
 
+/// Evaluation passes of at most so many examples have kernels of their own.
+constexpr std::int64_t few_examples = 4;
+
 /// Everything about a model that is known before it runs.
 struct Description {
   std::string name;
@@ -62,6 +66,7 @@ struct Description {
   std::int64_t parameter_floats = 0;  // the arenas' lengths
   std::int64_t buffer_floats = 0;
   MemoryPlan forward;
+  MemoryPlan few;  // the same, of batches of at most few_examples
   MemoryPlan training;
   Recipe recipe;
   bool cuda = false;  // whether the kernels were compiled for CUDA, too
@@ -142,10 +147,13 @@ class Network {
   explicit Network(const Description& description, Device device = Device::cpu);
 
   /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of
-  /// `description().forward`, the others in that of `description().training`; the second of each follows the first.
-  /// A model without a loss has the first alone, and the others are never called.
-  virtual void infer() = 0;              // evaluation mode, sets the outputs
-  virtual void infer_loss() {}           // sets the losses, from the outputs that `infer` left
+  /// `description().forward`, the next two, their like for a few examples, in that of `description().few`, the others
+  /// in that of `description().training`; the second of each follows the first. A model without a loss has the first
+  /// alone, and the others are never called.
+  virtual void infer() = 0;     // evaluation mode, sets the outputs
+  virtual void infer_loss() {}  // sets the losses, from the outputs that `infer` left
+  virtual void infer_few() = 0;
+  virtual void infer_few_loss() {}
   virtual void forward_pass() {}         // training mode, sets outputs and losses
   virtual void backward_pass() {}        // fills the gradient arena
   virtual void input_backward_pass() {}  // sets the gradients of the inputs
@@ -196,6 +204,8 @@ class Network {
   void reserve(const MemoryPlan& plan);
   std::int64_t staging_bytes() const;
   void copy_to_gpu();
+  bool few() const { return launch_.batch <= few_examples; }
+  void evaluate();
   void require_loss() const;
   void compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels);
   float mean_loss() const;

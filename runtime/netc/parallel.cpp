@@ -1,11 +1,11 @@
-// Loops over flat arrays on Halide's thread pool, so that a program has one pool.
+// Loops over flat arrays on the pool that kernels use.
 #include "netc/parallel.h"
-
-#include <HalideRuntime.h>
 
 #include <algorithm>
 #include <numeric>
 #include <vector>
+
+#include "netc/thread_pool.h"
 
 namespace netc {
 
@@ -31,11 +31,7 @@ int run_piece(void*, int index, std::uint8_t* closure) {
 void parallel_for(std::int64_t count, const std::function<void(std::int64_t begin, std::int64_t end)>& f) {
   Loop loop{count, &f};
   const auto pieces = static_cast<int>((count + piece - 1) / piece);
-  if (pieces <= 1) {
-    if (count > 0) f(0, count);
-    return;
-  }
-  halide_do_par_for(nullptr, run_piece, 0, pieces, reinterpret_cast<std::uint8_t*>(&loop));
+  parallel_loop(nullptr, run_piece, 0, pieces, reinterpret_cast<std::uint8_t*>(&loop));
 }
 
 double parallel_sum(std::int64_t count, const std::function<double(std::int64_t begin, std::int64_t end)>& f) {

@@ -9,6 +9,7 @@
 #include <exception>
 #include <new>
 
+#include "netc/affinity.h"
 #include "netc/commands.h"
 #include "netc/suggest.h"
 
@@ -71,11 +72,24 @@ int run_command(const Model& model, int argc, char** argv) {
 
 }  // namespace
 
-void add_threads_option(CLI::App& command, int& threads) {
-  command.add_option("--threads", threads, "threads to compute with; 0: one a core")
-      ->check(CLI::Range(0, 1024))
+void add_thread_options(CLI::App& command, ThreadOptions& options) {
+  command.add_option("--threads", options.threads, "threads to compute with; 0: one a processor")
+      ->check(CLI::Range(0, max_threads))
       ->type_name("T")
       ->capture_default_str();
+  command.add_flag("--pin", options.pin, "keep each thread on a processor of its own");
+}
+
+void use_threads(const Model& model, const ThreadOptions& options) {
+  const int available = processors();
+  pin_threads(false);
+  set_threads(options.threads);
+  pin_threads(options.pin);
+  if (options.threads <= available) return;
+  fmt::print(stderr,
+             "{0}: warning: --threads {1}: this process may use {2} processors, so that threads take turns; --threads "
+             "{2} is faster\n",
+             model.description.name, options.threads, available);
 }
 
 void add_device_option(CLI::App& command, std::string& device) {

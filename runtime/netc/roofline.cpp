@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "netc/affinity.h"
 #include "netc/kernel.h"
 
 namespace netc {
@@ -72,7 +73,12 @@ double least_seconds(int threads, const std::function<void(int thread)>& work) {
   for (int repetition = 0; repetition < repetitions; ++repetition) {
     const Clock::time_point start = Clock::now();
     std::vector<std::jthread> running;
-    for (int thread = 0; thread < threads; ++thread) running.emplace_back(work, thread);
+    for (int thread = 0; thread < threads; ++thread) {
+      running.emplace_back([&work, thread] {
+        bind_thread(pthread_self(), any_processor);
+        work(thread);
+      });
+    }
     running.clear();
     least = std::min(least, std::chrono::duration<double>(Clock::now() - start).count());
   }

@@ -26,7 +26,7 @@ struct RunOptions {
   std::string save;
   std::optional<std::uint64_t> seed;
   std::string device = "auto";
-  int threads = 0;
+  ThreadOptions threads;
   std::vector<std::string> set;
 };
 
@@ -186,7 +186,7 @@ class Run {
 };
 
 void run(const Model& model, const RunOptions& options) {
-  set_threads(options.threads);
+  use_threads(model, options.threads);
   Run(model, options).run();
 }
 
@@ -216,7 +216,7 @@ void add_run_command(CLI::App& app, const Model& model) {
   command->add_option("--save", options->save, "write parameters and buffers after the run")->type_name("FILE");
   command->add_option("--seed", options->seed, "seed of dropout")->type_name("S");
   add_device_option(*command, options->device);
-  add_threads_option(*command, options->threads);
+  add_thread_options(*command, options->threads);
   command
       ->add_option("--set", options->set, "change the recipe: optimizer, clip_grad_norm, …, as in its `train` clause")
       ->type_name("train.NAME=VALUE")

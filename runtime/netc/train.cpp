@@ -31,7 +31,7 @@ struct TrainOptions {
   std::optional<int> epochs;
   std::optional<std::int64_t> limit;
   std::string device = "auto";
-  int threads = 0;
+  ThreadOptions threads;
   std::optional<std::uint64_t> seed;
   std::string checkpoint;
   double checkpoint_seconds = 60;
@@ -301,7 +301,7 @@ void train(const Model& model, const TrainOptions& options) {
     throw Error(ErrorKind::usage, "--resume: say what to continue by --checkpoint DIR");
   }
   require_classifier(model.description);
-  set_threads(options.threads);
+  use_threads(model, options.threads);
   Trainer(model, options).run();
 }
 
@@ -316,7 +316,7 @@ void add_train_command(CLI::App& app, const Model& model) {
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   add_device_option(*command, options->device);
-  add_threads_option(*command, options->threads);
+  add_thread_options(*command, options->threads);
   command->add_option("--seed", options->seed, "seed of everything that is random")->type_name("S");
   command->add_option("--checkpoint", options->checkpoint, "folder to save the run to, and the best weights")
       ->type_name("DIR");

@@ -49,7 +49,7 @@ Workload::Workload(const Model& model, const WorkloadOptions& options)
     : training_(options.mode == "train"),
       network_(model.make(choose_device(options.device, model.description))),
       optimizer_(make_optimizer(slow(model))) {
-  set_threads(options.threads);
+  use_threads(model, options.threads);
   for (const TensorSpec& spec : model.description.inputs) add(inputs_, input_views_, spec, options.batch);
   for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, options.batch);
 }
@@ -82,7 +82,7 @@ void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions
   command.add_option("--batch", options.batch, "examples a step; the recipe's where it is not given")
       ->check(CLI::Range(1, 1 << 24))
       ->type_name("B");
-  add_threads_option(command, options.threads);
+  add_thread_options(command, options.threads);
   command.add_option("--seconds", options.seconds, "how long to measure")
       ->check(CLI::PositiveNumber)
       ->type_name("S")

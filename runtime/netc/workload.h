@@ -10,12 +10,12 @@
 
 namespace netc {
 
-/// The options `--mode`, `--batch`, `--threads` and `--seconds` of a command that times a model.
+/// The options `--mode`, `--batch`, `--threads`, `--pin` and `--seconds` of a command that times a model.
 struct WorkloadOptions {
   std::string mode = "train";
   std::int64_t batch = 0;
   std::string device = "cpu";
-  int threads = 0;
+  ThreadOptions threads;
   double seconds = 3;
 };
 

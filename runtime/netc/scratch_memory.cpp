@@ -1,0 +1,100 @@
+#include "netc/scratch_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+namespace netc {
+
+namespace {
+
+constexpr std::size_t alignment = 128;  // Halide's vectors ask for it
+constexpr std::size_t huge_page = std::size_t{1} << 21;
+
+std::size_t round_up(std::size_t size, std::size_t multiple) {
+  return (size + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+void ScratchMemory::Free::operator()(std::byte* memory) const {
+  std::free(memory);
+}
+
+void* ScratchMemory::Chunk::take(std::size_t bytes) {
+  std::size_t begin = 0;
+  auto behind = blocks.begin();
+  for (; behind != blocks.end() && behind->begin < begin + bytes; ++behind) begin = behind->end;
+  if (begin + bytes > size) return nullptr;
+  blocks.insert(behind, {begin, begin + bytes});
+  return memory.get() + begin;
+}
+
+std::size_t ScratchMemory::Chunk::give_back(const void* block) {
+  const auto found =
+      std::find_if(blocks.begin(), blocks.end(), [&](const Block& b) { return memory.get() + b.begin == block; });
+  if (found == blocks.end()) return 0;
+  const std::size_t bytes = found->end - found->begin;
+  blocks.erase(found);
+  return bytes;
+}
+
+void* ScratchMemory::allocate(std::size_t size) {
+  if (size > SIZE_MAX - huge_page) return nullptr;
+  const std::size_t bytes = round_up(std::max<std::size_t>(size, 1), alignment);
+  const std::lock_guard lock(mutex_);
+  void* block = nullptr;
+  for (Chunk& chunk : chunks_) {
+    if (block == nullptr) block = chunk.take(bytes);
+  }
+  if (block == nullptr) {
+    if (taken_ == 0) chunks_.clear();  // too small for what is to come
+    if (!add_chunk(bytes)) return nullptr;
+    block = chunks_.back().take(bytes);
+  }
+  taken_ += bytes;
+  most_ = std::max(most_, taken_);
+  return block;
+}
+
+void ScratchMemory::release(void* block) {
+  if (block == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  for (Chunk& chunk : chunks_) taken_ -= chunk.give_back(block);
+  if (taken_ > 0) return;
+  if (chunks_.size() > 1) merge();
+  most_ = 0;
+}
+
+std::int64_t ScratchMemory::bytes() {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::int64_t>(total());
+}
+
+bool ScratchMemory::add_chunk(std::size_t size) {
+  // Large chunks lie on huge pages: fewer misses of the address translation.
+  const std::size_t multiple = size >= huge_page ? huge_page : alignment;
+  const std::size_t rounded = round_up(size, multiple);
+  std::unique_ptr<std::byte[], Free> memory(static_cast<std::byte*>(std::aligned_alloc(multiple, rounded)));
+  if (memory == nullptr) return false;
+  if (multiple == huge_page) ::madvise(memory.get(), rounded, MADV_HUGEPAGE);  // a refusal costs only speed
+  chunks_.push_back({std::move(memory), rounded, {}});
+  return true;
+}
+
+std::size_t ScratchMemory::total() const {
+  std::size_t sum = 0;
+  for (const Chunk& chunk : chunks_) sum += chunk.size;
+  return sum;
+}
+
+void ScratchMemory::merge() {
+  // Where the first would have held them, had they not lain scattered, it has to be larger than their sum.
+  const std::size_t size = most_ > chunks_.front().size ? most_ : total();
+  chunks_.clear();
+  add_chunk(size);  // if the system refuses, the next block asks again
+}
+
+}  // namespace netc

@@ -1,0 +1,54 @@
+// Scratch memory of kernels: one chunk, which all of them use one after the other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace netc {
+
+/// Blocks lie in chunks, which are kept: the same kernels ask for the same blocks at every step. Where one chunk is not
+/// enough another is added, and when all blocks are back one takes the place of all, so that there is soon a single one
+/// with room for what is needed at once by the kernel that needs most.
+/// Alternative: lists of free blocks by size, which add up what kernels of many sizes need; GoogLeNet's training step
+/// kept 160 MB (2026-11).
+class ScratchMemory {
+ public:
+  /// Aligned to 128 bytes; null when the system has no more. Any thread may call.
+  void* allocate(std::size_t size);
+  /// Takes back a block; null does nothing. Any thread may call.
+  void release(void* block);
+  /// Bytes of all chunks.
+  std::int64_t bytes();
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+  struct Block {
+    std::size_t begin;
+    std::size_t end;
+  };
+  struct Chunk {
+    std::unique_ptr<std::byte[], Free> memory;
+    std::size_t size = 0;
+    std::vector<Block> blocks;  // those that are taken, in order
+
+    void* take(std::size_t bytes);
+    /// The size of the block that began there; 0 where none did.
+    std::size_t give_back(const void* block);
+  };
+
+  bool add_chunk(std::size_t size);
+  std::size_t total() const;
+  void merge();
+
+  std::mutex mutex_;
+  std::vector<Chunk> chunks_;
+  std::size_t taken_ = 0;  // bytes of all blocks
+  std::size_t most_ = 0;   // the most since all blocks were back
+};
+
+}  // namespace netc

@@ -1,0 +1,276 @@
+// What a training step keeps in memory, what --max-memory makes of it, and what runs take.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "command_support.h"
+#include "compiler/memory_size.h"
+#include "compiler/modes.h"
+#include "compiler/operator.h"
+#include "compiler/recompute.h"
+#include "compiler/verify.h"
+#include "elaboration.h"
+#include "netc/npy.h"
+#include "netc/safetensors.h"
+#include "network_runner.h"
+
+namespace netc {
+namespace {
+
+using test::Elaboration;
+using test::read_text;
+
+// ---- Max pools and relus --------------------------------------------------------------------------------------------
+
+/// The operators of a model in training, in order.
+std::vector<std::string> operators_in_training(const std::string& layers) {
+  const Elaboration model("model m { input image: f32[N, 3, 8, 8]; " + layers + " }");
+  std::vector<std::string> names;
+  for (const Node& node : for_training(model.graph()).nodes) names.emplace_back(node.op->name);
+  return names;
+}
+
+using Names = std::vector<std::string>;
+
+TEST_CASE("a max pool goes in front of a relu that nothing else reads") {
+  CHECK(operators_in_training("conv(4, 3) -> relu -> maxpool(2) -> flatten -> linear(2);") ==
+        Names{"conv", "maxpool", "relu", "flatten", "linear"});
+  CHECK(operators_in_training("relu -> maxpool(2) -> maxpool(2);") == Names{"maxpool", "maxpool", "relu"});
+}
+
+TEST_CASE("a max pool stays behind whatever else it reads, and behind a relu that others read") {
+  CHECK(operators_in_training("sigmoid -> maxpool(2);") == Names{"sigmoid", "maxpool"});
+  CHECK(operators_in_training("relu -> avgpool(2);") == Names{"relu", "avgpool"});
+  CHECK(operators_in_training("relu; concat { maxpool(3, stride = 1, pad = 1); identity }") ==
+        Names{"relu", "maxpool", "identity", "concat"});
+}
+
+TEST_CASE("what a pool and a relu exchange keeps its name and gets the other's shape") {
+  const Elaboration model("model m { input image: f32[N, 3, 8, 8]; r: relu; p: maxpool(2); output p; }");
+  const Graph graph = for_training(model.graph());
+  REQUIRE(graph.nodes.size() == 2);
+  const Value& pooled = graph[graph.nodes[0].outputs[0]];
+  const Value& output = graph[graph.nodes[1].outputs[0]];
+  CHECK(pooled.name == "p");
+  CHECK(pooled.shape == Shape{Shape::batch, 3, 4, 4});
+  CHECK(output.name == "r");
+  CHECK(output.shape == pooled.shape);
+  CHECK(graph.nodes[1].inputs == std::vector<ValueId>{graph.nodes[0].outputs[0]});
+  CHECK(graph.outputs == graph.nodes[1].outputs);
+}
+
+// ---- What is computed again -----------------------------------------------------------------------------------------
+
+/// Batch statistics, random masks, branches into one image, indices of maxima, features.
+constexpr const char* mixed = R"(model mixed {
+  input image: f32[N, 2, 16, 16];
+  conv(20, 3, pad = 1, bias = false) -> batchnorm -> relu;
+  concat {
+    conv(24, 3, pad = 1) -> relu -> dropout(0.3);
+    conv(8, 1) -> batchnorm -> relu;
+    maxpool(3, stride = 1, pad = 1) -> conv(8, 1) -> relu;
+  }
+  maxpool(2) -> dropout(0.2);
+  add { conv(40, 3, pad = 1) -> batchnorm; identity } -> relu;
+  conv(20, 3, pad = 1) -> relu -> conv(20, 3, pad = 1) -> relu -> conv(20, 3, pad = 1) -> relu;
+  globalavgpool -> flatten -> linear(24) -> relu -> dropout(0.5) -> linear(3);
+  loss mse;
+  train { batch = 5; optimizer = sgd(lr = 0.01, momentum = 0.9); }
+}
+)";
+
+Plan training_plan(const std::string& text) {
+  const test::CompiledNetwork network(text);
+  REQUIRE_MESSAGE(!network.diagnostics.has_errors(), network.diagnostics.text());
+  LaidOutGraph laid_out = lay_out(network.training);
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  return plan_memory(std::move(laid_out), std::move(groups));
+}
+
+std::vector<std::string> repeated(const Plan& plan) {
+  std::vector<std::string> names;
+  for (int group : plan.repeated) names.push_back(plan.groups[static_cast<std::size_t>(group)].name);
+  return names;
+}
+
+std::int64_t macs(const Plan& plan, const std::vector<int>& groups) {
+  std::int64_t sum = 0;
+  for (int group : groups) {
+    for (int index : plan.groups[static_cast<std::size_t>(group)].nodes) {
+      const Node& node = plan.graph.nodes[static_cast<std::size_t>(index)];
+      if (node.op->macs) sum += node.op->macs(plan.graph, node);
+    }
+  }
+  return sum;
+}
+
+TEST_CASE("a plan that fits stays as it is") {
+  const Plan plan = training_plan(mixed);
+  const Plan same = recompute(plan, 5, plan.memory.bytes(5));
+  CHECK(same.repeated.empty());
+  CHECK(print(same) == print(plan));
+}
+
+TEST_CASE("every limit down to the least is kept, with more and more computed again") {
+  const Plan plan = training_plan(mixed);
+  const std::int64_t least = recompute(plan, 5, 0).memory.bytes(5);
+  CHECK(least < plan.memory.bytes(5));
+  std::size_t before = 0;
+  for (int part = 7; part >= 0; --part) {
+    CAPTURE(part);
+    const std::int64_t limit = least + (plan.memory.bytes(5) - least) * part / 8;
+    const Plan limited = recompute(plan, 5, limit);
+    CHECK(limited.memory.bytes(5) <= limit);
+    CHECK(limited.groups.size() == plan.groups.size() + limited.repeated.size());
+    CHECK(limited.forward_groups == plan.forward_groups);
+    CHECK(limited.repeated.size() >= before);
+    before = limited.repeated.size();
+    verify(limited.graph, "recompute");
+    verify(limited, "recompute");
+  }
+}
+
+TEST_CASE("running statistics change once") {
+  const Plan plan = recompute(training_plan(mixed), 5, 0);
+  for (const std::string& name : repeated(plan)) CHECK(name.find("statistics") == std::string::npos);
+  const auto updates = [&](const Value& value) { return value.updates != no_value; };
+  CHECK(std::count_if(plan.graph.values.begin(), plan.graph.values.end(), updates) == 6);
+}
+
+TEST_CASE("what takes no multiply-adds is computed again first") {
+  const Plan plan = training_plan(mixed);
+  const Plan limited = recompute(plan, 5, plan.memory.bytes(5) - 1);
+  REQUIRE_FALSE(limited.repeated.empty());
+  CHECK(macs(limited, limited.repeated) == 0);
+}
+
+TEST_CASE("a deep chain needs about the square root of its layers, for less than a second forward pass") {
+  const Plan plan = training_plan(R"(model chain {
+    input image: f32[N, 32, 8, 8];
+    repeat 48 { conv(32, 3, pad = 1) -> relu }
+    globalavgpool -> flatten -> linear(2);
+    loss cross_entropy;
+  })");
+  constexpr std::int64_t image = 32 * 8 * 8 * 4;
+  CHECK(plan.memory.per_example >= 48 * image);
+  const Plan limited = recompute(plan, 1, 20 * image);
+  CHECK(limited.memory.per_example <= 20 * image);
+  std::vector<int> forward(static_cast<std::size_t>(plan.forward_groups));
+  std::iota(forward.begin(), forward.end(), 0);
+  CHECK(macs(limited, limited.repeated) < macs(plan, forward));
+}
+
+// ---- Sizes ----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("sizes of memory") {
+  CHECK(parse_memory_size("512M") == 512LL << 20);
+  CHECK(parse_memory_size("2GiB") == 2LL << 30);
+  CHECK(parse_memory_size("2gb") == 2'000'000'000LL);
+  CHECK(parse_memory_size("1.5k") == 1536);
+  CHECK(parse_memory_size("3T") == 3LL << 40);
+  CHECK(parse_memory_size("4096") == 4096);
+  CHECK(parse_memory_size("7B") == 7);
+  for (const char* wrong :
+       {"", "0", "0M", "-1G", "much", "M", "5X", "5 M", "5MM", "5Mi", "nan", "inf", "1e300", "0.1"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse_memory_size(wrong));
+  }
+  CHECK(memory_text(64) == "64 bytes");
+  CHECK(memory_text(3 << 9) == "1.5 KiB");
+  CHECK(memory_text(5 << 20) == "5.0 MiB");
+}
+
+TEST_CASE("a wrong size is a wrong usage") {
+  const test::WorkingFolder folder;
+  const test::CommandResult result = test::run_netc({"summary", "model.net", "--max-memory", "0"});
+  CHECK(result.status == 2);
+  CHECK(test::contains(result.err, "'0' is not a size of memory, such as 512M or 2GiB"));
+}
+
+// ---- Programs -------------------------------------------------------------------------------------------------------
+
+nlohmann::json summary(const std::vector<std::string>& options) {
+  std::vector<std::string> arguments{"summary", "mixed.net", "--json"};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  const test::CommandResult result = test::run_netc(arguments);
+  REQUIRE_MESSAGE(result.status == 0, result.err);
+  return nlohmann::json::parse(result.out);
+}
+
+/// Less than is kept, more than the least.
+std::string tight() {
+  const Plan plan = training_plan(mixed);
+  const std::int64_t standing = summary({}).at("memory").at("training").get<std::int64_t>() - plan.memory.bytes(5);
+  return std::to_string(standing + recompute(plan, 5, 0).memory.bytes(5));
+}
+
+/// What a program begins with.
+void write_weights() {
+  const Elaboration model(mixed);
+  std::vector<std::vector<float>> values;
+  std::vector<NamedTensor> tensors;
+  for (const Value& value : model.graph().values) {
+    if (value.role != Role::parameter && value.role != Role::buffer) continue;
+    values.push_back(model.initial(value.name));
+    tensors.push_back({value.name, {values.back().data(), Extents(value.shape.extents())}});
+  }
+  write_safetensors("weights.safetensors", tensors);
+}
+
+void build(const std::string& folder, const std::vector<std::string>& options) {
+  std::vector<std::string> arguments{"build", "--native", "mixed.net", "-o", folder};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  const test::CommandResult result = test::run_netc(arguments);
+  REQUIRE_MESSAGE(result.status == 0, result.err);
+}
+
+/// Everything that three steps leave: losses, parameters, running statistics.
+std::string three_steps(const std::string& folder) {
+  const test::CommandResult result = test::run_command(
+      {folder + "/mixed", "run", "--weights", "weights.safetensors", "--input", "image=image.npy", "--label",
+       "label.npy", "--steps", "3", "--seed", "9", "--gradients", folder + ".gradients", "--save", folder + ".after"});
+  REQUIRE_MESSAGE(result.status == 0, result.err);
+  return result.out + read_text(folder + ".gradients") + read_text(folder + ".after");
+}
+
+void check_bill(const std::string& folder, const nlohmann::json& memory, const std::string& mode, const char* pass) {
+  const test::CommandResult result =
+      test::run_command({folder + "/mixed", "bench", "--mode", mode, "--seconds", "0.01", "--json"});
+  REQUIRE_MESSAGE(result.status == 0, result.err);
+  const auto used = nlohmann::json::parse(result.out);
+  CHECK(used.at("peak_bytes").get<std::int64_t>() - used.at("scratch_bytes").get<std::int64_t>() == memory.at(pass));
+}
+
+TEST_CASE("programs hold what the summary says, and compute the same bits within --max-memory") {
+  const test::WorkingFolder folder;
+  test::write_text("mixed.net", mixed);
+  const auto numbers = [](std::int64_t count) {
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
+    return values;
+  };
+  write_npy("image.npy", {numbers(5 * 2 * 16 * 16).data(), {5, 2, 16, 16}});
+  write_npy("label.npy", {numbers(5 * 3).data(), {5, 3}});
+  write_weights();
+  const std::string limit = tight();
+  build("full", {});
+  build("tight", {"--max-memory", limit});
+  CHECK(three_steps("full") == three_steps("tight"));
+
+  const nlohmann::json full = summary({}).at("memory");
+  const nlohmann::json within = summary({"--max-memory", limit}).at("memory");
+  CHECK(within.at("training") <= std::stoll(limit));
+  CHECK_FALSE(within.at("recomputed").at("layers").empty());
+  check_bill("full", full, "train", "training");
+  check_bill("full", full, "infer", "forward");
+  check_bill("tight", within, "train", "training");
+}
+
+}  // namespace
+}  // namespace netc
