@@ -41,7 +41,8 @@ std::string kernel(const KernelTable& table, const KernelEntry& entry) {
 const netc::Kernel {1}("{1}", {{{3}}}, {1}_operands, netc::MultiplyAdds{{{4}}});
 
 )",
-                     variants.declarations, entry.name, operands, variants.list, multiply_adds(entry));
+                     variants.declarations, entry.name, operands, variants.list,
+                     multiply_adds(*entry.plan, *entry.group));
 }
 
 }  // namespace

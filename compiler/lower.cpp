@@ -201,16 +201,6 @@ Operand operand(const Plan& plan, ValueId value) {
   return operand;
 }
 
-std::int64_t multiply_adds(const KernelEntry& entry) {
-  const Graph& graph = entry.plan->graph;
-  std::int64_t sum = 0;
-  for (int index : entry.group->nodes) {
-    const Node& node = graph.nodes[static_cast<std::size_t>(index)];
-    if (node.op->macs) sum += node.op->macs(graph, node);
-  }
-  return sum;
-}
-
 std::string loop_nest(const Plan& plan, const Group& group, const Tiles& tiles) {
   const Choices& choices = tiles.choices(Isa::avx512, tuned_name(plan.graph, group, plan.layouts));
   KernelBuilder builder(plan.graph, group, plan.layouts, machine_of(Isa::avx512), choices);

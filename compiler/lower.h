@@ -48,9 +48,6 @@ void list_functions(const std::vector<TensorFunction>& functions, KernelTable& t
 /// How a value lies in memory: dimensions innermost first, as KernelBuilder has them.
 Operand operand(const Plan& plan, ValueId value);
 
-/// Multiply-adds of a group's kernel, for one example.
-std::int64_t multiply_adds(const KernelEntry& entry);
-
 /// The loop nest that Halide makes of a group, for `netc dump --after=lower`.
 std::string loop_nest(const Plan& plan, const Group& group, const Tiles& tiles);
 

@@ -94,6 +94,12 @@ void add_tiles(CLI::App& command, CommandLine& line) {
       ->type_name("FILE");
 }
 
+void add_batch(CLI::App& command, CommandLine& line, const std::string& what) {
+  command.add_option("--batch", line.options.batch, what)
+      ->type_name("B")
+      ->check(CLI::Range(1, 1 << 20).description(""));
+}
+
 void add_memory(CLI::App& command, CommandLine& line) {
   const auto set_limit = [&line](const std::string& size) { line.options.max_memory = *parse_memory_size(size); };
   command
@@ -101,9 +107,7 @@ void add_memory(CLI::App& command, CommandLine& line) {
                                         "Train within this memory: what does not fit is computed again")
       ->type_name("SIZE")
       ->check(CLI::Validator(check_memory_size, ""));
-  command.add_option("--batch", line.options.batch, "Examples a batch, for the memory (default: that of `train`)")
-      ->type_name("B")
-      ->check(CLI::Range(1, 1 << 20).description(""));
+  add_batch(command, line, "Examples a batch, for the memory (default: that of `train`)");
 }
 
 /// A command that reads a model; `act` runs after the options are read.
@@ -201,9 +205,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
       ->add_option("-o,--output", options.output, "Tiles file to write, or to go on with (default: avx512.tiles …)")
       ->type_name("FILE");
   add_tiles(*tune_command, line);
-  tune_command->add_option("--batch", options.batch, "Examples a batch (default: that of `train`)")
-      ->type_name("B")
-      ->check(CLI::Range(1, 1 << 20).description(""));
+  add_batch(*tune_command, line, "Examples a batch (default: that of `train`)");
   tune_command->add_option("--threads", options.threads, "Threads to compute with; 0: one a core")
       ->type_name("T")
       ->check(CLI::Range(0, 1 << 10).description(""));

@@ -187,6 +187,15 @@ class Planning {
 
 }  // namespace
 
+std::int64_t multiply_adds(const Plan& plan, const Group& group) {
+  std::int64_t sum = 0;
+  for (int index : group.nodes) {
+    const Node& node = plan.graph.nodes[static_cast<std::size_t>(index)];
+    if (node.op->macs) sum += node.op->macs(plan.graph, node);
+  }
+  return sum;
+}
+
 ArenaLayout arena_layout(const Graph& graph, Role role) {
   constexpr std::int64_t floats_a_line = cache_line / 4;
   ArenaLayout arena;

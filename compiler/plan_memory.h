@@ -48,6 +48,9 @@ struct Plan {
 /// pass, which is when users read them; everything else dies with its last reader.
 Plan plan_memory(LaidOutGraph laid_out, std::vector<Group> groups);
 
+/// Multiply-adds that a group of the plan does for one example.
+std::int64_t multiply_adds(const Plan& plan, const Group& group);
+
 /// Parameters (or buffers) in the order of their values, each at a multiple of 64 bytes: offsets and the arena's
 /// length.
 struct ArenaLayout {

@@ -67,15 +67,6 @@ class Traffic {
   std::vector<std::vector<ValueId>> writes_;
 };
 
-std::int64_t multiply_adds(const Plan& plan, int group) {
-  std::int64_t sum = 0;
-  for (int index : plan.groups[at(group)].nodes) {
-    const Node& node = plan.graph.nodes[at(index)];
-    if (node.op->macs) sum += node.op->macs(plan.graph, node);
-  }
-  return sum;
-}
-
 /// Memory that the same groups of the forward pass write, which is computed again as a whole: an activation, a maximum
 /// with its index, a concat with its branches.
 struct Activation {
@@ -141,7 +132,7 @@ class Activations {
     for (ValueId root : traffic_.reads(group)) {
       if (of(root) != unit) activation.reads.insert(of(root));
     }
-    activation.macs += multiply_adds(plan_, group);
+    activation.macs += multiply_adds(plan_, plan_.groups[at(group)]);
     // It writes elsewhere, too: running statistics.
     if (writes.size() < plan_.groups[at(group)].outputs.size()) activation.repeatable = false;
   }
@@ -323,7 +314,7 @@ class Recomputation {
     std::set<int> groups;
     demand(unit, choice, done, groups);
     std::int64_t sum = 0;
-    for (int group : groups) sum += multiply_adds(plan_, group);
+    for (int group : groups) sum += multiply_adds(plan_, plan_.groups[at(group)]);
     return sum;
   }
 

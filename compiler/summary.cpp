@@ -66,13 +66,12 @@ struct Repetition {
 Repetition repetition(const CompiledModel& model) {
   Repetition all;
   if (!model.training) return all;
-  const Graph& graph = model.training->graph;
   for (int index : model.training->repeated) {
-    for (int number : model.training->groups[static_cast<std::size_t>(index)].nodes) {
-      const Node& node = graph.nodes[static_cast<std::size_t>(number)];
-      if (std::find(all.layers.begin(), all.layers.end(), node.path) == all.layers.end())
-        all.layers.push_back(node.path);
-      if (node.op->macs) all.macs += node.op->macs(graph, node);
+    const Group& group = model.training->groups[static_cast<std::size_t>(index)];
+    all.macs += multiply_adds(*model.training, group);
+    for (int number : group.nodes) {
+      const std::string& layer = model.training->graph.nodes[static_cast<std::size_t>(number)].path;
+      if (std::find(all.layers.begin(), all.layers.end(), layer) == all.layers.end()) all.layers.push_back(layer);
     }
   }
   return all;

@@ -4,9 +4,9 @@
 //   # a comment
 //   linear [N,400] [120,400] [120] -> [N,120] bias=true features=120 : vectors=4 images=7  # 1.31 times as fast
 //
-// A kernel is named by its operator, the shapes of what it reads and writes, and its attributes (`few`: its schedule for
-// a few examples); behind the colon stand choices of its schedule (see KernelBuilder::choice). What is not listed is
-// chosen by the schedules' rules.
+// A kernel is named by its operator, the shapes of what it reads and writes, and its attributes (`few`: its schedule
+// for a few examples); behind the colon stand choices of its schedule (see KernelBuilder::choice). What is not listed
+// is chosen by the schedules' rules.
 #pragma once
 
 #include <array>

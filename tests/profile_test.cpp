@@ -29,7 +29,7 @@ TEST_CASE("profile lists the kernels of a step, with their work, and draws them"
   const std::vector<std::string> lines = lines_of(profiled.out);
   REQUIRE(lines.size() > 6);
   CHECK(lines[0].ends_with("GFLOP/s     GB/s  roofline  kernel"));
-  CHECK(lines[1].ends_with(" conv_relu"));
+  CHECK(lines[1].ends_with(" conv"));  // the relu runs behind the pool, where there is less to do
   CHECK(lines[lines.size() - 2].starts_with("small: train, batch 8, 1 threads: "));
   CHECK(lines.back().starts_with("machine: "));
   const std::string picture = read_text("profile.svg");

@@ -94,7 +94,7 @@ struct Subject {
   const KernelEntry* entry;
   int uses = 0;
 
-  std::int64_t work() const { return multiply_adds(*entry) * uses; }
+  std::int64_t work() const { return multiply_adds(*entry->plan, *entry->group) * uses; }
 };
 
 bool has_choices(const KernelEntry& entry, Isa isa) {

@@ -459,8 +459,8 @@ void schedule_channels(KernelBuilder& kernel, const Node& node, const Tile& tile
   sum.compute_at(out, task).reorder_storage(c, x, y).vectorize(c, vector);
   update.reorder(loops).vectorize(loops[0], vector).unroll(loops[0]).unroll(loops[1]).unroll(loops[2]);
   Func part = kernel.stage("part");
-  part.compute_at(sum, around[1].var).reorder_storage(c, x, y).vectorize(c, vector).unroll(c).unroll(x).unroll(y);
-  part.update().reorder(c, x, y, part.rvars(0)[0]).vectorize(c, vector).unroll(c).unroll(x).unroll(y);
+  schedule_parts(part, sum, tile, vector);
+  part.compute_at(sum, around[1].var);
 }
 
 /// Tiles in registers: a vector of weights serves all pixels of a tile. Rows are computed in parallel where there are
