@@ -93,7 +93,7 @@ TrialOperands::TrialOperands(const KernelEntry& entry, int batch) : batch_(batch
 }
 
 double TrialOperands::run(const TrialKernel& kernel) {
-  std::array<KernelVariant, isa_count> variants{};
+  KernelVariants variants{};
   variants[0] = kernel.function();  // the one that there is
   std::vector<const void*> pointers;
   for (const Memory& memory : memories_) pointers.push_back(memory.begin);
