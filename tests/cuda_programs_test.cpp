@@ -68,7 +68,7 @@ TEST_CASE("a program runs without a driver, with an old one, without a GPU, and 
 
 TEST_CASE("a batch that does not fit is refused before anything is computed") {
   WorkingFolder folder;
-  const CommandResult result = run_with({"NETC_EMULATOR_MEMORY=2000000", "NETC_EMULATOR_LOG=log"}, RESIDUAL_PROGRAM,
+  const CommandResult result = run_with({"NETC_EMULATOR_MEMORY=1000000", "NETC_EMULATOR_LOG=log"}, RESIDUAL_PROGRAM,
                                         {"bench", "--mode", "infer", "--batch", "100", "--seconds", "0.01"});
   CHECK(result.status == 1);
   CHECK(contains(result.err, "a batch of 100 needs "));
