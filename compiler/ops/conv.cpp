@@ -610,8 +610,7 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   schedule_channel_sums(kernel, "bias");
 }
 
-// ---- GPU schedules
-// ---------------------------------------------------------------------------------------------------
+// ---- GPU schedules --------------------------------------------------------------------------------------------------
 
 /// Tiles of channels by columns, one a thread: each weight serves all columns and each pixel all channels.
 void schedule_images_on_gpu(KernelBuilder& kernel, const Node& node) {

@@ -243,8 +243,7 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   bias.update().reorder(kernel.axis(0), bias.rvars(0)[0], bias.rvars(0)[1]).vectorize(kernel.axis(0), vector);
 }
 
-// ---- GPU schedules
-// ---------------------------------------------------------------------------------------------------
+// ---- GPU schedules --------------------------------------------------------------------------------------------------
 
 /// Tiles of features by images, one a thread.
 void schedule_rows_on_gpu(KernelBuilder& kernel, const Node& node) {
