@@ -260,7 +260,8 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   const std::int64_t size = windows.x.kernel;
   const bool square = windows.y.kernel == size && (size == 3 || size == 5);
   constexpr std::int64_t channels = 16;
-  if (kernel.machine().is_gpu() || kernel.lanes() > 1 || groups > 1 || !square || !fits(windows.x) || !fits(windows.y)) return std::nullopt;
+  if (kernel.machine().is_gpu() || kernel.lanes() > 1 || groups > 1 || !square || !fits(windows.x) || !fits(windows.y))
+    return std::nullopt;
   if (input[1] < channels || output[1] < channels) return std::nullopt;
   const auto multiplications = [&](std::int64_t outputs) {
     const std::int64_t tiles = ceil_div(output[2], outputs) * ceil_div(output[3], outputs);
