@@ -12,39 +12,31 @@ const netc::Description& description() {
       .inputs = {{"image", netc::DType::f32, {-1, 1, 28, 28}}},
       .labels = {{"label", netc::DType::i32, {-1}, 10}},
       .outputs = {{"fc3", netc::DType::f32, {-1, 10}}},
-      .parameters =
-          {
-              {"conv1.weight", {6, 1, 5, 5}, {1, 6, 30, 6}, 0, 25, 150, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-              {"conv1.bias", {6}, {1}, 160, 25, 150, {netc::Initializer::Rule::fan_in_uniform}},
-              {"conv2.weight",
-               {16, 6, 5, 5},
-               {1, 16, 480, 96},
-               176,
-               150,
-               400,
-               {netc::Initializer::Rule::xavier_uniform, 1.0}},
-              {"conv2.bias", {16}, {1}, 2576, 150, 400, {netc::Initializer::Rule::fan_in_uniform}},
-              {"fc1.weight", {120, 400}, {1, 120}, 2592, 400, 120, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-              {"fc1.bias", {120}, {1}, 50592, 400, 120, {netc::Initializer::Rule::fan_in_uniform}},
-              {"fc2.weight", {84, 120}, {1, 84}, 50720, 120, 84, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-              {"fc2.bias", {84}, {1}, 60800, 120, 84, {netc::Initializer::Rule::fan_in_uniform}},
-              {"fc3.weight", {10, 84}, {1, 10}, 60896, 84, 10, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-              {"fc3.bias", {10}, {1}, 61744, 84, 10, {netc::Initializer::Rule::fan_in_uniform}},
-          },
+      .parameters = {
+          {"conv1.weight", {6, 1, 5, 5}, {1, 6, 30, 6}, 0, 25, 150, {netc::Initializer::Rule::xavier_uniform, 1.0}},
+          {"conv1.bias", {6}, {1}, 160, 25, 150, {netc::Initializer::Rule::fan_in_uniform}},
+          {"conv2.weight", {16, 6, 5, 5}, {1, 16, 480, 96}, 176, 150, 400, {netc::Initializer::Rule::xavier_uniform, 1.0}},
+          {"conv2.bias", {16}, {1}, 2576, 150, 400, {netc::Initializer::Rule::fan_in_uniform}},
+          {"fc1.weight", {120, 400}, {1, 120}, 2592, 400, 120, {netc::Initializer::Rule::xavier_uniform, 1.0}},
+          {"fc1.bias", {120}, {1}, 50592, 400, 120, {netc::Initializer::Rule::fan_in_uniform}},
+          {"fc2.weight", {84, 120}, {1, 84}, 50720, 120, 84, {netc::Initializer::Rule::xavier_uniform, 1.0}},
+          {"fc2.bias", {84}, {1}, 60800, 120, 84, {netc::Initializer::Rule::fan_in_uniform}},
+          {"fc3.weight", {10, 84}, {1, 10}, 60896, 84, 10, {netc::Initializer::Rule::xavier_uniform, 1.0}},
+          {"fc3.bias", {10}, {1}, 61744, 84, 10, {netc::Initializer::Rule::fan_in_uniform}},
+      },
       .buffers = {},
       .parameter_floats = 61760,
       .buffer_floats = 0,
-      .forward = {23520, 0, 16},  // bytes an example, bytes once, examples are rounded up to a multiple of
+      .forward = {23520, 0, 16},   // bytes an example, bytes once, examples are rounded up to a multiple of
       .few = {23552, 0, 1},
       .training = {42404, 0, 16},
-      .recipe =
-          {
-              .data = {.name = "fashion_mnist"},
-              .batch = 256,
-              .epochs = 10,
-              .optimizer = {.name = "sgd", .lr = 0.9},
-              .seed = 1,
-          },
+      .recipe = {
+          .data = {.name = "fashion_mnist"},
+          .batch = 256,
+          .epochs = 10,
+          .optimizer = {.name = "sgd", .lr = 0.9},
+          .seed = 1,
+      },
   };
   return description;
 }
@@ -67,63 +59,63 @@ namespace {
 
 // Where parameters and their gradients lie, in floats.
 namespace parameter {
-constexpr std::int64_t conv1_weight = 0;    // [6,1,5,5]
-constexpr std::int64_t conv1_bias = 160;    // [6]
-constexpr std::int64_t conv2_weight = 176;  // [16,6,5,5]
-constexpr std::int64_t conv2_bias = 2576;   // [16]
-constexpr std::int64_t fc1_weight = 2592;   // [120,400]
-constexpr std::int64_t fc1_bias = 50592;    // [120]
-constexpr std::int64_t fc2_weight = 50720;  // [84,120]
-constexpr std::int64_t fc2_bias = 60800;    // [84]
-constexpr std::int64_t fc3_weight = 60896;  // [10,84]
-constexpr std::int64_t fc3_bias = 61744;    // [10]
+constexpr std::int64_t conv1_weight = 0;                     // [6,1,5,5]
+constexpr std::int64_t conv1_bias = 160;                     // [6]
+constexpr std::int64_t conv2_weight = 176;                   // [16,6,5,5]
+constexpr std::int64_t conv2_bias = 2576;                    // [16]
+constexpr std::int64_t fc1_weight = 2592;                    // [120,400]
+constexpr std::int64_t fc1_bias = 50592;                     // [120]
+constexpr std::int64_t fc2_weight = 50720;                   // [84,120]
+constexpr std::int64_t fc2_bias = 60800;                     // [84]
+constexpr std::int64_t fc3_weight = 60896;                   // [10,84]
+constexpr std::int64_t fc3_bias = 61744;                     // [10]
 }  // namespace parameter
 
 // Where the values of an evaluation lie: bytes an example from the arena's start.
 namespace evaluation {
-constexpr std::int64_t sigmoid = 0;          // [N,6,28,28]
-constexpr std::int64_t avgpool = 18816;      // [N,6,14,14]
-constexpr std::int64_t sigmoid2 = 0;         // [N,16,10,10]
-constexpr std::int64_t avgpool2 = 6400;      // [N,16,5,5]
-constexpr std::int64_t sigmoid3 = 0;         // [N,120]
-constexpr std::int64_t sigmoid4 = 480;       // [N,84]
-constexpr std::int64_t fc3 = 64;             // [N,10]
-constexpr std::int64_t cross_entropy = 104;  // [N]
-constexpr std::int64_t fc3_2 = 0;            // [N,10]
+constexpr std::int64_t sigmoid = 0;                          // [N,6,28,28]
+constexpr std::int64_t avgpool = 18816;                      // [N,6,14,14]
+constexpr std::int64_t sigmoid2 = 0;                         // [N,16,10,10]
+constexpr std::int64_t avgpool2 = 6400;                      // [N,16,5,5]
+constexpr std::int64_t sigmoid3 = 0;                         // [N,120]
+constexpr std::int64_t sigmoid4 = 480;                       // [N,84]
+constexpr std::int64_t fc3 = 64;                             // [N,10]
+constexpr std::int64_t cross_entropy = 104;                  // [N]
+constexpr std::int64_t fc3_2 = 0;                            // [N,10]
 }  // namespace evaluation
 
 // Where the values of an evaluation of a few examples lie: bytes an example from the arena's start.
 namespace few {
-constexpr std::int64_t sigmoid = 0;         // [N,6,28,28]
-constexpr std::int64_t avgpool = 18816;     // [N,6,14,14]
-constexpr std::int64_t sigmoid2 = 0;        // [N,16,10,10]
-constexpr std::int64_t avgpool2 = 6400;     // [N,16,5,5]
-constexpr std::int64_t sigmoid3 = 0;        // [N,120]
-constexpr std::int64_t sigmoid4 = 512;      // [N,84]
-constexpr std::int64_t fc3 = 0;             // [N,10]
-constexpr std::int64_t cross_entropy = 64;  // [N]
+constexpr std::int64_t sigmoid = 0;                          // [N,6,28,28]
+constexpr std::int64_t avgpool = 18816;                      // [N,6,14,14]
+constexpr std::int64_t sigmoid2 = 0;                         // [N,16,10,10]
+constexpr std::int64_t avgpool2 = 6400;                      // [N,16,5,5]
+constexpr std::int64_t sigmoid3 = 0;                         // [N,120]
+constexpr std::int64_t sigmoid4 = 512;                       // [N,84]
+constexpr std::int64_t fc3 = 0;                              // [N,10]
+constexpr std::int64_t cross_entropy = 64;                   // [N]
 }  // namespace few
 
 // Where the values of training lie: bytes an example from the arena's start.
 namespace training {
-constexpr std::int64_t sigmoid = 0;            // [N,6,28,28]
-constexpr std::int64_t avgpool = 31616;        // [N,6,14,14]
-constexpr std::int64_t sigmoid2 = 18816;       // [N,16,10,10]
-constexpr std::int64_t avgpool2 = 25216;       // [N,16,5,5]
-constexpr std::int64_t sigmoid3 = 26816;       // [N,120]
-constexpr std::int64_t sigmoid4 = 27296;       // [N,84]
-constexpr std::int64_t fc3 = 27632;            // [N,10]
-constexpr std::int64_t cross_entropy = 42400;  // [N]
-constexpr std::int64_t fc3_2 = 42336;          // [N,10]
-constexpr std::int64_t d_fc3 = 27672;          // [N,10]
-constexpr std::int64_t d_fc2 = 27776;          // [N,84]
-constexpr std::int64_t d_fc1 = 27296;          // [N,120]
-constexpr std::int64_t d_flatten = 36320;      // [N,400]
-constexpr std::int64_t d_conv2 = 25216;        // [N,16,10,10]
-constexpr std::int64_t d_avgpool = 37632;      // [N,6,14,14]
-constexpr std::int64_t d_conv1 = 18816;        // [N,6,28,28]
-constexpr std::int64_t d_image = 0;            // [N,1,28,28]
-constexpr std::int64_t d_image2 = 3136;        // [N,1,28,28]
+constexpr std::int64_t sigmoid = 0;                          // [N,6,28,28]
+constexpr std::int64_t avgpool = 31616;                      // [N,6,14,14]
+constexpr std::int64_t sigmoid2 = 18816;                     // [N,16,10,10]
+constexpr std::int64_t avgpool2 = 25216;                     // [N,16,5,5]
+constexpr std::int64_t sigmoid3 = 26816;                     // [N,120]
+constexpr std::int64_t sigmoid4 = 27296;                     // [N,84]
+constexpr std::int64_t fc3 = 27632;                          // [N,10]
+constexpr std::int64_t cross_entropy = 42400;                // [N]
+constexpr std::int64_t fc3_2 = 42336;                        // [N,10]
+constexpr std::int64_t d_fc3 = 27672;                        // [N,10]
+constexpr std::int64_t d_fc2 = 27776;                        // [N,84]
+constexpr std::int64_t d_fc1 = 27296;                        // [N,120]
+constexpr std::int64_t d_flatten = 36320;                    // [N,400]
+constexpr std::int64_t d_conv2 = 25216;                      // [N,16,10,10]
+constexpr std::int64_t d_avgpool = 37632;                    // [N,6,14,14]
+constexpr std::int64_t d_conv1 = 18816;                      // [N,6,28,28]
+constexpr std::int64_t d_image = 0;                          // [N,1,28,28]
+constexpr std::int64_t d_image2 = 3136;                      // [N,1,28,28]
 }  // namespace training
 
 }  // namespace

@@ -38,8 +38,7 @@ int lenet_set_element(lenet_model* model, const char* path, const int64_t* index
 /* Evaluation mode: image [N,1,28,28] -> [N,10], written to `output`. */
 int lenet_forward(lenet_model* model, const float* image, int64_t batch, float* output);
 /* One step of stochastic gradient descent on image [N,1,28,28], label [N]; writes the mean loss. */
-int lenet_train_step(lenet_model* model, const float* image, const int32_t* label, int64_t batch, double lr,
-                     float* loss);
+int lenet_train_step(lenet_model* model, const float* image, const int32_t* label, int64_t batch, double lr, float* loss);
 
 #ifdef __cplusplus
 }

@@ -43,9 +43,7 @@ netc::View<float> parameter(lenet_model* model, const char* path, int64_t count)
 
 }  // namespace
 
-const char* lenet_error(void) {
-  return last_error.c_str();
-}
+const char* lenet_error(void) { return last_error.c_str(); }
 
 lenet_model* lenet_create(uint64_t seed) {
   lenet_model* model = nullptr;
@@ -53,9 +51,7 @@ lenet_model* lenet_create(uint64_t seed) {
   return model;
 }
 
-void lenet_destroy(lenet_model* model) {
-  delete model;
-}
+void lenet_destroy(lenet_model* model) { delete model; }
 
 int lenet_load(lenet_model* model, const char* file) {
   return guarded([&] { model->model.load(file); });
@@ -108,8 +104,7 @@ int lenet_forward(lenet_model* model, const float* image, int64_t batch, float* 
   });
 }
 
-int lenet_train_step(lenet_model* model, const float* image, const int32_t* label, int64_t batch, double lr,
-                     float* loss) {
+int lenet_train_step(lenet_model* model, const float* image, const int32_t* label, int64_t batch, double lr, float* loss) {
   return guarded([&] {
     netc::Sgd optimizer(lr);
     *loss = model->model.train_step({image, {batch, 1, 28, 28}}, {label, {batch}}, optimizer);

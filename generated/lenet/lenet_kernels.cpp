@@ -14,324 +14,309 @@ extern "C" int netc_conv_sigmoid_be3332acf6c4_sse41_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_be3332acf6c4_avx2_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_be3332acf6c4_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_sigmoid_operands[] = {
-    {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},             // [N,1,28,28]
-    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},                                  // [6,1,5,5]
-    {f32, 1, {{{6, 1}}}},                                                           // [6]
+    {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},  // [N,1,28,28]
+    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},  // [6,1,5,5]
+    {f32, 1, {{{6, 1}}}},  // [6]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
 };
-const netc::Kernel conv_sigmoid("conv_sigmoid",
-                                {netc_conv_sigmoid_be3332acf6c4_sse41_argv, netc_conv_sigmoid_be3332acf6c4_avx2_argv,
-                                 netc_conv_sigmoid_be3332acf6c4_avx512_argv},
-                                conv_sigmoid_operands, netc::MultiplyAdds{117600});
+const netc::Kernel conv_sigmoid("conv_sigmoid", {
+    netc_conv_sigmoid_be3332acf6c4_sse41_argv,
+    netc_conv_sigmoid_be3332acf6c4_avx2_argv,
+    netc_conv_sigmoid_be3332acf6c4_avx512_argv}, conv_sigmoid_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_avgpool_4d58a466f09d_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_4d58a466f09d_avx2_argv(void** arguments);
 extern "C" int netc_avgpool_4d58a466f09d_avx512_argv(void** arguments);
 static constexpr netc::Operand avgpool_operands[] = {
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
-    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},   // [N,6,14,14]
+    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},  // [N,6,14,14]
 };
-const netc::Kernel avgpool("avgpool",
-                           {netc_avgpool_4d58a466f09d_sse41_argv, netc_avgpool_4d58a466f09d_avx2_argv,
-                            netc_avgpool_4d58a466f09d_avx512_argv},
-                           avgpool_operands, netc::MultiplyAdds{0});
+const netc::Kernel avgpool("avgpool", {
+    netc_avgpool_4d58a466f09d_sse41_argv,
+    netc_avgpool_4d58a466f09d_avx2_argv,
+    netc_avgpool_4d58a466f09d_avx512_argv}, avgpool_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_sigmoid_0488284d2baf_sse41_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_0488284d2baf_avx2_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_0488284d2baf_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_sigmoid2_operands[] = {
-    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},   // [N,6,14,14]
-    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},                              // [16,6,5,5]
-    {f32, 1, {{{16, 1}}}},                                                          // [16]
+    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},  // [N,6,14,14]
+    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},  // [16,6,5,5]
+    {f32, 1, {{{16, 1}}}},  // [16]
     {f32, 5, {{{16, 1}, {10, 16}, {10, 160}, {16, 1600}, {blocks_of_16, 25600}}}},  // [N,16,10,10]
 };
-const netc::Kernel conv_sigmoid2("conv_sigmoid2",
-                                 {netc_conv_sigmoid_0488284d2baf_sse41_argv, netc_conv_sigmoid_0488284d2baf_avx2_argv,
-                                  netc_conv_sigmoid_0488284d2baf_avx512_argv},
-                                 conv_sigmoid2_operands, netc::MultiplyAdds{240000});
+const netc::Kernel conv_sigmoid2("conv_sigmoid2", {
+    netc_conv_sigmoid_0488284d2baf_sse41_argv,
+    netc_conv_sigmoid_0488284d2baf_avx2_argv,
+    netc_conv_sigmoid_0488284d2baf_avx512_argv}, conv_sigmoid2_operands, netc::MultiplyAdds{240000});
 
 extern "C" int netc_avgpool_7b7d47eba239_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_7b7d47eba239_avx2_argv(void** arguments);
 extern "C" int netc_avgpool_7b7d47eba239_avx512_argv(void** arguments);
 static constexpr netc::Operand avgpool2_operands[] = {
     {f32, 5, {{{16, 1}, {10, 16}, {10, 160}, {16, 1600}, {blocks_of_16, 25600}}}},  // [N,16,10,10]
-    {f32, 5, {{{16, 1}, {5, 16}, {5, 80}, {16, 400}, {blocks_of_16, 6400}}}},       // [N,16,5,5]
+    {f32, 5, {{{16, 1}, {5, 16}, {5, 80}, {16, 400}, {blocks_of_16, 6400}}}},  // [N,16,5,5]
 };
-const netc::Kernel avgpool2("avgpool2",
-                            {netc_avgpool_7b7d47eba239_sse41_argv, netc_avgpool_7b7d47eba239_avx2_argv,
-                             netc_avgpool_7b7d47eba239_avx512_argv},
-                            avgpool2_operands, netc::MultiplyAdds{0});
+const netc::Kernel avgpool2("avgpool2", {
+    netc_avgpool_7b7d47eba239_sse41_argv,
+    netc_avgpool_7b7d47eba239_avx2_argv,
+    netc_avgpool_7b7d47eba239_avx512_argv}, avgpool2_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_linear_sigmoid_736a623adfa7_sse41_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_736a623adfa7_avx2_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_736a623adfa7_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_sigmoid_operands[] = {
     {f32, 3, {{{16, 1}, {400, 16}, {blocks_of_16, 6400}}}},  // [N,400]
-    {f32, 2, {{{400, 120}, {120, 1}}}},                      // [120,400]
-    {f32, 1, {{{120, 1}}}},                                  // [120]
+    {f32, 2, {{{400, 120}, {120, 1}}}},  // [120,400]
+    {f32, 1, {{{120, 1}}}},  // [120]
     {f32, 3, {{{16, 1}, {120, 16}, {blocks_of_16, 1920}}}},  // [N,120]
 };
-const netc::Kernel linear_sigmoid("linear_sigmoid",
-                                  {netc_linear_sigmoid_736a623adfa7_sse41_argv,
-                                   netc_linear_sigmoid_736a623adfa7_avx2_argv,
-                                   netc_linear_sigmoid_736a623adfa7_avx512_argv},
-                                  linear_sigmoid_operands, netc::MultiplyAdds{48000});
+const netc::Kernel linear_sigmoid("linear_sigmoid", {
+    netc_linear_sigmoid_736a623adfa7_sse41_argv,
+    netc_linear_sigmoid_736a623adfa7_avx2_argv,
+    netc_linear_sigmoid_736a623adfa7_avx512_argv}, linear_sigmoid_operands, netc::MultiplyAdds{48000});
 
 extern "C" int netc_linear_sigmoid_b2bc23344831_sse41_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_b2bc23344831_avx2_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_b2bc23344831_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_sigmoid2_operands[] = {
     {f32, 3, {{{16, 1}, {120, 16}, {blocks_of_16, 1920}}}},  // [N,120]
-    {f32, 2, {{{120, 84}, {84, 1}}}},                        // [84,120]
-    {f32, 1, {{{84, 1}}}},                                   // [84]
-    {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},   // [N,84]
+    {f32, 2, {{{120, 84}, {84, 1}}}},  // [84,120]
+    {f32, 1, {{{84, 1}}}},  // [84]
+    {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},  // [N,84]
 };
-const netc::Kernel linear_sigmoid2("linear_sigmoid2",
-                                   {netc_linear_sigmoid_b2bc23344831_sse41_argv,
-                                    netc_linear_sigmoid_b2bc23344831_avx2_argv,
-                                    netc_linear_sigmoid_b2bc23344831_avx512_argv},
-                                   linear_sigmoid2_operands, netc::MultiplyAdds{10080});
+const netc::Kernel linear_sigmoid2("linear_sigmoid2", {
+    netc_linear_sigmoid_b2bc23344831_sse41_argv,
+    netc_linear_sigmoid_b2bc23344831_avx2_argv,
+    netc_linear_sigmoid_b2bc23344831_avx512_argv}, linear_sigmoid2_operands, netc::MultiplyAdds{10080});
 
 extern "C" int netc_linear_709187a79024_sse41_argv(void** arguments);
 extern "C" int netc_linear_709187a79024_avx2_argv(void** arguments);
 extern "C" int netc_linear_709187a79024_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_operands[] = {
     {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},  // [N,84]
-    {f32, 2, {{{84, 10}, {10, 1}}}},                        // [10,84]
-    {f32, 1, {{{10, 1}}}},                                  // [10]
-    {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},   // [N,10]
+    {f32, 2, {{{84, 10}, {10, 1}}}},  // [10,84]
+    {f32, 1, {{{10, 1}}}},  // [10]
+    {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
 };
-const netc::Kernel linear("linear",
-                          {netc_linear_709187a79024_sse41_argv, netc_linear_709187a79024_avx2_argv,
-                           netc_linear_709187a79024_avx512_argv},
-                          linear_operands, netc::MultiplyAdds{840});
+const netc::Kernel linear("linear", {
+    netc_linear_709187a79024_sse41_argv,
+    netc_linear_709187a79024_avx2_argv,
+    netc_linear_709187a79024_avx512_argv}, linear_operands, netc::MultiplyAdds{840});
 
 extern "C" int netc_cross_entropy_97ff8f217b26_sse41_argv(void** arguments);
 extern "C" int netc_cross_entropy_97ff8f217b26_avx2_argv(void** arguments);
 extern "C" int netc_cross_entropy_97ff8f217b26_avx512_argv(void** arguments);
 static constexpr netc::Operand cross_entropy_operands[] = {
     {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
-    {i32, 2, {{{1, 1}, {examples, 1}}}},                   // [N]
-    {f32, 2, {{{16, 1}, {blocks_of_16, 16}}}},             // [N]
+    {i32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
+    {f32, 2, {{{16, 1}, {blocks_of_16, 16}}}},  // [N]
 };
-const netc::Kernel cross_entropy("cross_entropy",
-                                 {netc_cross_entropy_97ff8f217b26_sse41_argv, netc_cross_entropy_97ff8f217b26_avx2_argv,
-                                  netc_cross_entropy_97ff8f217b26_avx512_argv},
-                                 cross_entropy_operands, netc::MultiplyAdds{0});
+const netc::Kernel cross_entropy("cross_entropy", {
+    netc_cross_entropy_97ff8f217b26_sse41_argv,
+    netc_cross_entropy_97ff8f217b26_avx2_argv,
+    netc_cross_entropy_97ff8f217b26_avx512_argv}, cross_entropy_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_copy_55e8956d2338_sse41_argv(void** arguments);
 extern "C" int netc_copy_55e8956d2338_avx2_argv(void** arguments);
 extern "C" int netc_copy_55e8956d2338_avx512_argv(void** arguments);
 static constexpr netc::Operand copy_operands[] = {
     {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
-    {f32, 3, {{{1, 1}, {10, 1}, {examples, 10}}}},         // [N,10]
+    {f32, 3, {{{1, 1}, {10, 1}, {examples, 10}}}},  // [N,10]
 };
-const netc::Kernel copy("copy",
-                        {netc_copy_55e8956d2338_sse41_argv, netc_copy_55e8956d2338_avx2_argv,
-                         netc_copy_55e8956d2338_avx512_argv},
-                        copy_operands, netc::MultiplyAdds{0});
+const netc::Kernel copy("copy", {
+    netc_copy_55e8956d2338_sse41_argv,
+    netc_copy_55e8956d2338_avx2_argv,
+    netc_copy_55e8956d2338_avx512_argv}, copy_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_sigmoid_f28950c03fd7_sse41_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_f28950c03fd7_avx2_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_f28950c03fd7_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_sigmoid_few_operands[] = {
     {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},  // [N,1,28,28]
-    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},                       // [6,1,5,5]
-    {f32, 1, {{{6, 1}}}},                                                // [6]
+    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},  // [6,1,5,5]
+    {f32, 1, {{{6, 1}}}},  // [6]
     {f32, 5, {{{1, 1}, {28, 6}, {28, 168}, {6, 1}, {examples, 4704}}}},  // [N,6,28,28]
 };
-const netc::Kernel conv_sigmoid_few("conv_sigmoid_few",
-                                    {netc_conv_sigmoid_f28950c03fd7_sse41_argv,
-                                     netc_conv_sigmoid_f28950c03fd7_avx2_argv,
-                                     netc_conv_sigmoid_f28950c03fd7_avx512_argv},
-                                    conv_sigmoid_few_operands, netc::MultiplyAdds{117600});
+const netc::Kernel conv_sigmoid_few("conv_sigmoid_few", {
+    netc_conv_sigmoid_f28950c03fd7_sse41_argv,
+    netc_conv_sigmoid_f28950c03fd7_avx2_argv,
+    netc_conv_sigmoid_f28950c03fd7_avx512_argv}, conv_sigmoid_few_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_avgpool_05d059f3ada3_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_05d059f3ada3_avx2_argv(void** arguments);
 extern "C" int netc_avgpool_05d059f3ada3_avx512_argv(void** arguments);
 static constexpr netc::Operand avgpool3_operands[] = {
     {f32, 5, {{{1, 1}, {28, 6}, {28, 168}, {6, 1}, {examples, 4704}}}},  // [N,6,28,28]
-    {f32, 5, {{{1, 1}, {14, 6}, {14, 84}, {6, 1}, {examples, 1176}}}},   // [N,6,14,14]
+    {f32, 5, {{{1, 1}, {14, 6}, {14, 84}, {6, 1}, {examples, 1176}}}},  // [N,6,14,14]
 };
-const netc::Kernel avgpool3("avgpool3",
-                            {netc_avgpool_05d059f3ada3_sse41_argv, netc_avgpool_05d059f3ada3_avx2_argv,
-                             netc_avgpool_05d059f3ada3_avx512_argv},
-                            avgpool3_operands, netc::MultiplyAdds{0});
+const netc::Kernel avgpool3("avgpool3", {
+    netc_avgpool_05d059f3ada3_sse41_argv,
+    netc_avgpool_05d059f3ada3_avx2_argv,
+    netc_avgpool_05d059f3ada3_avx512_argv}, avgpool3_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_sigmoid_4a5fbf28a366_sse41_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_4a5fbf28a366_avx2_argv(void** arguments);
 extern "C" int netc_conv_sigmoid_4a5fbf28a366_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_sigmoid_few2_operands[] = {
-    {f32, 5, {{{1, 1}, {14, 6}, {14, 84}, {6, 1}, {examples, 1176}}}},     // [N,6,14,14]
-    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},                     // [16,6,5,5]
-    {f32, 1, {{{16, 1}}}},                                                 // [16]
+    {f32, 5, {{{1, 1}, {14, 6}, {14, 84}, {6, 1}, {examples, 1176}}}},  // [N,6,14,14]
+    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},  // [16,6,5,5]
+    {f32, 1, {{{16, 1}}}},  // [16]
     {f32, 5, {{{1, 1}, {10, 16}, {10, 160}, {16, 1}, {examples, 1600}}}},  // [N,16,10,10]
 };
-const netc::Kernel conv_sigmoid_few2("conv_sigmoid_few2",
-                                     {netc_conv_sigmoid_4a5fbf28a366_sse41_argv,
-                                      netc_conv_sigmoid_4a5fbf28a366_avx2_argv,
-                                      netc_conv_sigmoid_4a5fbf28a366_avx512_argv},
-                                     conv_sigmoid_few2_operands, netc::MultiplyAdds{240000});
+const netc::Kernel conv_sigmoid_few2("conv_sigmoid_few2", {
+    netc_conv_sigmoid_4a5fbf28a366_sse41_argv,
+    netc_conv_sigmoid_4a5fbf28a366_avx2_argv,
+    netc_conv_sigmoid_4a5fbf28a366_avx512_argv}, conv_sigmoid_few2_operands, netc::MultiplyAdds{240000});
 
 extern "C" int netc_avgpool_6e1f75cde8b2_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_6e1f75cde8b2_avx2_argv(void** arguments);
 extern "C" int netc_avgpool_6e1f75cde8b2_avx512_argv(void** arguments);
 static constexpr netc::Operand avgpool4_operands[] = {
     {f32, 5, {{{1, 1}, {10, 16}, {10, 160}, {16, 1}, {examples, 1600}}}},  // [N,16,10,10]
-    {f32, 5, {{{1, 1}, {5, 1}, {5, 5}, {16, 25}, {examples, 400}}}},       // [N,16,5,5]
+    {f32, 5, {{{1, 1}, {5, 1}, {5, 5}, {16, 25}, {examples, 400}}}},  // [N,16,5,5]
 };
-const netc::Kernel avgpool4("avgpool4",
-                            {netc_avgpool_6e1f75cde8b2_sse41_argv, netc_avgpool_6e1f75cde8b2_avx2_argv,
-                             netc_avgpool_6e1f75cde8b2_avx512_argv},
-                            avgpool4_operands, netc::MultiplyAdds{0});
+const netc::Kernel avgpool4("avgpool4", {
+    netc_avgpool_6e1f75cde8b2_sse41_argv,
+    netc_avgpool_6e1f75cde8b2_avx2_argv,
+    netc_avgpool_6e1f75cde8b2_avx512_argv}, avgpool4_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_linear_sigmoid_cf1e1c767666_sse41_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_cf1e1c767666_avx2_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_cf1e1c767666_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_sigmoid_few_operands[] = {
     {f32, 3, {{{1, 1}, {400, 1}, {examples, 400}}}},  // [N,400]
-    {f32, 2, {{{400, 120}, {120, 1}}}},               // [120,400]
-    {f32, 1, {{{120, 1}}}},                           // [120]
+    {f32, 2, {{{400, 120}, {120, 1}}}},  // [120,400]
+    {f32, 1, {{{120, 1}}}},  // [120]
     {f32, 3, {{{1, 1}, {120, 1}, {examples, 120}}}},  // [N,120]
 };
-const netc::Kernel linear_sigmoid_few("linear_sigmoid_few",
-                                      {netc_linear_sigmoid_cf1e1c767666_sse41_argv,
-                                       netc_linear_sigmoid_cf1e1c767666_avx2_argv,
-                                       netc_linear_sigmoid_cf1e1c767666_avx512_argv},
-                                      linear_sigmoid_few_operands, netc::MultiplyAdds{48000});
+const netc::Kernel linear_sigmoid_few("linear_sigmoid_few", {
+    netc_linear_sigmoid_cf1e1c767666_sse41_argv,
+    netc_linear_sigmoid_cf1e1c767666_avx2_argv,
+    netc_linear_sigmoid_cf1e1c767666_avx512_argv}, linear_sigmoid_few_operands, netc::MultiplyAdds{48000});
 
 extern "C" int netc_linear_sigmoid_395b0e61c126_sse41_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_395b0e61c126_avx2_argv(void** arguments);
 extern "C" int netc_linear_sigmoid_395b0e61c126_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_sigmoid_few2_operands[] = {
     {f32, 3, {{{1, 1}, {120, 1}, {examples, 120}}}},  // [N,120]
-    {f32, 2, {{{120, 84}, {84, 1}}}},                 // [84,120]
-    {f32, 1, {{{84, 1}}}},                            // [84]
-    {f32, 3, {{{1, 1}, {84, 1}, {examples, 84}}}},    // [N,84]
+    {f32, 2, {{{120, 84}, {84, 1}}}},  // [84,120]
+    {f32, 1, {{{84, 1}}}},  // [84]
+    {f32, 3, {{{1, 1}, {84, 1}, {examples, 84}}}},  // [N,84]
 };
-const netc::Kernel linear_sigmoid_few2("linear_sigmoid_few2",
-                                       {netc_linear_sigmoid_395b0e61c126_sse41_argv,
-                                        netc_linear_sigmoid_395b0e61c126_avx2_argv,
-                                        netc_linear_sigmoid_395b0e61c126_avx512_argv},
-                                       linear_sigmoid_few2_operands, netc::MultiplyAdds{10080});
+const netc::Kernel linear_sigmoid_few2("linear_sigmoid_few2", {
+    netc_linear_sigmoid_395b0e61c126_sse41_argv,
+    netc_linear_sigmoid_395b0e61c126_avx2_argv,
+    netc_linear_sigmoid_395b0e61c126_avx512_argv}, linear_sigmoid_few2_operands, netc::MultiplyAdds{10080});
 
 extern "C" int netc_linear_4324d9267192_sse41_argv(void** arguments);
 extern "C" int netc_linear_4324d9267192_avx2_argv(void** arguments);
 extern "C" int netc_linear_4324d9267192_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_few_operands[] = {
     {f32, 3, {{{1, 1}, {84, 1}, {examples, 84}}}},  // [N,84]
-    {f32, 2, {{{84, 10}, {10, 1}}}},                // [10,84]
-    {f32, 1, {{{10, 1}}}},                          // [10]
+    {f32, 2, {{{84, 10}, {10, 1}}}},  // [10,84]
+    {f32, 1, {{{10, 1}}}},  // [10]
     {f32, 3, {{{1, 1}, {10, 1}, {examples, 10}}}},  // [N,10]
 };
-const netc::Kernel linear_few("linear_few",
-                              {netc_linear_4324d9267192_sse41_argv, netc_linear_4324d9267192_avx2_argv,
-                               netc_linear_4324d9267192_avx512_argv},
-                              linear_few_operands, netc::MultiplyAdds{840});
+const netc::Kernel linear_few("linear_few", {
+    netc_linear_4324d9267192_sse41_argv,
+    netc_linear_4324d9267192_avx2_argv,
+    netc_linear_4324d9267192_avx512_argv}, linear_few_operands, netc::MultiplyAdds{840});
 
 extern "C" int netc_cross_entropy_40299492d617_sse41_argv(void** arguments);
 extern "C" int netc_cross_entropy_40299492d617_avx2_argv(void** arguments);
 extern "C" int netc_cross_entropy_40299492d617_avx512_argv(void** arguments);
 static constexpr netc::Operand cross_entropy2_operands[] = {
     {f32, 3, {{{1, 1}, {10, 1}, {examples, 10}}}},  // [N,10]
-    {i32, 2, {{{1, 1}, {examples, 1}}}},            // [N]
-    {f32, 2, {{{1, 1}, {examples, 1}}}},            // [N]
+    {i32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
+    {f32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
 };
-const netc::Kernel cross_entropy2("cross_entropy2",
-                                  {netc_cross_entropy_40299492d617_sse41_argv,
-                                   netc_cross_entropy_40299492d617_avx2_argv,
-                                   netc_cross_entropy_40299492d617_avx512_argv},
-                                  cross_entropy2_operands, netc::MultiplyAdds{0});
+const netc::Kernel cross_entropy2("cross_entropy2", {
+    netc_cross_entropy_40299492d617_sse41_argv,
+    netc_cross_entropy_40299492d617_avx2_argv,
+    netc_cross_entropy_40299492d617_avx512_argv}, cross_entropy2_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_cross_entropy_backward_364219afb386_sse41_argv(void** arguments);
 extern "C" int netc_cross_entropy_backward_364219afb386_avx2_argv(void** arguments);
 extern "C" int netc_cross_entropy_backward_364219afb386_avx512_argv(void** arguments);
 static constexpr netc::Operand cross_entropy_backward_operands[] = {
     {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
-    {i32, 2, {{{1, 1}, {examples, 1}}}},                   // [N]
+    {i32, 2, {{{1, 1}, {examples, 1}}}},  // [N]
     {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
 };
-const netc::Kernel cross_entropy_backward("cross_entropy_backward",
-                                          {netc_cross_entropy_backward_364219afb386_sse41_argv,
-                                           netc_cross_entropy_backward_364219afb386_avx2_argv,
-                                           netc_cross_entropy_backward_364219afb386_avx512_argv},
-                                          cross_entropy_backward_operands, netc::MultiplyAdds{0});
+const netc::Kernel cross_entropy_backward("cross_entropy_backward", {
+    netc_cross_entropy_backward_364219afb386_sse41_argv,
+    netc_cross_entropy_backward_364219afb386_avx2_argv,
+    netc_cross_entropy_backward_364219afb386_avx512_argv}, cross_entropy_backward_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_linear_backward_data_sigmoid_backward_9d594b93f95b_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx2_argv(void** arguments);
 extern "C" int netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_backward_data_sigmoid_backward_operands[] = {
-    {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},   // [N,10]
-    {f32, 2, {{{84, 10}, {10, 1}}}},                        // [10,84]
+    {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
+    {f32, 2, {{{84, 10}, {10, 1}}}},  // [10,84]
     {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},  // [N,84]
     {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},  // [N,84]
 };
-const netc::Kernel linear_backward_data_sigmoid_backward(
-    "linear_backward_data_sigmoid_backward",
-    {netc_linear_backward_data_sigmoid_backward_9d594b93f95b_sse41_argv,
-     netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx2_argv,
-     netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx512_argv},
-    linear_backward_data_sigmoid_backward_operands, netc::MultiplyAdds{840});
+const netc::Kernel linear_backward_data_sigmoid_backward("linear_backward_data_sigmoid_backward", {
+    netc_linear_backward_data_sigmoid_backward_9d594b93f95b_sse41_argv,
+    netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx2_argv,
+    netc_linear_backward_data_sigmoid_backward_9d594b93f95b_avx512_argv}, linear_backward_data_sigmoid_backward_operands, netc::MultiplyAdds{840});
 
 extern "C" int netc_linear_backward_weights_03d00c5efc70_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_03d00c5efc70_avx2_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_03d00c5efc70_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_backward_weights_operands[] = {
-    {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},   // [N,10]
+    {f32, 3, {{{16, 1}, {10, 16}, {blocks_of_16, 160}}}},  // [N,10]
     {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},  // [N,84]
-    {f32, 2, {{{84, 10}, {10, 1}}}},                        // [10,84]
-    {f32, 1, {{{10, 1}}}},                                  // [10]
+    {f32, 2, {{{84, 10}, {10, 1}}}},  // [10,84]
+    {f32, 1, {{{10, 1}}}},  // [10]
 };
-const netc::Kernel linear_backward_weights("linear_backward_weights",
-                                           {netc_linear_backward_weights_03d00c5efc70_sse41_argv,
-                                            netc_linear_backward_weights_03d00c5efc70_avx2_argv,
-                                            netc_linear_backward_weights_03d00c5efc70_avx512_argv},
-                                           linear_backward_weights_operands, netc::MultiplyAdds{840});
+const netc::Kernel linear_backward_weights("linear_backward_weights", {
+    netc_linear_backward_weights_03d00c5efc70_sse41_argv,
+    netc_linear_backward_weights_03d00c5efc70_avx2_argv,
+    netc_linear_backward_weights_03d00c5efc70_avx512_argv}, linear_backward_weights_operands, netc::MultiplyAdds{840});
 
 extern "C" int netc_linear_backward_data_sigmoid_backward_8834c2ed0960_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx2_argv(void** arguments);
 extern "C" int netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_backward_data_sigmoid_backward2_operands[] = {
-    {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},   // [N,84]
-    {f32, 2, {{{120, 84}, {84, 1}}}},                        // [84,120]
+    {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},  // [N,84]
+    {f32, 2, {{{120, 84}, {84, 1}}}},  // [84,120]
     {f32, 3, {{{16, 1}, {120, 16}, {blocks_of_16, 1920}}}},  // [N,120]
     {f32, 3, {{{16, 1}, {120, 16}, {blocks_of_16, 1920}}}},  // [N,120]
 };
-const netc::Kernel linear_backward_data_sigmoid_backward2(
-    "linear_backward_data_sigmoid_backward2",
-    {netc_linear_backward_data_sigmoid_backward_8834c2ed0960_sse41_argv,
-     netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx2_argv,
-     netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx512_argv},
-    linear_backward_data_sigmoid_backward2_operands, netc::MultiplyAdds{10080});
+const netc::Kernel linear_backward_data_sigmoid_backward2("linear_backward_data_sigmoid_backward2", {
+    netc_linear_backward_data_sigmoid_backward_8834c2ed0960_sse41_argv,
+    netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx2_argv,
+    netc_linear_backward_data_sigmoid_backward_8834c2ed0960_avx512_argv}, linear_backward_data_sigmoid_backward2_operands, netc::MultiplyAdds{10080});
 
 extern "C" int netc_linear_backward_weights_8b999e5a24ed_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_8b999e5a24ed_avx2_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_8b999e5a24ed_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_backward_weights2_operands[] = {
-    {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},   // [N,84]
+    {f32, 3, {{{16, 1}, {84, 16}, {blocks_of_16, 1344}}}},  // [N,84]
     {f32, 3, {{{16, 1}, {120, 16}, {blocks_of_16, 1920}}}},  // [N,120]
-    {f32, 2, {{{120, 84}, {84, 1}}}},                        // [84,120]
-    {f32, 1, {{{84, 1}}}},                                   // [84]
+    {f32, 2, {{{120, 84}, {84, 1}}}},  // [84,120]
+    {f32, 1, {{{84, 1}}}},  // [84]
 };
-const netc::Kernel linear_backward_weights2("linear_backward_weights2",
-                                            {netc_linear_backward_weights_8b999e5a24ed_sse41_argv,
-                                             netc_linear_backward_weights_8b999e5a24ed_avx2_argv,
-                                             netc_linear_backward_weights_8b999e5a24ed_avx512_argv},
-                                            linear_backward_weights2_operands, netc::MultiplyAdds{10080});
+const netc::Kernel linear_backward_weights2("linear_backward_weights2", {
+    netc_linear_backward_weights_8b999e5a24ed_sse41_argv,
+    netc_linear_backward_weights_8b999e5a24ed_avx2_argv,
+    netc_linear_backward_weights_8b999e5a24ed_avx512_argv}, linear_backward_weights2_operands, netc::MultiplyAdds{10080});
 
 extern "C" int netc_linear_backward_data_967b6c6a7040_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_data_967b6c6a7040_avx2_argv(void** arguments);
 extern "C" int netc_linear_backward_data_967b6c6a7040_avx512_argv(void** arguments);
 static constexpr netc::Operand linear_backward_data_operands[] = {
     {f32, 3, {{{16, 1}, {120, 16}, {blocks_of_16, 1920}}}},  // [N,120]
-    {f32, 2, {{{400, 120}, {120, 1}}}},                      // [120,400]
+    {f32, 2, {{{400, 120}, {120, 1}}}},  // [120,400]
     {f32, 3, {{{16, 1}, {400, 16}, {blocks_of_16, 6400}}}},  // [N,400]
 };
-const netc::Kernel linear_backward_data("linear_backward_data",
-                                        {netc_linear_backward_data_967b6c6a7040_sse41_argv,
-                                         netc_linear_backward_data_967b6c6a7040_avx2_argv,
-                                         netc_linear_backward_data_967b6c6a7040_avx512_argv},
-                                        linear_backward_data_operands, netc::MultiplyAdds{48000});
+const netc::Kernel linear_backward_data("linear_backward_data", {
+    netc_linear_backward_data_967b6c6a7040_sse41_argv,
+    netc_linear_backward_data_967b6c6a7040_avx2_argv,
+    netc_linear_backward_data_967b6c6a7040_avx512_argv}, linear_backward_data_operands, netc::MultiplyAdds{48000});
 
 extern "C" int netc_linear_backward_weights_b3aec67a9659_sse41_argv(void** arguments);
 extern "C" int netc_linear_backward_weights_b3aec67a9659_avx2_argv(void** arguments);
@@ -339,112 +324,104 @@ extern "C" int netc_linear_backward_weights_b3aec67a9659_avx512_argv(void** argu
 static constexpr netc::Operand linear_backward_weights3_operands[] = {
     {f32, 3, {{{16, 1}, {120, 16}, {blocks_of_16, 1920}}}},  // [N,120]
     {f32, 3, {{{16, 1}, {400, 16}, {blocks_of_16, 6400}}}},  // [N,400]
-    {f32, 2, {{{400, 120}, {120, 1}}}},                      // [120,400]
-    {f32, 1, {{{120, 1}}}},                                  // [120]
+    {f32, 2, {{{400, 120}, {120, 1}}}},  // [120,400]
+    {f32, 1, {{{120, 1}}}},  // [120]
 };
-const netc::Kernel linear_backward_weights3("linear_backward_weights3",
-                                            {netc_linear_backward_weights_b3aec67a9659_sse41_argv,
-                                             netc_linear_backward_weights_b3aec67a9659_avx2_argv,
-                                             netc_linear_backward_weights_b3aec67a9659_avx512_argv},
-                                            linear_backward_weights3_operands, netc::MultiplyAdds{48000});
+const netc::Kernel linear_backward_weights3("linear_backward_weights3", {
+    netc_linear_backward_weights_b3aec67a9659_sse41_argv,
+    netc_linear_backward_weights_b3aec67a9659_avx2_argv,
+    netc_linear_backward_weights_b3aec67a9659_avx512_argv}, linear_backward_weights3_operands, netc::MultiplyAdds{48000});
 
 extern "C" int netc_avgpool_backward_sigmoid_backward_92fcf0708942_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx2_argv(void** arguments);
 extern "C" int netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx512_argv(void** arguments);
 static constexpr netc::Operand avgpool_backward_sigmoid_backward_operands[] = {
-    {f32, 5, {{{16, 1}, {5, 16}, {5, 80}, {16, 400}, {blocks_of_16, 6400}}}},       // [N,16,5,5]
+    {f32, 5, {{{16, 1}, {5, 16}, {5, 80}, {16, 400}, {blocks_of_16, 6400}}}},  // [N,16,5,5]
     {f32, 5, {{{16, 1}, {10, 16}, {10, 160}, {16, 1600}, {blocks_of_16, 25600}}}},  // [N,16,10,10]
     {f32, 5, {{{16, 1}, {10, 16}, {10, 160}, {16, 1600}, {blocks_of_16, 25600}}}},  // [N,16,10,10]
 };
-const netc::Kernel avgpool_backward_sigmoid_backward("avgpool_backward_sigmoid_backward",
-                                                     {netc_avgpool_backward_sigmoid_backward_92fcf0708942_sse41_argv,
-                                                      netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx2_argv,
-                                                      netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx512_argv},
-                                                     avgpool_backward_sigmoid_backward_operands, netc::MultiplyAdds{0});
+const netc::Kernel avgpool_backward_sigmoid_backward("avgpool_backward_sigmoid_backward", {
+    netc_avgpool_backward_sigmoid_backward_92fcf0708942_sse41_argv,
+    netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx2_argv,
+    netc_avgpool_backward_sigmoid_backward_92fcf0708942_avx512_argv}, avgpool_backward_sigmoid_backward_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_backward_data_9a86d06257f8_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_data_9a86d06257f8_avx2_argv(void** arguments);
 extern "C" int netc_conv_backward_data_9a86d06257f8_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_backward_data_operands[] = {
     {f32, 5, {{{16, 1}, {10, 16}, {10, 160}, {16, 1600}, {blocks_of_16, 25600}}}},  // [N,16,10,10]
-    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},                              // [16,6,5,5]
-    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},   // [N,6,14,14]
+    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},  // [16,6,5,5]
+    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},  // [N,6,14,14]
 };
-const netc::Kernel conv_backward_data("conv_backward_data",
-                                      {netc_conv_backward_data_9a86d06257f8_sse41_argv,
-                                       netc_conv_backward_data_9a86d06257f8_avx2_argv,
-                                       netc_conv_backward_data_9a86d06257f8_avx512_argv},
-                                      conv_backward_data_operands, netc::MultiplyAdds{240000});
+const netc::Kernel conv_backward_data("conv_backward_data", {
+    netc_conv_backward_data_9a86d06257f8_sse41_argv,
+    netc_conv_backward_data_9a86d06257f8_avx2_argv,
+    netc_conv_backward_data_9a86d06257f8_avx512_argv}, conv_backward_data_operands, netc::MultiplyAdds{240000});
 
 extern "C" int netc_conv_backward_weights_9f451291b1b2_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_weights_9f451291b1b2_avx2_argv(void** arguments);
 extern "C" int netc_conv_backward_weights_9f451291b1b2_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_backward_weights_operands[] = {
     {f32, 5, {{{16, 1}, {10, 16}, {10, 160}, {16, 1600}, {blocks_of_16, 25600}}}},  // [N,16,10,10]
-    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},   // [N,6,14,14]
-    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},                              // [16,6,5,5]
-    {f32, 1, {{{16, 1}}}},                                                          // [16]
+    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},  // [N,6,14,14]
+    {f32, 4, {{{5, 96}, {5, 480}, {6, 16}, {16, 1}}}},  // [16,6,5,5]
+    {f32, 1, {{{16, 1}}}},  // [16]
 };
-const netc::Kernel conv_backward_weights("conv_backward_weights",
-                                         {netc_conv_backward_weights_9f451291b1b2_sse41_argv,
-                                          netc_conv_backward_weights_9f451291b1b2_avx2_argv,
-                                          netc_conv_backward_weights_9f451291b1b2_avx512_argv},
-                                         conv_backward_weights_operands, netc::MultiplyAdds{240000});
+const netc::Kernel conv_backward_weights("conv_backward_weights", {
+    netc_conv_backward_weights_9f451291b1b2_sse41_argv,
+    netc_conv_backward_weights_9f451291b1b2_avx2_argv,
+    netc_conv_backward_weights_9f451291b1b2_avx512_argv}, conv_backward_weights_operands, netc::MultiplyAdds{240000});
 
 extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_sse41_argv(void** arguments);
 extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx2_argv(void** arguments);
 extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx512_argv(void** arguments);
 static constexpr netc::Operand avgpool_backward_sigmoid_backward2_operands[] = {
-    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},   // [N,6,14,14]
+    {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},  // [N,6,14,14]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
 };
-const netc::Kernel avgpool_backward_sigmoid_backward2("avgpool_backward_sigmoid_backward2",
-                                                      {netc_avgpool_backward_sigmoid_backward_caa25dff049d_sse41_argv,
-                                                       netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx2_argv,
-                                                       netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx512_argv},
-                                                      avgpool_backward_sigmoid_backward2_operands,
-                                                      netc::MultiplyAdds{0});
+const netc::Kernel avgpool_backward_sigmoid_backward2("avgpool_backward_sigmoid_backward2", {
+    netc_avgpool_backward_sigmoid_backward_caa25dff049d_sse41_argv,
+    netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx2_argv,
+    netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx512_argv}, avgpool_backward_sigmoid_backward2_operands, netc::MultiplyAdds{0});
 
 extern "C" int netc_conv_backward_weights_af7412273a12_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_weights_af7412273a12_avx2_argv(void** arguments);
 extern "C" int netc_conv_backward_weights_af7412273a12_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_backward_weights2_operands[] = {
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
-    {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},             // [N,1,28,28]
-    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},                                  // [6,1,5,5]
-    {f32, 1, {{{6, 1}}}},                                                           // [6]
+    {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},  // [N,1,28,28]
+    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},  // [6,1,5,5]
+    {f32, 1, {{{6, 1}}}},  // [6]
 };
-const netc::Kernel conv_backward_weights2("conv_backward_weights2",
-                                          {netc_conv_backward_weights_af7412273a12_sse41_argv,
-                                           netc_conv_backward_weights_af7412273a12_avx2_argv,
-                                           netc_conv_backward_weights_af7412273a12_avx512_argv},
-                                          conv_backward_weights2_operands, netc::MultiplyAdds{117600});
+const netc::Kernel conv_backward_weights2("conv_backward_weights2", {
+    netc_conv_backward_weights_af7412273a12_sse41_argv,
+    netc_conv_backward_weights_af7412273a12_avx2_argv,
+    netc_conv_backward_weights_af7412273a12_avx512_argv}, conv_backward_weights2_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_conv_backward_data_aa85da1982f6_sse41_argv(void** arguments);
 extern "C" int netc_conv_backward_data_aa85da1982f6_avx2_argv(void** arguments);
 extern "C" int netc_conv_backward_data_aa85da1982f6_avx512_argv(void** arguments);
 static constexpr netc::Operand conv_backward_data2_operands[] = {
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
-    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},                                  // [6,1,5,5]
+    {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},  // [6,1,5,5]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {1, 12544}, {blocks_of_16, 12544}}}},  // [N,1,28,28]
 };
-const netc::Kernel conv_backward_data2("conv_backward_data2",
-                                       {netc_conv_backward_data_aa85da1982f6_sse41_argv,
-                                        netc_conv_backward_data_aa85da1982f6_avx2_argv,
-                                        netc_conv_backward_data_aa85da1982f6_avx512_argv},
-                                       conv_backward_data2_operands, netc::MultiplyAdds{117600});
+const netc::Kernel conv_backward_data2("conv_backward_data2", {
+    netc_conv_backward_data_aa85da1982f6_sse41_argv,
+    netc_conv_backward_data_aa85da1982f6_avx2_argv,
+    netc_conv_backward_data_aa85da1982f6_avx512_argv}, conv_backward_data2_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_copy_baca86e20b20_sse41_argv(void** arguments);
 extern "C" int netc_copy_baca86e20b20_avx2_argv(void** arguments);
 extern "C" int netc_copy_baca86e20b20_avx512_argv(void** arguments);
 static constexpr netc::Operand copy2_operands[] = {
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {1, 12544}, {blocks_of_16, 12544}}}},  // [N,1,28,28]
-    {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},             // [N,1,28,28]
+    {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},  // [N,1,28,28]
 };
-const netc::Kernel copy2("copy2",
-                         {netc_copy_baca86e20b20_sse41_argv, netc_copy_baca86e20b20_avx2_argv,
-                          netc_copy_baca86e20b20_avx512_argv},
-                         copy2_operands, netc::MultiplyAdds{0});
+const netc::Kernel copy2("copy2", {
+    netc_copy_baca86e20b20_sse41_argv,
+    netc_copy_baca86e20b20_avx2_argv,
+    netc_copy_baca86e20b20_avx512_argv}, copy2_operands, netc::MultiplyAdds{0});
 
 }  // namespace lenet::kernels
