@@ -280,7 +280,7 @@ std::string loop_nests(const CompiledModel& model) {
   const Plan& plan = model.training ? *model.training : model.evaluation;
   std::string text;
   for (const Group& group : plan.groups)
-    text += fmt::format("==== {}\n{}", group.name, loop_nest(plan, group, model.kernels.tiles));
+    text += fmt::format("==== {}\n{}", group.name, loop_nest(plan, group, model.kernels));
   return text;
 }
 
@@ -359,6 +359,7 @@ int dump(const Options& options, const std::string& stage) {
   const bool complete =
       compile(options, compilation, dump, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
+  model.kernels.cuda = options.cuda;
   if (complete && stage == "emit") dump.text = emitted(model, options);
   return with_tiles_checked([&] {
     if (complete && stage == "lower" && model.has_model()) dump.text = loop_nests(model);

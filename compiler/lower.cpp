@@ -145,6 +145,20 @@ std::optional<std::string> KernelTable::cuda_function(const KernelEntry& entry) 
   return fmt::format("{}_{}_argv", entry.symbol, cuda_machine().name);
 }
 
+int cuda_launches(const KernelEntry& entry) {
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, cuda_machine(), {});
+  const Halide::Pipeline pipeline = builder.build();
+  std::vector<Halide::Internal::Function> outputs;
+  for (const Halide::Func& out : pipeline.outputs()) outputs.push_back(out.function());
+  int launches = 0;
+  for (const auto& [name, function] : Halide::Internal::build_environment(outputs)) {
+    Halide::LoopLevel level = function.schedule().compute_level();
+    level.lock();
+    if (level.is_root()) launches += 1 + static_cast<int>(function.updates().size());
+  }
+  return launches;
+}
+
 KernelTable list_kernels(const std::vector<const Plan*>& plans) {
   KernelTable table;
   std::map<std::string, int> known;
@@ -201,9 +215,10 @@ Operand operand(const Plan& plan, ValueId value) {
   return operand;
 }
 
-std::string loop_nest(const Plan& plan, const Group& group, const Tiles& tiles) {
-  const Choices& choices = tiles.choices(Isa::avx512, tuned_name(plan.graph, group, plan.layouts));
-  KernelBuilder builder(plan.graph, group, plan.layouts, machine_of(Isa::avx512), choices);
+std::string loop_nest(const Plan& plan, const Group& group, const KernelTable& table) {
+  const Choices& tuned = table.tiles.choices(Isa::avx512, tuned_name(plan.graph, group, plan.layouts));
+  KernelBuilder builder(plan.graph, group, plan.layouts, table.cuda ? cuda_machine() : machine_of(Isa::avx512),
+                        table.cuda ? Choices{} : tuned);
   Halide::Pipeline pipeline = builder.build();
   std::ostringstream captured;
   std::streambuf* cerr = std::cerr.rdbuf(captured.rdbuf());  // Halide prints loop nests there and nowhere else

@@ -40,6 +40,10 @@ struct KernelTable {
   /// The same for CUDA.
   std::optional<std::string> cuda_function(const KernelEntry& entry) const;
 };
+
+/// Kernels that a GPU runs for one call of a group's kernel.
+int cuda_launches(const KernelEntry& entry);
+
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
 
 /// Adds the values and gradients of tensor functions.
@@ -48,8 +52,8 @@ void list_functions(const std::vector<TensorFunction>& functions, KernelTable& t
 /// How a value lies in memory: dimensions innermost first, as KernelBuilder has them.
 Operand operand(const Plan& plan, ValueId value);
 
-/// The loop nest that Halide makes of a group, for `netc dump --after=lower`.
-std::string loop_nest(const Plan& plan, const Group& group, const Tiles& tiles);
+/// The loop nest that Halide makes of a group for AVX-512, or for CUDA, for `netc dump --after=lower`.
+std::string loop_nest(const Plan& plan, const Group& group, const KernelTable& table);
 
 /// Compiles all kernels, several at a time, for the table's instruction sets; `progress(done, all)` is called from one
 /// thread at a time. Returns the object files. Throws WrongChoice for tiles that do not fit a kernel.

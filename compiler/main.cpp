@@ -156,10 +156,12 @@ void add_inspection(CLI::App& app, CommandLine& line) {
                                                 [&] { return summary(options); });
   summary_command->add_flag("--json", options.json, "Print JSON");
   add_memory(*summary_command, line);
+  add_target(*summary_command, line);
 
   CLI::App* dump_command = add_model_command(app, line, "dump", "Print a model as it is after a stage of the compiler",
                                              [&] { return dump(options, line.stage); });
   add_memory(*dump_command, line);
+  add_target(*dump_command, line);
   dump_command->add_option("--after", line.stage, "The stage")->required()->type_name("STAGE");
   add_tiles(*dump_command, line);
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/fit_memory.h"
+#include "compiler/gpu_estimate.h"
 #include "compiler/memory_size.h"
 #include "compiler/operator.h"
 
@@ -91,6 +92,51 @@ nlohmann::ordered_json tensors_json(const Graph& graph, const std::vector<ValueI
   return all;
 }
 
+/// What a step asks of a GPU, and how long the limits of one make it last at the least, in seconds.
+struct GpuStep {
+  const char* step;
+  GpuWork work;
+  double fp32;
+  double tf32;
+  double memory;
+
+  GpuStep(const CompiledModel& model, std::int64_t batch) : step(model.training ? "training step" : "forward pass") {
+    const std::vector<const Plan*> plans = model.plans();
+    const Plan& plan = model.training ? *model.training : model.evaluation_of(batch);
+    const auto row = static_cast<std::size_t>(std::find(plans.begin(), plans.end(), &plan) - plans.begin());
+    work = gpu_work(plan, model.kernels, model.kernels.of[row], batch);
+    fp32 = work.flops / h100.fp32;
+    tf32 = work.flops / h100.tf32;
+    memory = work.bytes / h100.memory;
+  }
+};
+
+std::string gpu_text(const CompiledModel& model, std::int64_t batch) {
+  const GpuStep step(model, batch);
+  const auto rate = [&](double seconds) {
+    return grouped(static_cast<std::int64_t>(static_cast<double>(batch) / seconds));
+  };
+  std::string text = fmt::format("{} of {} on a GPU: {:.1f} GFLOP, {:.2f} GB, {} launches\n", step.step, batch,
+                                 step.work.flops / 1e9, step.work.bytes / 1e9, step.work.launches);
+  return text +
+         fmt::format("limits of an {}, in ms (examples/s): memory {:.2f} ({}), fp32 {:.2f} ({}), TF32 {:.2f} ({})\n",
+                     h100.name, 1e3 * step.memory, rate(step.memory), 1e3 * step.fp32, rate(step.fp32), 1e3 * step.tf32,
+                     rate(step.tf32));
+}
+
+nlohmann::ordered_json gpu_json(const CompiledModel& model, std::int64_t batch) {
+  const GpuStep step(model, batch);
+  return {{"step", step.step},
+          {"flops", step.work.flops},
+          {"bytes", step.work.bytes},
+          {"launches", step.work.launches},
+          {"limits",
+           {{"gpu", h100.name},
+            {"fp32_seconds", step.fp32},
+            {"tf32_seconds", step.tf32},
+            {"memory_seconds", step.memory}}}};
+}
+
 }  // namespace
 
 std::string summary_text(const CompiledModel& model, std::int64_t batch) {
@@ -111,10 +157,11 @@ std::string summary_text(const CompiledModel& model, std::int64_t batch) {
                       grouped(total(layers, &Row::macs)));
   text += fmt::format("memory for a batch of {}: forward {}", batch, memory_text(bill.forward));
   text += model.training ? fmt::format(", training {}\n", memory_text(bill.training)) : "\n";
-  const Repetition again = repetition(model);
-  if (again.layers.empty()) return text;
-  return text + fmt::format("computed again in the backward pass, {} multiply-adds an example: {}\n",
-                            grouped(again.macs), fmt::join(again.layers, ", "));
+  if (const Repetition again = repetition(model); !again.layers.empty()) {
+    text += fmt::format("computed again in the backward pass, {} multiply-adds an example: {}\n", grouped(again.macs),
+                        fmt::join(again.layers, ", "));
+  }
+  return model.kernels.cuda ? text + gpu_text(model, batch) : text;
 }
 
 std::string summary_json(const CompiledModel& model, std::int64_t batch) {
@@ -127,6 +174,7 @@ std::string summary_json(const CompiledModel& model, std::int64_t batch) {
                               {"batch", batch},
                               {"memory", memory_json(model, batch)},
                               {"layers", nlohmann::ordered_json::array()}};
+  if (model.kernels.cuda) json["gpu"] = gpu_json(model, batch);
   for (const Row& row : layers) {
     json["layers"].push_back({{"path", row.path},
                               {"op", row.op},
