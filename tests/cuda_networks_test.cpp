@@ -85,6 +85,13 @@ void check_training(const Extents& shape, const OptimizerRecipe& recipe, const C
   twins.compare(1e-3);
 }
 
+/// Whether the driver counts what it does.
+bool emulated() {
+  if (::dlsym(RTLD_DEFAULT, "netc_emulator_counts") != nullptr) return true;
+  MESSAGE("passed over: only the emulator counts");
+  return false;
+}
+
 /// What the driver has done since the process began.
 emulator::Counts counts() {
   const auto function = reinterpret_cast<emulator::CountsFunction>(::dlsym(RTLD_DEFAULT, "netc_emulator_counts"));
@@ -94,11 +101,11 @@ emulator::Counts counts() {
   return counts;
 }
 
-/// Kernels that the GPU runs in a step of the residual network, as netc says before the run.
-std::int64_t foreseen_launches(std::int64_t batch) {
+/// Kernels that the GPU runs in a step, as netc says before the run.
+std::int64_t foreseen_launches(const std::string& model, std::int64_t batch) {
   const WorkingFolder folder;
-  const CommandResult summary = run_netc({"summary", folder.before() / "tests/gpu/residual.net", "--target", "cuda",
-                                          "--json", "--batch", std::to_string(batch)});
+  const CommandResult summary =
+      run_netc({"summary", folder.before() / model, "--target", "cuda", "--json", "--batch", std::to_string(batch)});
   REQUIRE_MESSAGE(summary.status == 0, summary.err);
   return nlohmann::json::parse(summary.out)["gpu"]["launches"];
 }
@@ -146,6 +153,7 @@ TEST_CASE("evaluation on CUDA, and views that write what the next pass reads") {
 
 TEST_CASE("a training step copies its batch in and its losses out, and allocates nothing after the first") {
   residual::Model model(1, Device::cuda);
+  if (!emulated()) return;
   Sgd optimizer(0.01, 0.9);
   const Batch batch(residual_batch);
   model.train_step(batch.images.view(), batch.labels.view(), optimizer);
@@ -161,10 +169,54 @@ TEST_CASE("a training step copies its batch in and its losses out, and allocates
   CHECK(after.allocations == before.allocations);
   CHECK(after.frees == before.frees);
   CHECK(after.modules == before.modules);
-  CHECK(after.launches - before.launches == foreseen_launches(residual_batch[0]));
+  CHECK(after.launches - before.launches == foreseen_launches("tests/gpu/residual.net", residual_batch[0]));
 
   // The output is copied when it is first read.
   model.output(0);
   model.output(0);
   CHECK(counts().copies_to_host - after.copies_to_host == 1);
+}
+
+TEST_CASE("steps that are told the same are launched as one from the second on") {
+  lenet::Model model(1, Device::cuda);
+  if (!emulated()) return;
+  Sgd optimizer(0.1);
+  const Batch batch(lenet_batch);
+  const auto launched_as_one = [&] {
+    const std::int64_t before = counts().graph_launches;
+    model.train_step(batch.images.view(), batch.labels.view(), optimizer);
+    return counts().graph_launches - before;
+  };
+  CHECK(launched_as_one() == 0);  // loads the kernels
+  CHECK(launched_as_one() == 1);
+  const std::int64_t launches = counts().launches;
+  CHECK(launched_as_one() == 1);
+  const std::int64_t of_a_step = counts().launches - launches;
+  model.forward(Batch({7, 1, 28, 28}).images.view());
+  CHECK(launched_as_one() == 1);  // an evaluation between is none of a step's business
+  CHECK(of_a_step == foreseen_launches("models/lenet.net", lenet_batch[0]));
+}
+
+TEST_CASE("two steps under way leave what two steps one after the other leave") {
+  lenet::Model together(1, Device::cuda);
+  lenet::Model apart(1, Device::cuda);
+  Sgd one(0.5, 0.9);
+  Sgd other(0.5, 0.9);
+  std::vector<Batch> batches;
+  for (std::uint64_t seed = 0; seed < 4; ++seed)
+    batches.emplace_back(seed < 3 ? lenet_batch : Extents{2, 1, 28, 28}, seed);
+  const auto start = [&](const Batch& batch) {
+    const AnyView images = batch.images.view();
+    const AnyView labels = batch.labels.view();
+    together.start_step({&images, 1}, {&labels, 1}, one);
+  };
+  start(batches[0]);
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (i + 1 < batches.size()) start(batches[i + 1]);
+    const auto [loss, output] = together.finish_step();
+    CHECK(loss == apart.train_step(batches[i].images.view(), batches[i].labels.view(), other));
+    CHECK(output.to_vector() == apart.output(0).to_vector());
+  }
+  CHECK(together.parameters_flat()[7] == apart.parameters_flat()[7]);
+  CHECK_THROWS_WITH_AS(together.finish_step(), "lenet: no step is under way", Error);
 }

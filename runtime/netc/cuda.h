@@ -23,10 +23,6 @@ void release(void* memory) noexcept;
 /// Bytes that could be allocated.
 std::int64_t free_bytes();
 
-/// Copies wait for the kernels before them.
-void copy_to_device(void* to, const void* from, std::int64_t bytes);
-void copy_to_host(void* to, const void* from, std::int64_t bytes);
-
 /// Waits for all kernels; after that the CPU may touch shared memory.
 void synchronize();
 

@@ -138,7 +138,12 @@ Work Kernel::work(std::int32_t batch) const {
   return work;
 }
 
+bool observes_kernels() {
+  return static_cast<bool>(observer);
+}
+
 void Kernel::run(const Launch& launch, std::span<const void* const> pointers) const {
+  if (launch.recorded) return;
   if (!observer) return call(launch, pointers);
   const auto start = std::chrono::steady_clock::now();
   call(launch, pointers);

@@ -48,6 +48,7 @@ struct Launch {
   std::uint32_t seed;  // random numbers are a function of seed, step, stream and element alone
   std::uint32_t step;
   Device device = Device::cpu;  // whose memory the operands lie in
+  bool recorded = false;        // what would be launched runs as a part of something recorded
 };
 
 /// What a kernel computes for one example; other operations are not counted.
@@ -94,5 +95,7 @@ using KernelObserver = std::function<void(const Kernel& kernel, const Launch& la
 
 /// From now on `observer` is told; an empty one ends that. Not to be called while kernels run.
 void observe_kernels(KernelObserver observer);
+/// Whether one is told.
+bool observes_kernels();
 
 }  // namespace netc

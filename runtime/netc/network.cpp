@@ -145,6 +145,7 @@ Network::Network(const Description& description, Device device)
   const std::int64_t parameter_bytes = description.parameter_floats * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t buffer_bytes = description.buffer_floats * static_cast<std::int64_t>(sizeof(float));
   launch_.device = device;
+  if (device == Device::cuda) gpu_ = std::make_unique<GpuSession>();
   parameters_ = allocate(parameter_bytes, "parameters", Reached::by_users);
   buffers_ = allocate(buffer_bytes, "buffers", Reached::by_users);
   // Zero where nothing is stored (padding of blocked layouts), too, so that optimizers may run over all of it.
@@ -354,17 +355,41 @@ std::int64_t Network::staging_bytes() const {
 
 void Network::copy_to_gpu() {
   auto* next = reinterpret_cast<std::byte*>(arena_.get()) + round_up(plan_->bytes(launch_.batch), gpu_line);
-  const auto copy = [&](const std::vector<TensorSpec>& specs, std::vector<const void*>& data) {
+  std::vector<GpuSession::Part> parts;
+  const auto add = [&](const std::vector<TensorSpec>& specs, std::vector<const void*>& data) {
     for (std::size_t i = 0; i < specs.size(); ++i) {
       if (data[i] == nullptr) continue;  // a pass without labels
-      cuda::copy_to_device(next, data[i], bytes_of(specs[i], launch_.batch));
+      parts.push_back({next, bytes_of(specs[i], launch_.batch), data[i]});
       data[i] = next;
       next += gpu_bytes(specs[i], launch_.batch);
     }
   };
-  copy(description_.inputs, inputs_);
-  copy(description_.labels, labels_);
+  add(description_.inputs, inputs_);
+  add(description_.labels, labels_);
+  gpu_->upload(parts);
 }
+
+/// Runs kernels that are told the same each time; on a GPU they are launched as one.
+void Network::run_pass(GpuSession::Pass GpuSession::*pass, const std::function<void()>& launch) {
+  if (!gpu_) return launch();
+  const cuda::InQueue in_queue(gpu_->queue());
+  if (pass == nullptr || observes_kernels()) return launch();
+  (*gpu_.*pass).run(gpu_->queue(), arena_.get(), launch_.batch, [&](bool launching) {
+    launch_.recorded = !launching;
+    launch();
+    launch_.recorded = false;
+  });
+}
+
+namespace {
+
+float mean(const View<const float>& values) {
+  double sum = 0;
+  values.for_each([&sum](const float& value) { sum += static_cast<double>(value); });
+  return static_cast<float>(sum / static_cast<double>(values.size()));
+}
+
+}  // namespace
 
 void Network::require_loss() const {
   if (description_.labels.empty())
@@ -372,15 +397,12 @@ void Network::require_loss() const {
 }
 
 float Network::mean_loss() const {
-  const View<const float> all = losses();
-  double sum = 0;
-  all.for_each([&sum](const float& loss) { sum += static_cast<double>(loss); });
-  return static_cast<float>(sum / static_cast<double>(all.size()));
+  return mean(losses());
 }
 
 void Network::evaluate() {
   reserve(few() ? description_.few : description_.forward);
-  few() ? infer_few() : infer();
+  run_pass(&GpuSession::evaluation, [&] { few() ? infer_few() : infer(); });
 }
 
 View<const float> Network::forward(std::span<const AnyView> inputs) {
@@ -394,7 +416,7 @@ float Network::evaluate_loss(std::span<const AnyView> inputs, std::span<const An
   require_loss();
   bind(inputs, description_.labels, labels);
   evaluate();
-  few() ? infer_few_loss() : infer_loss();
+  run_pass(nullptr, [&] { few() ? infer_few_loss() : infer_loss(); });
   last_pass_ = Pass::evaluation;
   return mean_loss();
 }
@@ -410,18 +432,53 @@ void Network::compute_gradients(std::span<const AnyView> inputs, std::span<const
   reserve(description_.training);
   allocate_gradients();
   launch_.step = steps_;
-  forward_pass();
-  backward_pass();
+  run_pass(description_.random ? nullptr : &GpuSession::training, [&] {
+    forward_pass();
+    backward_pass();
+  });
   ++steps_;
   input_gradients_ready_ = false;
   last_pass_ = Pass::training;
 }
 
 float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
-  compute_gradients(inputs, labels);
-  optimizer.step(parameters_flat(), gradients_flat(), device_);
-  last_pass_ = Pass::optimizer;
+  update(inputs, labels, optimizer);
   return mean_loss();
+}
+
+void Network::update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
+  compute_gradients(inputs, labels);
+  if (gpu_) {
+    const cuda::InQueue in_queue(gpu_->queue());
+    optimizer.start_step(parameters_flat(), gradients_flat());
+  } else {
+    optimizer.step(parameters_flat(), gradients_flat());
+  }
+  last_pass_ = Pass::optimizer;
+}
+
+void Network::start_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
+  if (static_cast<int>(under_way_.size()) == steps_at_once()) {
+    throw Error(ErrorKind::usage, fmt::format("{}: finish a step before another is started", description_.name));
+  }
+  update(inputs, labels, optimizer);
+  under_way_.push_back(launch_.batch);
+  if (!gpu_) return;
+  const auto part = [&](const Result& result, std::int64_t floats) {
+    return GpuSession::Part{const_cast<float*>(result.data()), floats * static_cast<std::int64_t>(sizeof(float))};
+  };
+  const std::int64_t outputs = count(shape_for(description_.outputs[0], launch_.batch));
+  const GpuSession::Part parts[] = {part(losses_, launch_.batch), part(outputs_[0], outputs)};
+  gpu_->start_download(parts);
+}
+
+Network::StepResults Network::finish_step() {
+  if (under_way_.empty()) throw Error(ErrorKind::usage, fmt::format("{}: no step is under way", description_.name));
+  const std::int64_t batch = under_way_.front();
+  under_way_.pop_front();
+  if (!gpu_) return {mean_loss(), output(0)};
+  const auto* losses = reinterpret_cast<const float*>(gpu_->finish_download());
+  return {mean({losses, {batch}}), {losses + batch, shape_for(description_.outputs[0], batch)}};
 }
 
 View<const float> Network::input_gradient(int i) {
@@ -432,10 +489,10 @@ View<const float> Network::input_gradient(int i) {
     throw Error(ErrorKind::usage,
                 fmt::format("{}: gradients of inputs are to be had right after `backward` only", description_.name));
   }
-  if (!input_gradients_ready_) input_backward_pass();
+  if (!input_gradients_ready_) run_pass(nullptr, [&] { input_backward_pass(); });
   input_gradients_ready_ = true;
   const Extents shape = shape_for(description_.inputs[index(i)], launch_.batch);
-  return {input_gradients_[index(i)].read(count(shape), device_), shape};
+  return {input_gradients_[index(i)].read(count(shape), gpu_.get()), shape};
 }
 
 View<const float> Network::output(int i) const {
@@ -443,19 +500,19 @@ View<const float> Network::output(int i) const {
     throw Error(ErrorKind::usage, fmt::format("{}: no output {} yet", description_.name, i));
   }
   const Extents shape = shape_for(description_.outputs[index(i)], launch_.batch);
-  return {outputs_[index(i)].read(count(shape), device_), shape};
+  return {outputs_[index(i)].read(count(shape), gpu_.get()), shape};
 }
 
 View<const float> Network::losses() const {
   if (!losses_.exists()) throw Error(ErrorKind::usage, fmt::format("{}: no loss yet", description_.name));
-  return {losses_.read(launch_.batch, device_), {launch_.batch}};
+  return {losses_.read(launch_.batch, gpu_.get()), {launch_.batch}};
 }
 
-const float* Network::Result::read(std::int64_t count, Device device) const {
-  if (device == Device::cpu) return data_;
+const float* Network::Result::read(std::int64_t count, GpuSession* gpu) const {
+  if (gpu == nullptr) return data_;
   if (!copied_) {
     copy_.resize(static_cast<std::size_t>(count));
-    cuda::copy_to_host(copy_.data(), data_, count * static_cast<std::int64_t>(sizeof(float)));
+    gpu->download(copy_.data(), data_, count * static_cast<std::int64_t>(sizeof(float)));
     copied_ = true;
   }
   return copy_.data();

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "netc/device.h"
+#include "netc/gpu_session.h"
 #include "netc/kernel.h"
 #include "netc/optimizer.h"
 #include "netc/recipe.h"
@@ -69,7 +72,8 @@ struct Description {
   MemoryPlan few;  // the same, of batches of at most few_examples
   MemoryPlan training;
   Recipe recipe;
-  bool cuda = false;  // whether the kernels were compiled for CUDA, too
+  bool cuda = false;    // whether the kernels were compiled for CUDA, too
+  bool random = false;  // whether training draws random numbers
 };
 
 /// Any input or label of a call: a contiguous tensor in PyTorch's order.
@@ -123,6 +127,19 @@ class Network {
   float backward(std::span<const AnyView> inputs, std::span<const AnyView> labels);
   /// `backward`, then one step of the optimizer.
   float train_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
+  /// Starts a `train_step`, which on a GPU goes on after the return; parameters are its own until it is finished. So
+  /// many as `steps_at_once` may be under way, which keeps a GPU from waiting for the next batch. Throws Error (usage)
+  /// for one more.
+  void start_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
+  int steps_at_once() const { return device_ == Device::cuda ? 2 : 1; }
+  /// What a step leaves: the mean loss, and the first output as it was before the update, valid until another step is
+  /// started.
+  struct StepResults {
+    float loss;
+    View<const float> output;
+  };
+  /// Waits for the step that was started first.
+  StepResults finish_step();
   /// Gradient of the loss with respect to input `i` (of floats) after `backward`, row-major. Throws Error (usage) where
   /// the last pass was another or the input holds no floats.
   View<const float> input_gradient(int i);
@@ -179,8 +196,9 @@ class Network {
    public:
     void set(const float* data) { data_ = data, copied_ = false; }
     bool exists() const { return data_ != nullptr; }
-    /// The elements where the CPU can read them; from a GPU they are copied once.
-    const float* read(std::int64_t count, Device device) const;
+    const float* data() const { return data_; }
+    /// The elements where the CPU can read them; those of a `gpu` are copied once.
+    const float* read(std::int64_t count, GpuSession* gpu) const;
 
    private:
     const float* data_ = nullptr;
@@ -204,10 +222,12 @@ class Network {
   void reserve(const MemoryPlan& plan);
   std::int64_t staging_bytes() const;
   void copy_to_gpu();
+  void run_pass(GpuSession::Pass GpuSession::*pass, const std::function<void()>& launch);
   bool few() const { return launch_.batch <= few_examples; }
   void evaluate();
   void require_loss() const;
   void compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels);
+  void update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
   float mean_loss() const;
 
   const Description& description_;
@@ -228,6 +248,8 @@ class Network {
   std::vector<Result> outputs_;
   std::vector<Result> input_gradients_;
   Result losses_;
+  std::unique_ptr<GpuSession> gpu_;       // where that is the device
+  std::deque<std::int64_t> under_way_{};  // the batches of started steps
 };
 
 }  // namespace netc

@@ -127,26 +127,34 @@ void StateArray::prepare(std::size_t count, Device device) {
   count_ = count;
 }
 
+float Optimizer::clamp_limit() const {
+  return clipping.value > 0 ? static_cast<float>(clipping.value) : std::numeric_limits<float>::infinity();
+}
+
 void Optimizer::step(std::span<float> parameters, std::span<const float> gradients, Device device) {
+  if (device == Device::cuda) {
+    cuda::synchronize();
+    start_step(parameters, gradients);
+    return cuda::synchronize();
+  }
   require_length(parameters.size(), gradients.size());
   device_ = device;
-  Clip clip{std::numeric_limits<float>::infinity(), 1};
-  if (clipping.value > 0) clip.limit = static_cast<float>(clipping.value);
-  if (device == Device::cuda) return step_on_gpu(parameters, gradients, clip.limit);
+  Clip clip{clamp_limit(), 1};
   if (clipping.norm > 0) clip.scale = norm_scale(gradients, clip.limit, clipping.norm);
   update(parameters, gradients, clip);
 }
 
-/// The norm's factor stays on the GPU. On return the CPU may read the parameters.
-void Optimizer::step_on_gpu(std::span<float> parameters, std::span<const float> gradients, float limit) {
-  cuda::Clip clip{limit, {}};
+/// The norm's factor stays on the GPU.
+void Optimizer::start_step(std::span<float> parameters, std::span<const float> gradients) {
+  require_length(parameters.size(), gradients.size());
+  device_ = Device::cuda;
+  cuda::Clip clip{clamp_limit(), {}};
   if (clipping.norm > 0) {
     scale_.prepare(1, Device::cuda);
-    cuda::clip_scale(gradients, limit, static_cast<float>(clipping.norm), scale_.values());
+    cuda::clip_scale(gradients, clip.limit, static_cast<float>(clipping.norm), scale_.values());
     clip.scale = scale_.values();
   }
   update_on_gpu(parameters, gradients, clip);
-  cuda::synchronize();
 }
 
 void Optimizer::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {

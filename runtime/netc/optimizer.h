@@ -45,6 +45,8 @@ class Optimizer {
   /// parameters[i] moves along gradients[i], which is clipped on the way and stays as it is; both have the length of
   /// the first call, and lie in `device`'s memory. The result does not depend on the number of threads.
   void step(std::span<float> parameters, std::span<const float> gradients, Device device = Device::cpu);
+  /// The same in a GPU's memory; kernels are launched (see InQueue), and may still run on return.
+  void start_step(std::span<float> parameters, std::span<const float> gradients);
   /// What must be saved to continue a run of `parameters` elements bit for bit: a name and a flat array each, made if
   /// there has been no step yet. An array as long as the parameters is stored as they are.
   virtual std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) = 0;
@@ -66,7 +68,7 @@ class Optimizer {
   virtual void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) = 0;
   /// The same on a GPU. Optimizers without kernels update on the CPU, which reaches the same memory.
   virtual void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip);
-  void step_on_gpu(std::span<float> parameters, std::span<const float> gradients, float limit);
+  float clamp_limit() const;
 
   Device device_ = Device::cpu;
   StateArray scale_;  // one element, where a norm is clipped on a GPU

@@ -1,9 +1,12 @@
 // The command `train`: the recipe of the model's `train` clause, epoch by epoch.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <optional>
+#include <vector>
 
 #include "netc/checkpoint.h"
 #include "netc/commands.h"
@@ -158,12 +161,14 @@ class Trainer {
                         state_.running.examples);
       train_loader_.start(epoch, state_.next_batch);
       while (const Batch* batch = train_loader_.next()) {
-        train_batch(*batch);
+        start_batch(*batch);
+        if (static_cast<int>(under_way_.size()) == network_->steps_at_once()) finish_batch();
         progress.update(state_.running.examples,
                         fmt::format("loss {:.3f}  lr {:.4g}", state_.running.loss(), optimizer_->lr));
         state_.epoch_seconds = seconds_before + seconds_since(start);
         save_now_and_then();
       }
+      finish_all();
     }
     std::optional<Scores> validation;
     if (validation_loader_) validation = evaluate(*network_, *validation_loader_).scores();
@@ -172,20 +177,32 @@ class Trainer {
     finish_epoch(validation, test);
   }
 
-  void train_batch(const Batch& batch) {
+  void start_batch(const Batch& batch) {
     const AnyView images = batch.images();
     const AnyView labels = batch.labels();
-    optimizer_->lr = rate_of(state_.next_batch);
-    const Clock::time_point start = Clock::now();
-    const float loss = network_->train_step({&images, 1}, {&labels, 1}, *optimizer_);
-    state_.epoch_compute_seconds += seconds_since(start);
-    const std::span classes(batch.label_values.data(), static_cast<std::size_t>(batch.size));
+    optimizer_->lr = rate_of(state_.next_batch + static_cast<std::int64_t>(under_way_.size()));
+    under_way_.push_back({Clock::now(), {batch.label_values.begin(), batch.label_values.begin() + batch.size}});
+    network_->start_step({&images, 1}, {&labels, 1}, *optimizer_);
+  }
+
+  /// Accounts for the batch that was started first. Steps follow each other: one that was started while another was
+  /// under way took the time since that one ended.
+  void finish_batch() {
+    const auto [loss, output] = network_->finish_step();
+    const StartedBatch batch = std::move(under_way_.front());
+    under_way_.pop_front();
+    state_.epoch_compute_seconds += seconds_since(std::max(batch.start, last_end_));
+    last_end_ = Clock::now();
     RunningMetrics metrics;
-    metrics.add(loss, network_->output(0), classes);
+    metrics.add(loss, output, batch.classes);
     state_.running.add(metrics);
     state_.since_point.add(metrics);
     ++state_.next_batch;
     add_point_now_and_then();
+  }
+
+  void finish_all() {
+    while (!under_way_.empty()) finish_batch();
   }
 
   /// The curve has so many points an epoch, or one a batch.
@@ -247,7 +264,9 @@ class Trainer {
   }
 
   void save_now_and_then() {
-    if (seconds_since(saved_) >= options_.checkpoint_seconds) save_progress();
+    if (seconds_since(saved_) < options_.checkpoint_seconds) return;
+    finish_all();
+    save_progress();
   }
 
   void write_logs() {
@@ -292,6 +311,13 @@ class Trainer {
   std::optional<Loader> validation_loader_;
   Loader test_loader_;
   TrainingState state_;
+  /// A step on a GPU goes on while the next batch is made ready.
+  struct StartedBatch {
+    Clock::time_point start;
+    std::vector<std::int32_t> classes;
+  };
+  std::deque<StartedBatch> under_way_;
+  Clock::time_point last_end_;  // of a step
   Clock::time_point saved_ = Clock::now();
   Clock::time_point logged_ = Clock::now();
 };

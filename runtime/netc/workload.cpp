@@ -57,7 +57,8 @@ Workload::Workload(const Model& model, const WorkloadOptions& options)
 double Workload::step() {
   const Clock::time_point start = Clock::now();
   if (training_) {
-    network_->train_step(input_views_, label_views_, *optimizer_);
+    network_->start_step(input_views_, label_views_, *optimizer_);
+    if (++under_way_ == network_->steps_at_once()) network_->finish_step(), --under_way_;
   } else {
     network_->forward(input_views_);
   }

@@ -1,0 +1,88 @@
+#include "netc/gpu_session.h"
+
+#include <cstring>
+
+#include "netc/error.h"
+
+namespace netc {
+
+namespace {
+
+std::int64_t total_bytes(std::span<const GpuSession::Part> parts) {
+  std::int64_t bytes = 0;
+  for (const GpuSession::Part& part : parts) bytes += part.bytes;
+  return bytes;
+}
+
+}  // namespace
+
+GpuSession::~GpuSession() {
+  try {
+    queue_.wait();
+  } catch (const Error&) {
+    // The GPU is lost: nothing is under way.
+  }
+}
+
+void GpuSession::upload(std::span<const Part> parts) {
+  const std::int64_t bytes = total_bytes(parts);
+  if (bytes > upload_bytes_) reserve_uploads(bytes);
+  Slot& upload = slot(uploads_, uploaded_++);
+  upload.copied.wait();
+  std::byte* pinned = upload.memory.data();
+  for (const Part& part : parts) {
+    std::memcpy(pinned, part.host, static_cast<std::size_t>(part.bytes));
+    queue_.copy_to_device(part.device, pinned, part.bytes);
+    pinned += part.bytes;
+  }
+  upload.copied.set(queue_);
+}
+
+/// All of them at once: no step but the first allocates.
+void GpuSession::reserve_uploads(std::int64_t bytes) {
+  for (Slot& upload : uploads_) {
+    upload.copied.wait();
+    upload.memory.reserve(bytes);
+  }
+  upload_bytes_ = bytes;
+}
+
+void GpuSession::download(void* to, const void* from, std::int64_t bytes) {
+  result_.reserve(bytes);
+  queue_.copy_to_host(result_.data(), from, bytes);
+  queue_.wait();
+  std::memcpy(to, result_.data(), static_cast<std::size_t>(bytes));
+}
+
+void GpuSession::start_download(std::span<const Part> parts) {
+  Slot& download = slot(downloads_, started_++);
+  download.memory.reserve(total_bytes(parts));
+  std::byte* pinned = download.memory.data();
+  for (const Part& part : parts) {
+    queue_.copy_to_host(pinned, part.device, part.bytes);
+    pinned += part.bytes;
+  }
+  download.copied.set(queue_);
+}
+
+const std::byte* GpuSession::finish_download() {
+  Slot& download = slot(downloads_, finished_++);
+  download.copied.wait();
+  return download.memory.data();
+}
+
+void GpuSession::Pass::run(const cuda::Queue& queue, const void* memory, std::int64_t batch,
+                           const std::function<void(bool launching)>& launch) {
+  const bool again = memory == memory_ && batch == batch_;
+  memory_ = memory;
+  batch_ = batch;
+  if (!again && recorded_ == Recorded::yes) recorded_ = Recorded::no;
+  if (again && recorded_ == Recorded::no) {
+    recorded_ = recording_.record(queue, [&] { launch(true); }) ? Recorded::yes : Recorded::impossible;
+  }
+  const bool replays = again && recorded_ == Recorded::yes;
+  launch(!replays);
+  if (replays) recording_.run(queue);
+}
+
+}  // namespace netc

@@ -1,0 +1,81 @@
+// What a network needs to run its passes on a GPU while the CPU goes on: a queue, pinned memory for what goes in and
+// comes out, and passes that are launched as one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "netc/cuda_queue.h"
+
+namespace netc {
+
+class GpuSession {
+ public:
+  GpuSession() = default;
+  /// Waits for what is under way.
+  ~GpuSession();
+  GpuSession(const GpuSession&) = delete;
+  GpuSession& operator=(const GpuSession&) = delete;
+
+  const cuda::Queue& queue() const { return queue_; }
+
+  /// Memory of the GPU's, and of the caller's that goes there.
+  struct Part {
+    void* device;
+    std::int64_t bytes;
+    const void* host = nullptr;
+  };
+  /// Copies all parts to the GPU. On return the caller may change them, while the GPU may still be at work with those
+  /// before.
+  void upload(std::span<const Part> parts);
+
+  /// Waits for what was launched, and copies.
+  void download(void* to, const void* from, std::int64_t bytes);
+
+  /// Has the GPU copy parts of its memory, one after the other, when what was launched is done. At most two downloads
+  /// may be under way.
+  void start_download(std::span<const Part> parts);
+  /// Waits for the one that was started first; what it copied stays until the second `start_download` from here.
+  const std::byte* finish_download();
+
+  /// A list of launches, and what tells two runs of it apart: where its memory is, and the examples. All else that its
+  /// kernels are told must be the same in every run.
+  class Pass {
+   public:
+    /// `launch(false)` does all but launch. The first run launches one by one, which loads the kernels; the second
+    /// records them, and from then on they are launched as one. The third after other memory or examples likewise.
+    void run(const cuda::Queue& queue, const void* memory, std::int64_t batch,
+             const std::function<void(bool launching)>& launch);
+
+   private:
+    enum class Recorded : std::uint8_t { no, yes, impossible };
+    const void* memory_ = nullptr;
+    std::int64_t batch_ = 0;
+    Recorded recorded_ = Recorded::no;
+    cuda::Recording recording_;
+  };
+  Pass training;
+  Pass evaluation;
+
+ private:
+  struct Slot {
+    cuda::PinnedMemory memory;
+    cuda::Mark copied;
+  };
+  using Slots = std::array<Slot, 2>;  // one is filled while the other is read
+  void reserve_uploads(std::int64_t bytes);
+  static Slot& slot(Slots& slots, std::size_t number) { return slots[number % slots.size()]; }
+
+  cuda::Queue queue_;
+  Slots uploads_;
+  std::int64_t upload_bytes_ = 0;
+  std::size_t uploaded_ = 0;  // so many uploads have been
+  Slots downloads_;
+  std::size_t started_ = 0;
+  std::size_t finished_ = 0;
+  cuda::PinnedMemory result_;
+};
+
+}  // namespace netc
