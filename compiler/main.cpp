@@ -177,7 +177,7 @@ struct ProgramOption {
   const char* help;
 };
 
-constexpr std::array<ProgramOption, 10> run_options{{
+constexpr std::array<ProgramOption, 11> run_options{{
     {"--weights", "FILE", "Read parameters and buffers from a safetensors file"},
     {"--input", "NAME=FILE", "Read an input from an NPY file; once for each input"},
     {"--label", "FILE", "Read the labels from an NPY file"},
@@ -185,6 +185,7 @@ constexpr std::array<ProgramOption, 10> run_options{{
     {"--steps", "K", "Take K steps of the model's optimizer on this batch (default: 0)"},
     {"--seed", "S", "Seed of dropout"},
     {"--threads", "T", "Threads to compute with; 0: one a core"},
+    {"--device", "cpu|cuda|auto", "What to compute on; auto: cuda where it can be used (default: cpu)"},
     {"--output", "FILE", "Write the output to an NPY file"},
     {"--gradients", "FILE", "Write gradients to a safetensors file, of parameters by path and of inputs as input.NAME"},
     {"--save", "FILE", "Write parameters and buffers, as they are afterwards, to a safetensors file"},
@@ -221,6 +222,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
   add_memory(*run_command, line);
   for (const ProgramOption& option : run_options) {
     auto forward = [&line, &option](const std::string& value) {
+      if (option.name == std::string_view("--device")) line.options.cuda = value != "cpu";
       line.program_arguments.insert(line.program_arguments.end(), {option.name, value});
     };
     run_command->add_option_function<std::string>(option.name, forward, option.help)

@@ -1,6 +1,6 @@
 // Whole networks against PyTorch, through the commands a user would type: tests/parity/NAME.safetensors says how to
 // make a network and what PyTorch makes of it in double precision (see tests/parity/networks.py). Where the environment
-// has NETC_PARITY=NAME, only that one.
+// has NETC_PARITY=NAME, only that one; NETC_PARITY_DEVICE=cuda: on a GPU.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -75,6 +75,7 @@ class Parity {
   void prepare(const fs::path& root) {
     command_ = {"run", (root / network_.at("model").get<std::string>()).string(), "--weights", "weights.safetensors"};
     for (const std::string setting : network_.at("set")) command_.insert(command_.end(), {"--set", setting});
+    if (const char* device = std::getenv("NETC_PARITY_DEVICE")) command_.insert(command_.end(), {"--device", device});
     write_state();
     for (const auto& [name, shape] : network_.at("inputs").items()) {
       write_floats(name + ".npy", shape,
