@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "compiler/gpu_binary.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/lower_function.h"
 #include "compiler/operator.h"
@@ -82,8 +83,12 @@ const Machine& machine_of(Isa isa) {
 void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, const fs::path& object) {
   KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target, choices);
   Halide::Pipeline pipeline = builder.build();
-  pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, builder.pipeline_arguments(),
-                      entry.symbol + "_" + target.name, target.target);
+  const std::string name = entry.symbol + "_" + target.name;
+  const std::map<Halide::OutputFileType, std::string> files{{Halide::OutputFileType::object, object.string()}};
+  if (!target.is_gpu()) return pipeline.compile_to(files, builder.pipeline_arguments(), name, target.target);
+  const Halide::Module module = pipeline.compile_to_module(builder.pipeline_arguments(), name, target.target);
+  const std::optional<GpuAssembler>& assembler = GpuAssembler::installed();
+  (assembler ? assembler->with_binaries(module, object) : module).compile(files);
 }
 
 void compile_function(const KernelEntry& entry, const Machine& target, const fs::path& object) {
@@ -128,8 +133,9 @@ fs::path object_of(const Job& job, const Tiles& tiles, const KernelCache& cache)
   if (job.isa && entry.group != nullptr) {
     choices = tiles.choices(*job.isa, tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
   }
-  const std::string key = fmt::format("{}\n{}\n{}{}", target.target.to_string(), entry.symbol, entry.description,
-                                      choices.empty() ? "" : to_string(choices) + "\n");
+  std::string key = fmt::format("{}\n{}\n{}{}", target.target.to_string(), entry.symbol, entry.description,
+                                choices.empty() ? "" : to_string(choices) + "\n");
+  if (target.is_gpu() && GpuAssembler::installed()) key += GpuAssembler::installed()->identity() + "\n";
   return cache.object(key, [&](const fs::path& object) { compile(entry, target, choices, object); });
 }
 

@@ -7,6 +7,7 @@
 #include "../decoder.h"
 #include "../fault.h"
 #include "../launch.h"
+#include "fat_binary.h"
 
 namespace netc::emulator {
 namespace {
@@ -109,7 +110,8 @@ Result Device::load_module(LoadedModule** module, const char* image, std::string
     return Result::no_binary_for_gpu;
   }
   try {
-    std::unique_ptr<LoadedModule> built = build_module(image);
+    const std::optional<std::string> packed = ptx_in_fat_binary(image);
+    std::unique_ptr<LoadedModule> built = build_module(packed ? packed->c_str() : image);
     *module = built.get();
     modules_[built.get()] = std::move(built);
     ++counts_.modules;

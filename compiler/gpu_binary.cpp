@@ -1,0 +1,107 @@
+#include "compiler/gpu_binary.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <vector>
+
+#include "compiler/commands/process.h"
+
+namespace netc {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A100 and its kin; H100 and its kin.
+constexpr std::array<int, 2> capabilities{80, 90};
+
+std::string find_tool(const char* name) {
+  const char* home = std::getenv("CUDA_HOME");
+  return find_in_path(home == nullptr ? std::string(name) : fmt::format("{}/bin/{}", home, name));
+}
+
+void run_tool(const std::vector<std::string>& command) {
+  const std::optional<int> status = run_process(command);
+  if (status == 0) return;
+  throw std::runtime_error(fmt::format("{} failed: {}", command[0], quoted(command)));
+}
+
+/// Halide names the buffer that holds a pipeline's PTX so.
+bool holds_ptx(const Halide::Buffer<>& buffer) {
+  return buffer.name().starts_with("cuda_") && buffer.name().ends_with("_gpu_source_kernels");
+}
+
+/// Files that begin with `stem`, removed at the end.
+class ScratchFiles {
+ public:
+  explicit ScratchFiles(fs::path stem) : stem_(std::move(stem)) {}
+  ~ScratchFiles() {
+    std::error_code ignored;
+    for (const std::string& file : files_) fs::remove(file, ignored);
+  }
+  ScratchFiles(const ScratchFiles&) = delete;
+  ScratchFiles& operator=(const ScratchFiles&) = delete;
+
+  std::string file(const std::string& extension) { return files_.emplace_back(stem_.string() + extension); }
+
+ private:
+  fs::path stem_;
+  std::vector<std::string> files_;
+};
+
+}  // namespace
+
+const std::optional<GpuAssembler>& GpuAssembler::installed() {
+  static const std::optional<GpuAssembler> assembler = []() -> std::optional<GpuAssembler> {
+    const std::string ptxas = find_tool("ptxas");
+    const std::string fatbinary = find_tool("fatbinary");
+    if (ptxas.empty() || fatbinary.empty()) return std::nullopt;
+    return GpuAssembler(ptxas, fatbinary);
+  }();
+  return assembler;
+}
+
+GpuAssembler::GpuAssembler(std::string ptxas, std::string fatbinary)
+    : ptxas_(std::move(ptxas)), fatbinary_(std::move(fatbinary)) {
+  identity_ =
+      fmt::format("{} {} {}", ptxas_, fs::file_size(ptxas_), fs::last_write_time(ptxas_).time_since_epoch().count());
+}
+
+Halide::Module GpuAssembler::with_binaries(const Halide::Module& module, const fs::path& scratch) const {
+  Halide::Module result(module.name(), module.target());
+  for (const Halide::Internal::LoweredFunc& function : module.functions()) result.append(function);
+  for (const Halide::Buffer<>& buffer : module.buffers()) {
+    result.append(holds_ptx(buffer) ? fat_binary(buffer, scratch) : buffer);
+  }
+  return result;
+}
+
+/// PTX goes in as it is, not compressed, for whoever reads it (the driver, `scripts/ptx-check`).
+Halide::Buffer<> GpuAssembler::fat_binary(const Halide::Buffer<>& ptx, const fs::path& scratch) const {
+  ScratchFiles files(scratch);
+  const std::string source = files.file(".ptx");
+  const std::string result = files.file(".fatbin");
+  std::ofstream(source) << static_cast<const char*>(ptx.data());
+  std::vector<std::string> pack{fatbinary_,         "--64",
+                                "--create",         result,
+                                "--compress=false", fmt::format("--image3=kind=ptx,sm=80,file={}", source)};
+  for (const int capability : capabilities) {
+    const std::string binary = files.file(fmt::format(".{}.cubin", capability));
+    run_tool({ptxas_, "-O3", "--gpu-name", fmt::format("sm_{}", capability), source, "-o", binary});
+    pack.push_back(fmt::format("--image3=kind=elf,sm={},file={}", capability, binary));
+  }
+  run_tool(pack);
+  std::ifstream in(result, std::ios::binary);
+  const std::vector<char> bytes(std::istreambuf_iterator<char>(in), {});
+  Halide::Buffer<std::uint8_t> packed(static_cast<int>(bytes.size()), ptx.name());
+  std::memcpy(packed.data(), bytes.data(), bytes.size());
+  return packed;
+}
+
+}  // namespace netc
