@@ -396,6 +396,8 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Func padded = images(kernel, node.inputs[1], winograd || pads(windows(node.attributes)));
   if (winograd) {
     define_weights_by_winograd(kernel, *winograd, padded);
+  } else if (const auto blocks = BlockWeights::of(kernel, node)) {
+    blocks->define(kernel);
   } else if (kernel.machine().is_gpu()) {
     define_weights_in_parts(kernel, node, padded);
   } else {
@@ -703,6 +705,10 @@ const Operator conv_backward_weights{
                const Node& node) { return macs(graph[node.outputs[0]].shape, graph[node.inputs[0]].shape); },
     .algorithm = backward_weights,
     .schedule = schedule_weights,
+    .gpu_schedule =
+        [](KernelBuilder& kernel, const Node& node) {
+          if (const auto blocks = BlockWeights::of(kernel, node)) blocks->schedule(kernel);
+        },
 };
 
 }  // namespace netc::ops

@@ -101,4 +101,40 @@ class BlockConv {
   Blocking blocking_;
 };
 
+/// The gradient of a convolution with respect to its weights, as a product of matrices: output channels by input
+/// channels and taps, summed over all pixels of the batch. The pixels are taken in parts, as many as it takes to give
+/// every processor something to do, whatever the batch; parts are added up in their order.
+class BlockWeights {
+ public:
+  /// None where channels are in groups, or images lie side by side in memory.
+  static std::optional<BlockWeights> of(const KernelBuilder& kernel, const Node& node);
+
+  void define(KernelBuilder& kernel) const;
+  void schedule(KernelBuilder& kernel) const;
+
+ private:
+  using Expr = Halide::Expr;
+  using Var = Halide::Var;
+
+  BlockWeights(const KernelBuilder& kernel, const Node& node);
+
+  void choose_taps(int threads);
+  std::int64_t tiles() const;
+  int elements() const;
+
+  Halide::Func define_gradient(KernelBuilder& kernel, const Expr& pixels) const;
+  Halide::Func define_image(KernelBuilder& kernel, const Expr& pixels) const;
+  StagedOperand stage_gradient(KernelBuilder& kernel) const;
+  StagedOperand stage_image(KernelBuilder& kernel) const;
+
+  ValueId gradient_;
+  ValueId image_;
+  ValueId weight_;
+  Windows windows_;
+  Shape shape_;
+  std::vector<BlockSide> tile_;  // outputs, inputs, columns and rows of taps
+  int chunk_;                    // pixels
+  int parts_;
+};
+
 }  // namespace netc::ops
