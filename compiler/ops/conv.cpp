@@ -646,6 +646,11 @@ void schedule_backward_data_on_gpu(KernelBuilder& kernel, const Node& node) {
   if (w.y.stride == 1 && w.x.stride == 1) schedule_images_on_gpu(kernel, node);
 }
 
+void schedule_weights_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (const auto blocks = BlockWeights::of(kernel, node)) blocks->schedule(kernel);
+  if (node.outputs.size() > 1) schedule_channel_sums_on_gpu(kernel, "bias");
+}
+
 }  // namespace
 
 const Operator conv{
@@ -705,10 +710,7 @@ const Operator conv_backward_weights{
                const Node& node) { return macs(graph[node.outputs[0]].shape, graph[node.inputs[0]].shape); },
     .algorithm = backward_weights,
     .schedule = schedule_weights,
-    .gpu_schedule =
-        [](KernelBuilder& kernel, const Node& node) {
-          if (const auto blocks = BlockWeights::of(kernel, node)) blocks->schedule(kernel);
-        },
+    .gpu_schedule = schedule_weights_on_gpu,
 };
 
 }  // namespace netc::ops
