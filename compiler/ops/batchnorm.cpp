@@ -1,5 +1,6 @@
 // batchnorm: each channel normalised to mean 0 and variance 1, then scaled and shifted. In training the statistics are
 // the batch's and enter the running ones; in evaluation they are the running ones.
+#include "compiler/gpu_schedules.h"
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/channel_sums.h"
@@ -156,6 +157,19 @@ void schedule_backward_sums(KernelBuilder& kernel, const Node& node) {
   schedule_elements(kernel, kernel.out(), node.outputs[0]);
 }
 
+/// The mean is written for the second pass; all that follows from it belongs to the outputs.
+void schedule_statistics_on_gpu(KernelBuilder& kernel, const Node&) {
+  schedule_channel_sums_on_gpu(kernel, "sum");
+  schedule_channel_sums_on_gpu(kernel, "squares");
+  Func mean = kernel.stage("mean").compute_root();
+  kernel.stage("sum_total").compute_at(mean, map_to_threads(mean, {kernel.axis(0)}, {}));
+}
+
+void schedule_backward_sums_on_gpu(KernelBuilder& kernel, const Node&) {
+  schedule_channel_sums_on_gpu(kernel, "weight");
+  schedule_channel_sums_on_gpu(kernel, "bias");
+}
+
 }  // namespace
 
 const Operator batchnorm{
@@ -183,6 +197,7 @@ const Operator batchnorm_statistics{
     .inputs = 3,
     .algorithm = statistics,
     .schedule = schedule_statistics,
+    .gpu_schedule = schedule_statistics_on_gpu,
 };
 
 const Operator batchnorm_normalize{
@@ -211,6 +226,7 @@ const Operator batchnorm_backward_sums{
     .inputs = 4,
     .algorithm = backward_sums,
     .schedule = schedule_backward_sums,
+    .gpu_schedule = schedule_backward_sums_on_gpu,
 };
 
 const Operator batchnorm_backward{

@@ -1,5 +1,7 @@
 #include "compiler/ops/channel_sums.h"
 
+#include <algorithm>
+
 #include "compiler/schedules.h"
 
 namespace netc::ops {
@@ -38,9 +40,73 @@ Func image_sums(KernelBuilder& kernel, const std::string& name, const Shape& sha
   return image;
 }
 
+/// Blocks of a GPU's threads: so many channels side by side, as they lie in memory, by so many pixels (examples, where
+/// these lie side by side), and the parts of all pixels that they take.
+struct SumBlocks {
+  int channels;
+  int pixels;
+  int parts;
+};
+
+/// Choice: four blocks of 256 threads for each processor of a large GPU, each of which has several reads under way:
+/// that is what its memory takes (2026-11).
+SumBlocks sum_blocks(const KernelBuilder& kernel, std::int64_t channels) {
+  constexpr std::int64_t warp = 32;
+  constexpr int threads = 256;
+  constexpr int examples = 64;
+  constexpr std::int64_t enough_blocks = 528;
+  constexpr std::int64_t most_parts = 256;
+  const int side_by_side = kernel.lanes() > 1 ? 1 : extent(std::min(warp, channels));
+  const int pixels = kernel.lanes() > 1 ? examples : threads / side_by_side;
+  const std::int64_t parts = ceil_div(enough_blocks, ceil_div(channels, side_by_side));
+  return {side_by_side, pixels, extent(std::min(parts, most_parts))};
+}
+
+/// The place of pixel `p` of all, counted as they lie in memory.
+Point pixel(const KernelBuilder& kernel, const Shape& shape, const Expr& c, const Expr& p) {
+  const Expr lane = p % kernel.lanes();
+  const Expr rest = p / kernel.lanes();
+  if (shape.rank() == 2) return {lane, rest, {c}};
+  const int height = extent(shape[2]);
+  const int width = extent(shape[3]);
+  return {lane, rest / (height * width), {c, rest / width % height, rest % width}};
+}
+
+Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {
+  const SumBlocks blocks = sum_blocks(kernel, shape[1]);
+  const Var t("t"), c = kernel.axis(1), s = slice_variable;
+  const Expr pixels = kernel.blocks() * extent(kernel.lanes() * shape.elements() / shape[1]);
+  const RDom r(0, ceil_div(pixels, blocks.parts * blocks.pixels), kernel.name("r"));
+  const RDom of_block(0, blocks.pixels, kernel.name("threads"));
+  const RDom all(0, blocks.parts, kernel.name("all"));
+  const Expr p = (s * r.x.extent() + r) * blocks.pixels + t;
+  const Point at = pixel(kernel, shape, c, min(p, pixels - 1));
+  Func thread(kernel.name(name + "_thread"));
+  thread(c, t, s) = kernel.constant(0);
+  thread(c, t, s) += select(p < pixels && kernel.valid(at), element(at), kernel.constant(0));
+  Func staged(kernel.name(name + "_staged"));
+  staged(c, t, s) = thread(c, t, s);
+  Func block(kernel.name(name + "_block"));
+  block(c, s) = kernel.constant(0);
+  block(c, s) += staged(c, of_block, s);
+  Func slice(kernel.name(name + "_slice"));
+  slice(c, s) = block(c, s);
+  Func total(kernel.name(name));
+  total(c) = kernel.constant(0);
+  total(c) += slice(c, all);
+  kernel.stage(name + "_thread", thread);
+  kernel.stage(name + "_staged", staged);
+  kernel.stage(name + "_block", block);
+  kernel.stage(name + "_slice", slice);
+  kernel.stage(name + "_total", total);
+  kernel.stage_extent(name, extent(shape[1]));
+  return total;
+}
+
 }  // namespace
 
 Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {
+  if (kernel.machine().is_gpu()) return channel_sums_on_gpu(kernel, name, shape, element);
   const Var l = kernel.lane();
   const Var n = kernel.block();
   const Var c = kernel.axis(1);
@@ -88,6 +154,25 @@ void schedule_channel_sums(KernelBuilder& kernel, const std::string& name) {
   row.compute_at(image, image.rvars(0)[0]).reorder(dense, other, kernel.axis(2), kernel.block());
   row.update().reorder(dense, other, row.rvars(0)[0], kernel.axis(2), kernel.block());
   vectors(row);
+}
+
+void schedule_channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name) {
+  const int channels = kernel.stage_extent(name);
+  const SumBlocks blocks = sum_blocks(kernel, channels);
+  const Var c = kernel.axis(1), s = slice_variable, co("co"), ci("ci"), block("block");
+  kernel.stage(name + "_slice")
+      .compute_root()
+      .bound(c, 0, channels)
+      .bound(s, 0, blocks.parts)
+      .split(c, co, ci, blocks.channels, TailStrategy::ShiftInwards)
+      .fuse(co, s, block)
+      .gpu_blocks(block)
+      .gpu_threads(ci);
+  Func slice = kernel.stage(name + "_slice");
+  Func staged = kernel.stage(name + "_staged");
+  staged.compute_at(slice, block).store_in(Halide::MemoryType::GPUShared).gpu_threads(c, staged.args()[1]);
+  kernel.stage(name + "_thread").compute_at(staged, c);
+  kernel.stage(name + "_block").compute_at(slice, ci);
 }
 
 }  // namespace netc::ops

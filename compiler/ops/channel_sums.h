@@ -12,11 +12,15 @@ namespace netc::ops {
 constexpr int slices = 16;
 
 /// total[c] = the sum of `element` over all examples and pixels of a value of this shape: rows first, then images, then
-/// slices of blocks, then the whole, which also keeps the rounding error of single precision small.
+/// slices of blocks, then the whole, which also keeps the rounding error of single precision small. On a GPU: what a
+/// thread sums, then a block's threads, then all blocks.
 Halide::Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape,
                           const std::function<Halide::Expr(const Point&)>& element);
 
 /// The schedule of what `channel_sums` defined under this name: slices in parallel.
 void schedule_channel_sums(KernelBuilder& kernel, const std::string& name);
+
+/// The same on a GPU: neighbouring threads read neighbours in memory. `total` itself is left to what reads it.
+void schedule_channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name);
 
 }  // namespace netc::ops

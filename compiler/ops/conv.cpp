@@ -3,6 +3,7 @@
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/channel_sums.h"
+#include "compiler/ops/conv_gpu.h"
 #include "compiler/ops/conv_winograd.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/window.h"
@@ -201,10 +202,13 @@ void forward(KernelBuilder& kernel, const Node& node) {
   const std::int64_t group_in = kernel.shape(node.inputs[1])[1];
   const std::int64_t groups = node.attributes.integer("groups");
   const Point at = kernel.point(shape);
-  const auto winograd = forward_winograd(kernel, node);
-  const Func padded = images(kernel, node.inputs[0], winograd || pads(w));
   const bool bias = node.inputs.size() > 2;
   const Expr start = bias ? kernel.parameter(node.inputs[2], {at.axes[0]}) : kernel.constant(0);
+  if (const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::forward)) {
+    return blocks->define(kernel, start);
+  }
+  const auto winograd = forward_winograd(kernel, node);
+  const Func padded = images(kernel, node.inputs[0], winograd || pads(w));
   if (winograd) {
     const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
       return kernel.parameter(node.inputs[1], {k, c, ky, kx});
@@ -242,6 +246,9 @@ Func transposed_weights(KernelBuilder& kernel, ValueId weight) {
 
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
 void backward_data(KernelBuilder& kernel, const Node& node) {
+  if (const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::backward)) {
+    return blocks->define(kernel, kernel.constant(0));
+  }
   const Windows w = windows(node.attributes);
   const Shape& weight = kernel.shape(node.inputs[1]);
   const int groups = extent(node.attributes.integer("groups"));
@@ -389,6 +396,8 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Func padded = images(kernel, node.inputs[1], winograd || pads(windows(node.attributes)));
   if (winograd) {
     define_weights_by_winograd(kernel, *winograd, padded);
+  } else if (const auto blocks = BlockWeights::of(kernel, node)) {
+    blocks->define(kernel);
   } else if (kernel.machine().is_gpu()) {
     define_weights_in_parts(kernel, node, padded);
   } else {
@@ -623,10 +632,23 @@ void schedule_images_on_gpu(KernelBuilder& kernel, const Node& node) {
   schedule_thread_tiles(sum, kernel.out(), tile, sum.rvars(0), loops);
 }
 
+void schedule_forward_on_gpu(KernelBuilder& kernel, const Node& node) {
+  const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::forward);
+  if (blocks) return blocks->schedule(kernel);
+  schedule_images_on_gpu(kernel, node);
+}
+
 /// Columns that a stride apart read through the same taps have no tiles: which taps exist differs from one to the next.
 void schedule_backward_data_on_gpu(KernelBuilder& kernel, const Node& node) {
+  const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::backward);
+  if (blocks) return blocks->schedule(kernel);
   const Windows w = windows(node.attributes);
   if (w.y.stride == 1 && w.x.stride == 1) schedule_images_on_gpu(kernel, node);
+}
+
+void schedule_weights_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (const auto blocks = BlockWeights::of(kernel, node)) blocks->schedule(kernel);
+  if (node.outputs.size() > 1) schedule_channel_sums_on_gpu(kernel, "bias");
 }
 
 }  // namespace
@@ -653,7 +675,7 @@ const Operator conv{
     .gradient = gradient,
     .algorithm = forward,
     .schedule = schedule_forward,
-    .gpu_schedule = schedule_images_on_gpu,
+    .gpu_schedule = schedule_forward_on_gpu,
     .schedules_few = true,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
@@ -688,6 +710,7 @@ const Operator conv_backward_weights{
                const Node& node) { return macs(graph[node.outputs[0]].shape, graph[node.inputs[0]].shape); },
     .algorithm = backward_weights,
     .schedule = schedule_weights,
+    .gpu_schedule = schedule_weights_on_gpu,
 };
 
 }  // namespace netc::ops

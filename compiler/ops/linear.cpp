@@ -2,6 +2,7 @@
 #include "compiler/gpu_schedules.h"
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
+#include "compiler/ops/linear_gpu.h"
 #include "compiler/ops/ops.h"
 #include "compiler/schedules.h"
 
@@ -90,6 +91,7 @@ void forward(KernelBuilder& kernel, const Node& node) {
   const Point point = existing(kernel, kernel.point(kernel.shape(node.outputs[0])));
   const bool bias = node.inputs.size() > 2;
   const Expr start = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
+  if (linear_in_blocks(kernel, node)) return define_rows_in_blocks(kernel, node, start, false);
   define_sum(kernel, node, start, kernel.shape(node.inputs[0])[1], [&](const Expr& i) {
     return kernel.parameter(node.inputs[1], {point.axes[0], i}) * kernel.read(node.inputs[0], point.with({i}));
   });
@@ -105,6 +107,7 @@ int summed_vector(const KernelBuilder& kernel, const Node& node) {
 
 /// dx[n, i] = sum_o dy[n, o] w[o, i]
 void backward_data(KernelBuilder& kernel, const Node& node) {
+  if (linear_in_blocks(kernel, node)) return define_rows_in_blocks(kernel, node, kernel.constant(0), true);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const int vector = summed_vector(kernel, node);
   Point point = existing(kernel, kernel.point(shape));
@@ -140,11 +143,15 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Point example{n.x, n.y, {}};
   Func gradient(kernel.name("gradient"));
   gradient(o, kernel.lane(), kernel.block()) = kernel.read(node.inputs[0], Point{kernel.lane(), kernel.block(), {o}});
-  Func weight(kernel.name("weight"));
-  weight(i, o) = kernel.constant(0);
-  weight(i, o) += gradient(o, n.x, n.y) * kernel.read(node.inputs[1], example.with({i}));
-  kernel.define(node.outputs[0], weight);
   kernel.stage("gradient", gradient);
+  if (linear_in_blocks(kernel, node)) {
+    define_weights_in_blocks(kernel, node);
+  } else {
+    Func weight(kernel.name("weight"));
+    weight(i, o) = kernel.constant(0);
+    weight(i, o) += gradient(o, n.x, n.y) * kernel.read(node.inputs[1], example.with({i}));
+    kernel.define(node.outputs[0], weight);
+  }
   if (node.outputs.size() == 1) return;
   Func bias(kernel.name("bias"));
   bias(o) = kernel.constant(0);
@@ -246,7 +253,7 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
 // ---- GPU schedules --------------------------------------------------------------------------------------------------
 
 /// Tiles of features by images, one a thread.
-void schedule_rows_on_gpu(KernelBuilder& kernel, const Node& node) {
+void schedule_thread_rows(KernelBuilder& kernel, const Node& node) {
   const ValueId value = node.outputs[0];
   Func sum = kernel.defined(value);
   Tile tile{{kernel.axis(1), tile_extent(kernel.shape(value)[1], 4)}};
@@ -254,8 +261,19 @@ void schedule_rows_on_gpu(KernelBuilder& kernel, const Node& node) {
   schedule_thread_tiles(sum, kernel.out(), tile, sum.rvars(0), {kernel.lane(), kernel.axis(1), kernel.block()});
 }
 
+void schedule_forward_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (linear_in_blocks(kernel, node)) return schedule_rows_in_blocks(kernel, node, false);
+  schedule_thread_rows(kernel, node);
+}
+
+void schedule_backward_data_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (linear_in_blocks(kernel, node)) return schedule_rows_in_blocks(kernel, node, true);
+  schedule_thread_rows(kernel, node);
+}
+
 /// Tiles of outputs by inputs, one a thread.
 void schedule_weights_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (linear_in_blocks(kernel, node)) return schedule_weights_in_blocks(kernel, node);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Var o = kernel.axis(0), i = kernel.axis(1);
   Func sum = kernel.defined(node.outputs[0]);
@@ -275,7 +293,7 @@ const Operator linear{
     .gradient = gradient,
     .algorithm = forward,
     .schedule = schedule_rows,
-    .gpu_schedule = schedule_rows_on_gpu,
+    .gpu_schedule = schedule_forward_on_gpu,
     .schedules_few = true,
     .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
                 {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}},
@@ -290,7 +308,7 @@ const Operator linear_backward_data{
     .macs = macs,
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
-    .gpu_schedule = schedule_rows_on_gpu,
+    .gpu_schedule = schedule_backward_data_on_gpu,
 };
 
 const Operator linear_backward_weights{
