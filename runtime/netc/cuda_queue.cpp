@@ -16,7 +16,7 @@ constexpr unsigned no_timing = 2;
 // Other threads, and allocations of this one, go on as always.
 constexpr int capture_relaxed = 2;
 
-thread_local void* stream_in_use = nullptr;
+thread_local const Queue* queue_in_use = nullptr;
 
 /// Calls a function that ends something; a lost GPU has ended it.
 template <class Function>
@@ -73,16 +73,21 @@ void Queue::wait() const {
   require(current.call().wait_for_stream(stream_), "cuStreamSynchronize");
 }
 
-InQueue::InQueue(const Queue& queue) : before_(stream_in_use) {
-  stream_in_use = queue.stream();
+InQueue::InQueue(const Queue& queue) : before_(queue_in_use) {
+  queue_in_use = &queue;
 }
 
 InQueue::~InQueue() {
-  stream_in_use = before_;
+  queue_in_use = before_;
 }
 
 void* current_stream() {
-  return stream_in_use;
+  return queue_in_use == nullptr ? nullptr : queue_in_use->stream();
+}
+
+ScratchPool& current_scratch() {
+  static ScratchPool& of_the_driver = *new ScratchPool;  // never destroyed: the driver may be gone before
+  return queue_in_use == nullptr ? of_the_driver : queue_in_use->scratch();
 }
 
 Mark::~Mark() {

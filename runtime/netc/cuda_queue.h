@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <string>
+
+#include "netc/cuda_scratch.h"
 
 namespace netc::cuda {
 
@@ -39,9 +40,12 @@ class Queue {
   /// Until all of its work is done.
   void wait() const;
   void* stream() const { return stream_; }
+  /// For the kernels in it.
+  ScratchPool& scratch() const { return scratch_; }
 
  private:
   void* stream_ = nullptr;
+  mutable ScratchPool scratch_;
 };
 
 /// Kernels that this thread launches go to the queue for as long as this lives; else to the driver's own.
@@ -53,11 +57,12 @@ class InQueue {
   InQueue& operator=(const InQueue&) = delete;
 
  private:
-  void* before_;
+  const Queue* before_;
 };
 
-/// Where this thread's kernels go.
+/// Where this thread's kernels go, and what they take scratch memory from.
 void* current_stream();
+ScratchPool& current_scratch();
 
 /// A place in a queue's work.
 class Mark {
