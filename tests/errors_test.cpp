@@ -70,14 +70,14 @@ void apply_tiles(fs::path file, const Graph& graph, std::vector<std::unique_ptr<
   file.replace_extension(".tiles");
   if (!fs::exists(file)) return;
   sources.push_back(std::make_unique<Source>(file.string(), read(file)));
-  Tiles tiles;
-  tiles.add(*sources.back(), diagnostics);
+  KernelTable table;
+  table.tiles.add(*sources.back(), diagnostics);
   LaidOutGraph laid_out = lay_out(for_evaluation(graph));
   std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
   const Plan plan = plan_memory(std::move(laid_out), std::move(groups));
   for (const Group& group : plan.groups) {
     try {
-      loop_nest(plan, group, tiles);
+      loop_nest(plan, group, table);
     } catch (const WrongChoice& wrong) {
       diagnostics.add(wrong.diagnostic());
     }

@@ -360,7 +360,6 @@ const Operator linear{
     .algorithm = forward,
     .schedule = schedule_rows,
     .gpu_schedule = schedule_forward_on_gpu,
-    .gpu_schedule = schedule_rows_on_gpu,
     .multiplies_bf16 = true,
     .schedules_few = true,
     .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
@@ -377,7 +376,6 @@ const Operator linear_backward_data{
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
     .gpu_schedule = schedule_backward_data_on_gpu,
-    .gpu_schedule = schedule_rows_on_gpu,
     .multiplies_bf16 = true,
 };
 
