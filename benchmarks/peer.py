@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Times one way of one peer on one of the seed models, in a process of its own.
 
-    peer.py WAY MODEL TASK --batch N --threads N --seconds S [--device cuda]
+    peer.py WAY MODEL TASK --precision P --batch N --threads N --seconds S [--device cuda]
 
-Prints a JSON object: best_ms, the fastest step, and process_peak_bytes; on a GPU (PyTorch's ways alone, with TF32)
-peak_bytes of its memory. WAY is one of `TRAINING` or `INFERENCE` below.
+Prints a JSON object: best_ms, the fastest step, and process_peak_bytes; on a GPU (PyTorch's ways alone, f32 with TF32)
+peak_bytes of its memory. WAY is one of `TRAINING` or `INFERENCE` below. In bf16 PyTorch runs with autocast, OpenVINO
+with its hint; ONNX Runtime has no such way.
 """
 import argparse
 import json
@@ -44,6 +45,10 @@ def in_torch(way, model, image, device):
     return torch.compile(model) if way == "compiled" else model, image.pin_memory() if device == "cuda" else image
 
 
+def precision_of(options):
+    return torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.precision == "bf16")
+
+
 def training_step(way, options):
     model = make(options.model, 0.5)
     run, image = in_torch(way, model, images(options), options.device)
@@ -53,7 +58,9 @@ def training_step(way, options):
 
     def step():
         optimizer.zero_grad()
-        loss(run(image.to(options.device, non_blocking=True)), label).backward()
+        with precision_of(options):
+            total = loss(run(image.to(options.device, non_blocking=True)), label)
+        total.backward()
         optimizer.step()
 
     return step
@@ -63,7 +70,7 @@ def inference_in_torch(way, options):
     run, image = in_torch(way, make(options.model, 0).eval(), images(options), options.device)
 
     def step():
-        with torch.inference_mode():
+        with torch.inference_mode(), precision_of(options):
             run(image.to(options.device, non_blocking=True))
 
     return step
@@ -76,21 +83,22 @@ def inference_from_onnx(way, options):
     with tempfile.TemporaryDirectory() as folder:
         file = str(pathlib.Path(folder) / "model.onnx")
         torch.onnx.export(model, (image,), file, dynamo=False, input_names=["image"], opset_version=17)
-        return (in_onnxruntime if way == "onnxruntime" else in_openvino)(file, data, options.threads)
+        return (in_onnxruntime if way == "onnxruntime" else in_openvino)(file, data, options)
 
 
-def in_onnxruntime(file, data, threads):
+def in_onnxruntime(file, data, options):
     import onnxruntime
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads
+    settings.intra_op_num_threads = options.threads
     session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"image": data})
 
 
-def in_openvino(file, data, threads):
+def in_openvino(file, data, options):
     import openvino
     compiled = openvino.Core().compile_model(file, "CPU", {
-        "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+        "INFERENCE_NUM_THREADS": options.threads, "INFERENCE_PRECISION_HINT": options.precision,
+        "PERFORMANCE_HINT": "LATENCY"})
     request = compiled.create_infer_request()
     return lambda: request.infer({0: data})
 
@@ -138,6 +146,7 @@ def main():
     parser.add_argument("way")
     parser.add_argument("model", choices=PIXELS)
     parser.add_argument("task", choices=("train", "infer"))
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2)

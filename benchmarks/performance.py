@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Times netc beside its peers on the seed models: both sides in turn on one machine, each in a process of its own.
 
-    scripts/bench [--models lenet resnet18] [--tasks train infer] [--batches 0 1 32] [--rounds 2] [--seconds 2]
+    scripts/bench [--models lenet resnet18] [--tasks train infer] [--precisions f32 bf16] [--batches 0 1 32]
+                  [--rounds 2] [--seconds 2]
 
-Batch 0 is the recipe's. Every way of PyTorch's runs with glibc's allocator as it is, and in training again with
+Batch 0 is the recipe's. In bf16, netc's `--precision bf16` stands beside PyTorch's autocast and OpenVINO's hint. Every way of PyTorch's runs with glibc's allocator as it is, and in training again with
 GLIBC_TUNABLES=glibc.malloc.hugetlb=1. What was measured is kept in docs/performance.json, row by row, so that a run may
 measure a part; docs/performance.md and its picture are written from all of it.
 """
@@ -25,6 +26,8 @@ PICTURE = ROOT / "docs/performance.svg"
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 TRAINING = ("eager", "channels_last", "compiled")
 INFERENCE = ("eager", "channels_last", "compiled", "onnxruntime", "openvino")
+WITHOUT_BF16 = {"onnxruntime"}
+PRECISIONS = ("f32", "bf16")
 START = time.perf_counter()
 TITLES = {"lenet": "LeNet, 28x28", "alexnet": "AlexNet, 224x224", "vgg11": "VGG-11/4, 224x224", "nin": "NiN, 224x224",
           "googlenet": "GoogLeNet, 96x96", "resnet18": "ResNet-18, 96x96"}
@@ -41,12 +44,13 @@ def output_of(command, **environment):
     return done.stdout
 
 
-def build(netc, model, folder):
-    output_of([netc, "build", "--native", f"models/{model}.net", *SETTINGS.get(model, []), "-o", folder / model])
-    return folder / model / model
+def build(netc, model, precision, folder):
+    folder = folder / precision / model
+    output_of([netc, "build", "--native", "--precision", precision, f"models/{model}.net", *SETTINGS.get(model, []), "-o", folder])
+    return folder / model
 
 
-def sides_of(program, model, task, batch, options):
+def sides_of(program, model, task, precision, batch, options):
     """Name -> what runs it once and returns a JSON object."""
     common = ["--batch", batch, "--threads", options.threads, "--seconds", options.seconds]
 
@@ -54,10 +58,13 @@ def sides_of(program, model, task, batch, options):
         return json.loads(output_of([program, "bench", "--mode", task, *common, "--json"]))
 
     def peer(way, environment):
-        return json.loads(output_of([sys.executable, ROOT / "benchmarks/peer.py", way, model, task, *common], **environment))
+        command = [sys.executable, ROOT / "benchmarks/peer.py", way, model, task, "--precision", precision, *common]
+        return json.loads(output_of(command, **environment))
 
     sides = {"netc": netc}
     for way in TRAINING if task == "train" else INFERENCE:
+        if precision == "bf16" and way in WITHOUT_BF16:
+            continue
         sides[way] = lambda way=way: peer(way, {})
         if task == "train":
             sides[f"{way}, huge pages"] = lambda way=way: peer(way, HUGE_PAGES)
@@ -68,13 +75,13 @@ def way_of(side):
     return side.split(",")[0]
 
 
-def measure(program, model, task, batch, options):
+def measure(program, model, task, precision, batch, options):
     """Side -> the best step and the least peak of memory of all rounds. A peer that fails is reported and left out."""
     best = {}
-    sides = sides_of(program, model, task, batch, options)
+    sides = sides_of(program, model, task, precision, batch, options)
     for round in range(options.rounds):
         for place, (side, run) in enumerate(sides.items()):
-            say(f"{model}, {task}, batch {batch}: {side}, {round * len(sides) + place + 1} of {options.rounds * len(sides)}")
+            say(f"{model}, {task}, {precision}, batch {batch}: {side}, {round * len(sides) + place + 1} of {options.rounds * len(sides)}")
             try:
                 result = run()
             except RuntimeError as error:
@@ -181,23 +188,25 @@ def mean_line(rows):
 
 def write_page(kept):
     order = list(TITLES)
-    rows = sorted(kept["rows"], key=lambda row: (row["task"] != "train", row["threads"], row["batch"], order.index(row["model"])))
+    rows = sorted(kept["rows"], key=lambda row: (row["precision"] != "f32", row["task"] != "train", row["threads"], row["batch"], order.index(row["model"])))
     machines = sorted({row["machine"] for row in rows})
     named = sorted({peer for row in rows for peer in row["peers"]})
     intro = (f"Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a "
-             f"process of its own: {', '.join(machines)}. Peers: {', '.join(named)}. Single precision. The last ratios are the "
+             f"process of its own: {', '.join(machines)}. Peers: {', '.join(named)}. Single precision, or in bf16 netc's "
+             "`--precision bf16` beside PyTorch's autocast and OpenVINO's precision hint. The last ratios are the "
              "time of the best of the peers' ways over netc's: above 1, netc is faster. The share of peak is the rate of the "
              "step's multiply-adds beside the machine's own in registers, the most that it did in any row; Winograd's "
              "algorithm counts as what it replaces, so it may exceed 100 %. Empty cells were not measured. \"Huge pages\" is "
              "`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`, for the peer. Memory is the peak of the process.")
     lines = ["# Performance beside peers", "", *textwrap.wrap(intro, 120),
              "", "```", "scripts/bench", "```", ""]
-    for task, title, table in (("train", "Training step: forward, loss, backward, SGD", training_table),
-                               ("infer", "Inference", inference_table)):
-        for threads in sorted({row["threads"] for row in rows}):
-            chosen = [row for row in rows if row["task"] == task and row["threads"] == threads]
-            if chosen:
-                lines += [f"## {title}, {threads} thread{'s' * (threads > 1)}", "", *table(chosen), "", mean_line(chosen), ""]
+    titles = {"train": "Training step: forward, loss, backward, SGD", "infer": "Inference"}
+    tables = {"train": training_table, "infer": inference_table}
+    for precision, task, threads in sorted({(row["precision"], row["task"], row["threads"]) for row in rows},
+                                           key=lambda part: (part[0] != "f32", part[1] != "train", part[2])):
+        chosen = [row for row in rows if (row["precision"], row["task"], row["threads"]) == (precision, task, threads)]
+        title = titles[task] + (", bf16" if precision == "bf16" else "")
+        lines += [f"## {title}, {threads} thread{'s' * (threads > 1)}", "", *tables[task](chosen), "", mean_line(chosen), ""]
     lines += ["![How much faster netc is than the best peer](performance.svg)"]
     PAGE.write_text("\n".join(lines) + "\n")
     draw(rows)
@@ -210,6 +219,7 @@ def draw(rows):
     from matplotlib import pyplot
     rows = [row for row in rows if len(row["sides"]) > 1]
     bars = [(f"{TITLES[row['model']].split(',')[0]}, {row['task']}, batch {row['batch']}"
+             + (", bf16" if row["precision"] == "bf16" else "")
              + (f", {row['threads']} threads" if row["threads"] != 2 else ""),
              speedup(row, plain), row["task"]) for row in rows]
     figure, axes = pyplot.subplots(figsize=(7, 0.8 + 0.22 * len(bars)))
@@ -245,7 +255,7 @@ def peers():
 
 def keep(kept, row):
     """In place of the row for the same, whose other sides stay."""
-    same = ("model", "task", "batch", "threads", "machine")
+    same = ("model", "task", "precision", "batch", "threads", "machine")
     for old in kept["rows"]:
         if all(old[key] == row[key] for key in same):
             row["sides"] = {**old["sides"], **row["sides"]}
@@ -258,6 +268,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=TITLES, default=list(TITLES))
     parser.add_argument("--tasks", nargs="+", choices=("train", "infer"), default=["train", "infer"])
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--batches", nargs="+", type=int, help="0: the recipe's (training: 0; inference: 1 and 32)")
     parser.add_argument("--ways", nargs="+", choices=sorted({*TRAINING, *INFERENCE}), help="only these ways of the peers")
     parser.add_argument("--threads", type=int, default=2)
@@ -269,14 +280,17 @@ def main():
     options = parser.parse_args()
     os.chdir(ROOT)
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
-    for model in () if options.page_only else options.models:
-        program = build(options.netc, model, options.programs)
+    for row in kept["rows"]:
+        row.setdefault("precision", "f32")
+    runs = [] if options.page_only else [(model, precision) for model in options.models for precision in options.precisions]
+    for model, precision in runs:
+        program = build(options.netc, model, precision, options.programs)
         for task in options.tasks:
             for batch in options.batches or ([0] if task == "train" else [1, 32]):
                 batch = batch or RECIPES[model]
-                sides = measure(program, model, task, batch, options)
-                keep(kept, {"model": model, "task": task, "batch": batch, "threads": options.threads, "machine": machine(),
-                            "peers": peers(), "sides": sides})
+                sides = measure(program, model, task, precision, batch, options)
+                keep(kept, {"model": model, "task": task, "precision": precision, "batch": batch, "threads": options.threads,
+                            "machine": machine(), "peers": peers(), "sides": sides})
                 write_page(kept)
     if options.page_only and kept["rows"]:
         write_page(kept)

@@ -1,5 +1,5 @@
-# netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [MAX_MEMORY size] [NATIVE] [CUDA]
-#                [PROGRAM])
+# netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [MAX_MEMORY size]
+#                [PRECISION f32|bf16] [NATIVE] [CUDA] [PROGRAM])
 #
 # Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
 # a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
@@ -7,12 +7,14 @@
 #   OUTPUT   the folder of the generated files; default: generated/NAME in the current binary folder
 #   SET      settings for `netc --set`
 #   MAX_MEMORY  what a training step may take, such as 2GiB, as in `netc --max-memory`
+#   PRECISION  what convolutions and linear layers multiply, as in `netc --precision`; default: f32
 #   NATIVE   kernels for this machine's processor alone, which compile in a third of the time
 #   CUDA     kernels for NVIDIA's GPUs, too
 #   FUNCTIONS  the file defines tensor functions too: NAME_functions.hpp
 #   PROGRAM  adds the model's own program (train, eval, bench, run) too, as the target TARGET_main
 function(netc_add_model)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "FUNCTIONS;ONLY_FUNCTIONS;NATIVE;CUDA;PROGRAM" "TARGET;NET;NAME;OUTPUT;MAX_MEMORY" "SET")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "FUNCTIONS;ONLY_FUNCTIONS;NATIVE;CUDA;PROGRAM"
+                        "TARGET;NET;NAME;OUTPUT;MAX_MEMORY;PRECISION" "SET")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "netc_add_model: unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -30,6 +32,9 @@ function(netc_add_model)
   list(TRANSFORM arg_SET PREPEND "--set=" OUTPUT_VARIABLE options)
   if(arg_MAX_MEMORY)
     list(APPEND options --max-memory=${arg_MAX_MEMORY})
+  endif()
+  if(arg_PRECISION)
+    list(APPEND options --precision=${arg_PRECISION})
   endif()
   if(arg_NATIVE)
     list(APPEND options --native)

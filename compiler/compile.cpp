@@ -173,7 +173,11 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   const bool trains = model.graph.loss != no_value;
   if (trains) training = training_graph(model.graph, diagnostics);
   if (diagnostics.has_errors()) return false;
-  const Graph evaluation = evaluation_graph(model.graph);
+  Graph evaluation = evaluation_graph(model.graph);
+  if (options.precision == Precision::bf16) {
+    multiply_bf16(training);
+    multiply_bf16(evaluation);
+  }
   const Graph& shown = trains ? training : evaluation;
   if (dump.stop("differentiate", [&] { return print(shown); })) return false;
 
@@ -198,7 +202,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
 
 /// Those that netc brings along, then the user's. Returns false when that cannot be read.
 bool read_tiles(const Options& options, Compilation& compilation, Tiles& tiles) {
-  for (const Isa isa : {Isa::sse41, Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : all_isas) {
     const fs::path path = installation().tiles / fmt::format("{}.tiles", isa_name(isa));
     if (fs::exists(path)) tiles.add(*read_source(path.string(), compilation), compilation.diagnostics);
   }
@@ -382,7 +386,7 @@ int build(const Options& options) {
 int tune(const Options& options) {
   return with_network(options, [&](const CompiledModel& model, Compilation& compilation) {
     const fs::path file =
-        options.output.empty() ? fmt::format("{}.tiles", isa_name(best_isa())) : options.output.string();
+        options.output.empty() ? fmt::format("{}.tiles", isa_name(tuned_isa(model.kernels))) : options.output.string();
     Tiles tiles;
     if (fs::exists(file)) {
       const Source* source = read_source(file.string(), compilation);

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "compiler/precision.h"
+
 namespace netc {
 
 struct Options {
@@ -16,6 +18,7 @@ struct Options {
   std::vector<std::pair<std::string, std::string>> set;  // --set PATH=VALUE, in order
   std::string tiles;                                     // a tiles file (see tiles.h) that goes before netc's own
   std::string depfile;                                   // where to write what the files depend on, for make and ninja
+  Precision precision = Precision::f32;                  // of what convolutions and linear layers multiply
   bool native = false;                                   // of processors, kernels for this one alone
   bool cuda = false;                                     // kernels for CUDA, too
   bool quiet = false;

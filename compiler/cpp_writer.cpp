@@ -45,6 +45,8 @@ std::string c_type(DType type) {
       return "int32_t";
     case DType::u8:
       return "uint8_t";
+    case DType::bf16:
+      return "uint16_t";
   }
   return "";
 }

@@ -69,8 +69,9 @@ std::string Emission::line_of(const Node& node) const {
 
 Variants variants_of(const KernelTable& kernels, const KernelEntry& entry) {
   Variants variants;
-  for (int isa = 0; isa < isa_count; ++isa) {
-    const std::optional<std::string> function = kernels.function(entry, static_cast<Isa>(isa));
+  for (const Isa isa : all_isas) {
+    const std::optional<std::string> function = kernels.function(entry, isa);
+    if (!function && isa == all_isas.back() && !kernels.cuda) break;  // the rest of the array is null anyway
     if (function) variants.declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
     variants.list += fmt::format("{}\n    {}", variants.list.empty() ? "" : ",", function.value_or("nullptr"));
   }

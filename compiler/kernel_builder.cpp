@@ -23,6 +23,8 @@ Halide::Type halide_type(DType type, const Machine& machine) {
       return Halide::Int(32);
     case DType::u8:
       return Halide::UInt(8);
+    case DType::bf16:
+      return Halide::BFloat(16);
   }
   return {};
 }

@@ -37,6 +37,7 @@ struct Machine {
   int vector;                             // floats in a vector register
   int accumulators;                       // vector registers that a tile of sums may take
   Halide::Type real = Halide::Float(32);  // what f32 values are computed and stored in; tests ask for doubles
+  bool bf16 = false;                      // has instructions that add up products of pairs of bf16 (dot products)
 
   bool is_gpu() const { return target.has_gpu_feature(); }
 };

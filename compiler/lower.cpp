@@ -15,6 +15,7 @@
 #include "compiler/kernel_builder.h"
 #include "compiler/lower_function.h"
 #include "compiler/operator.h"
+#include "compiler/precision.h"
 
 namespace netc {
 
@@ -23,8 +24,11 @@ namespace fs = std::filesystem;
 namespace {
 
 Machine cpu(Isa isa, int vector, int accumulators, const std::string& features) {
-  return {std::string(isa_name(isa)),
-          Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"), vector, accumulators};
+  return {.name = std::string(isa_name(isa)),
+          .target = Halide::Target("x86-64-linux" + features + "-no_asserts-no_bounds_query-no_runtime"),
+          .vector = vector,
+          .accumulators = accumulators,
+          .bf16 = isa == Isa::avx512_bf16};
 }
 
 /// In the order of Isa. Registers: 16 of them up to AVX2, 32 with AVX-512; a few are left for operands.
@@ -33,6 +37,7 @@ const std::vector<Machine>& machines() {
       cpu(Isa::sse41, 4, 12, "-sse41"),
       cpu(Isa::avx2, 8, 12, "-sse41-avx-f16c-fma-avx2"),
       cpu(Isa::avx512, 16, 28, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake"),
+      cpu(Isa::avx512_bf16, 16, 28, "-sse41-avx-f16c-fma-avx2-avx512-avx512_skylake-avx512_zen4"),
   };
   return all;
 }
@@ -98,10 +103,13 @@ void compile_function(const KernelEntry& entry, const Machine& target, const fs:
 }
 
 /// Kernels run without Halide's assertions: what it warns of ("guaranteed to fail an assertion") would be wrong
-/// results.
+/// results. That roundings to bf16 are made of integer arithmetic is expected.
 class WarningsAreErrors : public Halide::CompileTimeErrorReporter {
  public:
-  void warning(const char* text) override { throw Halide::CompileError(text); }
+  void warning(const char* text) override {
+    if (std::string_view(text).find("(b)float16 type operation is emulated") == std::string_view::npos)
+      throw Halide::CompileError(text);
+  }
   void error(const char* text) override { throw Halide::CompileError(text); }
 };
 
@@ -141,8 +149,27 @@ fs::path object_of(const Job& job, const Tiles& tiles, const KernelCache& cache)
 
 }  // namespace
 
+bool KernelEntry::multiplies_bf16() const {
+  if (group == nullptr) return false;
+  const auto multiplies = [&](int node) {
+    return netc::multiplies_bf16(plan->graph.nodes[static_cast<std::size_t>(node)]);
+  };
+  return std::any_of(group->nodes.begin(), group->nodes.end(), multiplies);
+}
+
+bool KernelTable::compiles(const KernelEntry& entry, Isa isa) const {
+  const Isa best = entry.multiplies_bf16() ? Isa::avx512_bf16 : Isa::avx512;
+  return only ? isa == std::min(*only, best) : isa <= best;
+}
+
+Isa tuned_isa(const KernelTable& table) {
+  const auto bf16 = [](const KernelEntry& entry) { return entry.multiplies_bf16(); };
+  const Isa best = std::any_of(table.entries.begin(), table.entries.end(), bf16) ? Isa::avx512_bf16 : Isa::avx512;
+  return std::min(best, best_isa());
+}
+
 std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa isa) const {
-  if (only && *only != isa) return std::nullopt;
+  if (!compiles(entry, isa)) return std::nullopt;
   return fmt::format("{}_{}_argv", entry.symbol, isa_name(isa));
 }
 
@@ -238,8 +265,8 @@ namespace {
 std::vector<Job> list_jobs(const KernelTable& table) {
   std::vector<Job> jobs;
   for (const KernelEntry& entry : table.entries) {
-    for (const Isa isa : {Isa::sse41, Isa::avx2, Isa::avx512}) {
-      if (!table.only || *table.only == isa) jobs.push_back({&entry, isa});
+    for (const Isa isa : all_isas) {
+      if (table.compiles(entry, isa)) jobs.push_back({&entry, isa});
     }
     if (table.cuda_function(entry)) jobs.push_back({&entry, {}});
   }

@@ -25,6 +25,8 @@ struct KernelEntry {
   const Group* group = nullptr;
   const TensorFunction* function = nullptr;  // in place of a group
   const Graph* graph = nullptr;              // the function's value or gradient
+
+  bool multiplies_bf16() const;
 };
 
 /// The kernels of a model, the same ones only once; `of[plan][group]` is an index into `entries`.
@@ -35,6 +37,9 @@ struct KernelTable {
   bool cuda = false;        // and groups for CUDA, too
   Tiles tiles;              // choices of the schedules
 
+  /// Whether an entry is compiled for an instruction set: only kernels that multiply bf16 are for those with dot
+  /// products of bf16; a program of others alone takes the next best.
+  bool compiles(const KernelEntry& entry, Isa isa) const;
   /// The name of an entry's function for an instruction set, if it is compiled for that one.
   std::optional<std::string> function(const KernelEntry& entry, Isa isa) const;
   /// The same for CUDA.
@@ -62,6 +67,9 @@ std::vector<std::filesystem::path> compile_kernels(const KernelTable& table, con
 
 /// What the schedule of a group's kernel lets choose under `choices`. Throws WrongChoice.
 std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choices);
+
+/// The instruction set that this machine runs most of the table's work with: that of its tiles.
+Isa tuned_isa(const KernelTable& table);
 
 /// Compiles one kernel under `choices`. Throws std::runtime_error where Halide refuses it.
 void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, const std::filesystem::path& object);

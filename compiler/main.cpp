@@ -42,6 +42,11 @@ std::string check_target(const std::string& target) {
   return fmt::format("'{}' is not a target of this netc; targets: cpu, cuda", target);
 }
 
+std::string check_precision(const std::string& precision) {
+  if (precision == "f32" || precision == "bf16") return "";
+  return fmt::format("'{}' is not a precision; precisions: f32, bf16", precision);
+}
+
 std::string check_model(const std::string& name) {
   if (cpp::is_identifier(name)) return "";
   return fmt::format("'{}' is not the name of a model", name);
@@ -94,6 +99,20 @@ void add_tiles(CLI::App& command, CommandLine& line) {
       ->type_name("FILE");
 }
 
+/// Of the commands that show or compile kernels.
+void add_precision(CLI::App& command, CommandLine& line) {
+  const auto set = [&line](const std::string& name) {
+    line.options.precision = name == "bf16" ? Precision::bf16 : Precision::f32;
+  };
+  command
+      .add_option_function<std::string>(
+          "--precision", set,
+          "What convolutions and linear layers multiply: f32, or numbers rounded to bf16, added up in f32")
+      ->type_name("f32|bf16")
+      ->default_str("f32")
+      ->check(CLI::Validator(check_precision, ""));
+}
+
 void add_batch(CLI::App& command, CommandLine& line, const std::string& what) {
   command.add_option("--batch", line.options.batch, what)
       ->type_name("B")
@@ -141,6 +160,7 @@ void add_generate(CLI::App& app, CommandLine& line) {
       ->type_name("FILE");
   add_native(app, line);
   add_tiles(app, line);
+  add_precision(app, line);
   add_memory(app, line);
   app.add_flag("-q,--quiet", line.options.quiet, "Say nothing but warnings and errors");
 }
@@ -164,6 +184,7 @@ void add_inspection(CLI::App& app, CommandLine& line) {
   add_target(*dump_command, line);
   dump_command->add_option("--after", line.stage, "The stage")->required()->type_name("STAGE");
   add_tiles(*dump_command, line);
+  add_precision(*dump_command, line);
 
   CLI::App* explain_command = app.add_subcommand("explain", "Say what a diagnostic means and how to mend its cause");
   explain_command->add_option("CODE", line.code, "The code, such as N201")->required();
@@ -199,6 +220,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
   add_target(*build_command, line);
   add_native(*build_command, line);
   add_tiles(*build_command, line);
+  add_precision(*build_command, line);
   add_memory(*build_command, line);
   build_command->add_flag("--shared", options.shared, "Compile a shared library DIR/libMODEL.so too");
 
@@ -208,6 +230,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
       ->add_option("-o,--output", options.output, "Tiles file to write, or to go on with (default: avx512.tiles …)")
       ->type_name("FILE");
   add_tiles(*tune_command, line);
+  add_precision(*tune_command, line);
   add_batch(*tune_command, line, "Examples a batch (default: that of `train`)");
   tune_command->add_option("--threads", options.threads, "Threads to compute with; 0: one a core")
       ->type_name("T")
@@ -219,6 +242,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
   CLI::App* run_command = add_model_command(app, line, "run", "Run a model once, or train it for some steps",
                                             [&] { return run(options, line.program_arguments); });
   add_tiles(*run_command, line);
+  add_precision(*run_command, line);
   add_memory(*run_command, line);
   for (const ProgramOption& option : run_options) {
     auto forward = [&line, &option](const std::string& value) {
@@ -280,6 +304,12 @@ int main(int argc, char** argv) {
   }
   if (!line.action && line.options.file.empty()) {
     fmt::print(stderr, "{}", app->help());
+    return wrong_usage;
+  }
+  if (line.options.cuda && line.options.precision == Precision::bf16) {
+    fmt::print(stderr,
+               "error: --precision bf16 is for the CPU; kernels for CUDA multiply f32\nhelp: leave out one of "
+               "--precision and --target\n");
     return wrong_usage;
   }
   if (!line.action) line.action = [&line] { return generate(line.options); };

@@ -123,6 +123,8 @@ struct Operator {
   std::function<void(KernelBuilder& kernel, const Node& node)> schedule{};
   /// anchor: how to compute some of its stages on a GPU; the others follow the rule of gpu_schedules.h.
   std::function<void(KernelBuilder& kernel, const Node& node)> gpu_schedule{};
+  /// Whether these multiply bf16 where the attribute `bf16` says so (see precision.h).
+  bool multiplies_bf16 = false;
   /// Whether these ask KernelBuilder::few(): batches of a few examples then have kernels of their own.
   bool schedules_few = false;
 

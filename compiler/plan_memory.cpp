@@ -19,10 +19,6 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-std::int64_t size_of(DType type) {
-  return type == DType::u8 ? 1 : 4;
-}
-
 /// A root value's memory from the first group that writes it to the last that reads it.
 struct Lifetime {
   ValueId value = no_value;

@@ -39,7 +39,7 @@ class Traffic {
   /// Bytes of an example; 0 for a value without a batch.
   std::int64_t bytes(ValueId root) const {
     const Value& value = plan_.graph[root];
-    return value.shape.has_batch() ? value.shape.elements() * (value.type == DType::u8 ? 1 : 4) : 0;
+    return value.shape.has_batch() ? value.shape.elements() * size_of(value.type) : 0;
   }
 
   ValueId root(ValueId value) const { return plan_.aliases[at(value)].root; }

@@ -16,6 +16,10 @@ std::vector<VarOrRVar> as_loops(const std::vector<Var>& variables) {
   return {variables.begin(), variables.end()};
 }
 
+RVar loop_over_terms(const RVar& terms, int together) {
+  return together > 1 ? RVar(terms.name() + "o") : terms;
+}
+
 std::vector<int> up_to(std::int64_t extent, std::int64_t most) {
   std::vector<int> numbers(static_cast<std::size_t>(std::max<std::int64_t>(std::min(extent, most), 0)));
   std::iota(numbers.begin(), numbers.end(), 1);
@@ -85,9 +89,22 @@ void schedule_examples(KernelBuilder& kernel, Func out) {
 
 namespace {
 
+/// Vectors of sums, each of which takes `together` terms of the innermost reduction at a time.
+void schedule_dot_products(Halide::Stage update, std::vector<VarOrRVar> loops, const Var& variable, int vector,
+                           const RVar& terms, int together) {
+  const Var within(variable.name() + "v");
+  const RVar some(terms.name() + "i");
+  const RVar around = loop_over_terms(terms, together);
+  update.split(variable, variable, within, vector).split(terms, around, some, together);
+  std::replace_if(
+      loops.begin(), loops.end(), [&](const VarOrRVar& loop) { return loop.name() == terms.name(); }, around);
+  loops.insert(loops.begin(), {some, within});
+  update.reorder(loops).atomic().vectorize(some).vectorize(within);
+}
+
 /// Computes the sums of a tile in registers: vectors along its first side, which lies innermost in memory too,
 /// everything else unrolled inside the loops of the reduction.
-void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVar>& order) {
+void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVar>& order, int together) {
   std::vector<Var> storage = sum.args();
   std::stable_partition(storage.begin(), storage.end(),
                         [&](const Var& variable) { return variable.same_as(tile[0].variable); });
@@ -96,7 +113,11 @@ void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVa
   loops.insert(loops.end(), order.begin(), order.end());
   if (storage.size() > 1) sum.reorder_storage(storage);
   sum.vectorize(tile[0].variable, vector);
-  sum.update().reorder(loops).vectorize(tile[0].variable, vector);
+  if (together > 1) {
+    schedule_dot_products(sum.update(), loops, tile[0].variable, vector, order[0], together);
+  } else {
+    sum.update().reorder(loops).vectorize(tile[0].variable, vector);
+  }
   for (const TileSide& side : tile) {
     if (side.tail == TailStrategy::GuardWithIf) sum.bound_extent(side.variable, side.extent);
     sum.unroll(side.variable);
@@ -107,7 +128,7 @@ void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVa
 }  // namespace
 
 Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::vector<RVar>& order,
-                   const std::vector<Var>& loops, int parallel) {
+                   const std::vector<Var>& loops, int parallel, int together) {
   std::vector<VarOrRVar> inside;
   std::vector<Var> outer = loops;
   out.compute_root();
@@ -133,7 +154,7 @@ Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::
   out.parallel(task);
 
   sum.compute_at(out, outer[0]);
-  schedule_sums(sum, tile, vector, order);
+  schedule_sums(sum, tile, vector, order, together);
   return outer[0];
 }
 
@@ -144,10 +165,10 @@ int part_extent(std::int64_t terms, std::int64_t total) {
   return total > longest && extent >= shortest ? extent : 1;
 }
 
-void schedule_parts(Func part, const Func& sum, const Tile& tile, int vector) {
+void schedule_parts(Func part, const Func& sum, const Tile& tile, int vector, int together) {
   if (!part.has_update_definition()) return;
   part.compute_at(sum, sum.rvars(0)[0]);
-  schedule_sums(part, tile, vector, part.rvars(0));
+  schedule_sums(part, tile, vector, part.rvars(0), together);
 }
 
 void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, const RVar& slice, const Var& task,
@@ -181,7 +202,7 @@ void schedule_tiled_update(Func sum, Func total, const Tile& tile, int vector, c
   for (const VarOrRVar& within : inside) update.unroll(within);
 
   sum.compute_at(total, nest[inside.size()].var);
-  schedule_sums(sum, tile, vector, sum.rvars(0));
+  schedule_sums(sum, tile, vector, sum.rvars(0), 1);
 }
 
 }  // namespace netc

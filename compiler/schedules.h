@@ -35,9 +35,10 @@ using Tile = std::vector<TileSide>;
 /// Computes `out` tile by tile; `sum`, a reduction over `order` (innermost first) that `out` finishes, is computed for
 /// a tile in registers. The loops around the tiles run in the order of `loops` (innermost first; a tiled variable
 /// stands for its tiles), the last `parallel` of them, as one, in parallel. Returns the variable of the innermost loop
-/// around the tile.
+/// around the tile. `together` terms of the innermost reduction are added up by one instruction.
 Halide::Var schedule_tiles(Halide::Func sum, Halide::Func out, const Tile& tile, int vector,
-                           const std::vector<Halide::RVar>& order, const std::vector<Halide::Var>& loops, int parallel);
+                           const std::vector<Halide::RVar>& order, const std::vector<Halide::Var>& loops, int parallel,
+                           int together = 1);
 
 /// The same for an update of `total` that adds `sum` up over `slice`: its tiles run inside the reduction, the `task`s
 /// in parallel. The tile's sides must divide the extents where they can (see `divisor`): an element is added once.
@@ -51,7 +52,10 @@ int part_extent(std::int64_t terms, std::int64_t total);
 
 /// Computes `part`, whose values `sum` adds up, for a tile of `sum` in registers. Parts of one term are computed in
 /// place.
-void schedule_parts(Halide::Func part, const Halide::Func& sum, const Tile& tile, int vector);
+void schedule_parts(Halide::Func part, const Halide::Func& sum, const Tile& tile, int vector, int together = 1);
+
+/// The loop over terms, or where several are added `together`, over those, of a sum that was scheduled so.
+Halide::RVar loop_over_terms(const Halide::RVar& terms, int together);
 
 /// Halide counts in 32 bits; shapes were checked to fit.
 inline int extent(std::int64_t value) {

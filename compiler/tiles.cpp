@@ -14,7 +14,7 @@ namespace netc {
 
 namespace {
 
-constexpr std::array<std::string_view, isa_count> isa_names{"sse41", "avx2", "avx512"};
+constexpr std::array<std::string_view, isa_count> isa_names{"sse41", "avx2", "avx512", "avx512_bf16"};
 constexpr std::string_view magic = "netc tiles";
 constexpr std::string_view version = "1";
 constexpr const char* blanks = " \t\r";
@@ -62,7 +62,7 @@ class TilesReader {
     const auto isa = std::find(isa_names.begin(), isa_names.end(), rest);
     if (isa == isa_names.end()) {
       report("N320", line, fmt::format("'{}' is no instruction set that netc has", rest),
-             "one of sse41, avx2, avx512 ends the first line");
+             "one of sse41, avx2, avx512, avx512_bf16 ends the first line");
       return std::nullopt;
     }
     return static_cast<Isa>(isa - isa_names.begin());

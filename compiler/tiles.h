@@ -24,7 +24,7 @@
 
 namespace netc {
 
-/// "sse41", "avx2", "avx512"
+/// "sse41", "avx2", "avx512", "avx512_bf16"
 std::string_view isa_name(Isa isa);
 
 struct Choice {

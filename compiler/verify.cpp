@@ -54,7 +54,7 @@ std::vector<Extent> extents(const Plan& plan) {
     const Place& place = plan.place(root);
     if (place.space != Space::arena && place.space != Space::fixed) return;
     const Value& of = plan.graph[root];
-    const std::int64_t bytes = of.shape.elements() * (of.type == DType::u8 ? 1 : 4);
+    const std::int64_t bytes = of.shape.elements() * size_of(of.type);
     const auto [entry, inserted] =
         found.emplace(root, Extent{root, place.space, place.offset, place.offset + bytes, group, group});
     entry->second.last = group;

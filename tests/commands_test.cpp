@@ -36,6 +36,9 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
   const std::vector<Case> cases{
       {{}, "Usage: netc"},
       {{"a.net", "--target", "abacus"}, "'abacus' is not a target of this netc; targets: cpu, cuda"},
+      {{"a.net", "--precision", "f16"}, "'f16' is not a precision; precisions: f32, bf16"},
+      {{"a.net", "--precision", "bf16", "--target", "cuda"}, "--precision bf16 is for the CPU"},
+      {{"build", "a.net", "--precision", "BF16"}, "'BF16' is not a precision"},
       {{"a.net", "--set", "batch"}, "'batch' is not of the form PATH=VALUE"},
       {{"a.net", "--set", "=3"}, "'=3' is not of the form PATH=VALUE"},
       {{"a.net", "--model", "../a"}, "'../a' is not the name of a model"},

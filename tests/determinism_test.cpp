@@ -43,8 +43,8 @@ void train(const std::string& program, const std::string& isa, int threads, cons
   REQUIRE_MESSAGE(result.status == 0, result.err);
 }
 
-void build(const std::string& model, const std::string& folder) {
-  const CommandResult result = run_netc({"build", model, "-o", folder});
+void build(const std::string& model, const std::string& folder, const std::string& precision = "f32") {
+  const CommandResult result = run_netc({"build", model, "-o", folder, "--precision", precision});
   REQUIRE_MESSAGE(result.status == 0, result.err);
 }
 
@@ -66,16 +66,17 @@ double difference(const std::string& a, const std::string& b) {
   return largest;
 }
 
-void check(const std::string& program) {
-  train(program, "avx512", 1, "one");
+void check(const std::string& program, const Strings& isas = {"avx512", "avx2", "sse41"}, double tolerance = 1e-4) {
+  train(program, isas[0], 1, "one");
   for (int threads : {2, 3}) {
-    train(program, "avx512", threads, "more");
+    train(program, isas[0], threads, "more");
     CHECK(read_text("one") == read_text("more"));
   }
-  for (const char* isa : {"avx2", "sse41"}) {
+  for (std::size_t i = 1; i < isas.size(); ++i) {
+    const std::string& isa = isas[i];
     INFO(isa);
     train(program, isa, 2, "other");
-    CHECK(difference("one", "other") < 1e-4);
+    CHECK(difference("one", "other") < tolerance);
     train(program, isa, 1, "again");
     CHECK(read_text("other") == read_text("again"));
   }
@@ -119,7 +120,7 @@ TEST_CASE("images in the vectors: LeNet") {
   CHECK(contains(old.err, "lenet: error: this processor has no SSE4.1"));
   const CommandResult unknown = run_after({"env", "NETC_ISA=avx1024"}, forward);
   CHECK(unknown.status == 2);
-  CHECK(contains(unknown.err, "lenet: error: NETC_ISA: expected sse41, avx2 or avx512, found 'avx1024'"));
+  CHECK(contains(unknown.err, "lenet: error: NETC_ISA: expected sse41, avx2, avx512 or avx512_bf16, found 'avx1024'"));
 }
 
 TEST_CASE("channels in the vectors: batchnorm, dropout, momentum") {
@@ -127,6 +128,24 @@ TEST_CASE("channels in the vectors: batchnorm, dropout, momentum") {
   write_text("wide.net", wide);
   build("wide.net", "wide");
   check("wide/wide");
+}
+
+/// Convolutions over an even number of channels, without and with padding, and a linear layer: dot products, where the
+/// processor has them.
+constexpr const char* even = R"(model even {
+  input image: f32[N, 1, 28, 28];
+  conv(20, 3, stride = 2) -> relu -> conv(18, 1) -> relu -> conv(24, 3, stride = 2, pad = 1) -> relu -> flatten;
+  linear(10);
+  loss cross_entropy;
+  train { data = fashion_mnist; batch = 64; epochs = 1; optimizer = sgd(lr = 0.1); seed = 3; }
+}
+)";
+
+TEST_CASE("factors in bf16: sums that differ in their last bit may be rounded apart later") {
+  WorkingFolder folder;
+  write_text("even.net", even);
+  build("even.net", "even", "bf16");
+  check("even/even", {"avx512_bf16", "avx512", "avx2", "sse41"}, 1e-2);
 }
 
 }  // namespace

@@ -55,9 +55,13 @@ void store(Halide::Type type, std::byte* element, double value) {
   }
 }
 
-/// Registers of 512 bits for doubles and of 256 bits for floats, as AVX-512 and AVX2 have them.
-Machine host(Halide::Type real) {
-  return {"host", Halide::get_host_target(), 8, real.bits() == 64 ? 28 : 12, real};
+/// Registers of 512 bits for doubles and of 256 bits for floats, as AVX-512 and AVX2 have them; of 512 bits where bf16
+/// are multiplied by dot products.
+Machine host(Halide::Type real, bool bf16_dot_products = false) {
+  Halide::Target target = Halide::get_host_target();
+  if (!bf16_dot_products) return {"host", target, 8, real.bits() == 64 ? 28 : 12, real};
+  target.set_feature(Halide::Target::AVX512_Zen4);
+  return {"host", target, 16, 28, real, true};
 }
 
 constexpr Isa host_isa = Isa::avx512;
@@ -90,13 +94,14 @@ Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme e
 }
 
 GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles, bool few,
-                         Device device)
+                         Device device, bool bf16_dot_products)
     : laid_out_(laid_out),
       groups_(fuse(laid_out.graph, laid_out.layouts, few)),
       batch_(batch),
       real_(real),
       tiles_(std::move(tiles)),
-      device_(device) {
+      device_(device),
+      bf16_dot_products_(bf16_dot_products && best_isa() == Isa::avx512_bf16) {
   memory_.resize(laid_out.graph.values.size());
   for (ValueId value = 0; value < static_cast<ValueId>(memory_.size()); ++value) {
     if (owner(value) != value) continue;
@@ -202,7 +207,7 @@ Machine cuda_machine(Halide::Type real) {
 }  // namespace
 
 GraphRunner::Kernel GraphRunner::compile(const Group& group) {
-  const Machine machine = device_ == Device::cuda ? cuda_machine(real_) : host(real_);
+  const Machine machine = device_ == Device::cuda ? cuda_machine(real_) : host(real_, bf16_dot_products_);
   KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine,
                         tiles_.choices(host_isa, tuned_name(laid_out_.graph, group, laid_out_.layouts)));
   Halide::Pipeline pipeline = builder.build();

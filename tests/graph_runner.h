@@ -22,11 +22,12 @@ Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme e
 
 class GraphRunner {
  public:
-  /// f32 values are computed and stored as `real`. Memory that no kernel wrote holds NaN; examples that pad the last
+  /// f32 values are computed and stored as `real`; in floats, bf16 are multiplied by dot products where this processor
+  /// has them and `bf16_dot_products` asks for them. Memory that no kernel wrote holds NaN; examples that pad the last
   /// block of a value given by `set` hold 7, those of `set_gradient` hold 0. `tiles`: choices of the schedules;
   /// `few`: the schedules for a few examples.
   GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles = {}, bool few = false,
-              Device device = Device::cpu);
+              Device device = Device::cpu, bool bf16_dot_products = false);
   GraphRunner(const GraphRunner&) = delete;
   GraphRunner& operator=(const GraphRunner&) = delete;
 
@@ -65,6 +66,7 @@ class GraphRunner {
   Halide::Type real_;
   Tiles tiles_;
   Device device_;
+  bool bf16_dot_products_;
   std::uint32_t seed_ = 1;
   std::uint32_t step_ = 0;
   mutable std::vector<std::vector<std::byte>> memory_;

@@ -15,8 +15,8 @@ std::filesystem::path vectors_folder() {
   return "tests/parity/operators";  // tests run in the root of the source tree
 }
 
-Vectors read_vectors(const Case& c) {
-  const SafetensorsReader file(vectors_folder() / (c.name() + ".safetensors"));
+Vectors read_vectors(const Case& c, const std::string& folder) {
+  const SafetensorsReader file(vectors_folder() / folder / (c.name() + ".safetensors"));
   Vectors result;
   for (const auto& [name, tensor] : file.tensors()) {
     REQUIRE(tensor.dtype == "F64");

@@ -20,7 +20,8 @@ std::filesystem::path vectors_folder();
 /// of buffers. Random operators have no output.train.
 using Vectors = std::map<std::string, std::vector<double>>;
 
-Vectors read_vectors(const Case& c);
+/// `folder`: "" or "bf16", where all that is multiplied is rounded to bf16.
+Vectors read_vectors(const Case& c, const std::string& folder = "");
 
 /// Sets what is given.
 void set(GraphRunner& run, const Experiment& e, const Vectors& vectors);

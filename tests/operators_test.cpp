@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/precision.h"
 #include "operator_cases.h"
 #include "operator_vectors.h"
 
@@ -194,4 +195,60 @@ TEST_CASE("where evaluation differs from training, it agrees with PyTorch") {
     run->run();
     CHECK(error(run->get(e.output), expected.at("output.eval")) <= 1e-5);
   });
+}
+
+// ---- bf16 -----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::vector<Case> cases_in_bf16() {
+  return cases_where([](const Case& c) { return c.op.multiplies_bf16; });
+}
+
+/// Numbers that are rounded to `x`, which are bf16, in both directions.
+std::vector<double> near(std::vector<double> x) {
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] *= 1 + (i % 2 == 0 ? 1 : -1) * 0x1p-10;
+  return x;
+}
+
+/// The operator's training step, of whose `given` only a bias is no factor.
+struct InBf16 {
+  Halide::Type real;
+  int lanes;
+  bool few;
+  bool dot_products;
+};
+
+void check_bf16(const Case& c, const InBf16& how, double tolerance) {
+  CAPTURE(c.name());
+  CAPTURE(how.lanes);
+  const Vectors expected = read_vectors(c, "bf16");
+  Experiment e = training(c);
+  multiply_bf16(e.graph);
+  const auto run =
+      runner(e, batch, how.lanes, how.real, Inputs::activations, {}, how.few, Device::cpu, how.dot_products);
+  Vectors given = expected;
+  for (auto& [name, elements] : given) {
+    if (name == "input0" || name == "weight") elements = near(elements);
+  }
+  set(*run, e, given);
+  run->run();
+  compare(*run, e, expected, tolerance);
+}
+
+}  // namespace
+
+TEST_CASE("in bf16, operators multiply rounded numbers exactly, and add them up in double where they compute in it") {
+  for (const Case& c : cases_in_bf16()) {
+    check_bf16(c, {f64, 1, false, false}, 1e-10);
+    check_bf16(c, {f64, 16, false, false}, 1e-10);
+    if (c.op.schedules_few) check_bf16(c, {f64, 1, true, false}, 1e-10);
+  }
+}
+
+TEST_CASE("in bf16, dot products add up rounded numbers in single precision") {
+  for (const Case& c : cases_in_bf16()) {
+    check_bf16(c, {f32, 1, false, true}, 1e-5);
+    if (c.op.schedules_few) check_bf16(c, {f32, 1, true, true}, 1e-5);
+  }
 }

@@ -76,5 +76,24 @@ TEST_CASE("prose only, still wanted: flips, crops and colour; with Adam, a cosin
   CHECK(read_text("a.safetensors") == read_text("b.safetensors"));
 }
 
+TEST_CASE("in bf16 LeNet learns as in f32") {
+  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) return;
+  WorkingFolder folder;
+  const std::string model = (folder.before() / "models/lenet.net").string();
+  const auto last_epoch = [&](const std::string& precision) {
+    const CommandResult built = run_netc({"build", model, "--native", "--precision", precision, "-o", precision});
+    REQUIRE_MESSAGE(built.status == 0, built.err);
+    run({precision + "/lenet", "train", "--limit", "10000", "--epochs", "3", "--set",
+         "train.optimizer=adam(lr = 0.006)", "--log", precision + "/log"});
+    return epochs_of(precision + "/log").back();
+  };
+  const nlohmann::json f32 = last_epoch("f32");
+  const nlohmann::json bf16 = last_epoch("bf16");
+  CHECK(bf16["loss"] != f32["loss"]);
+  CHECK(bf16["loss"].get<double>() == doctest::Approx(f32["loss"].get<double>()).epsilon(0.02));
+  CHECK(bf16["test_accuracy"] > f32["test_accuracy"].get<double>() - 0.02);
+  CHECK(bf16["test_accuracy"] > 0.55);
+}
+
 }  // namespace
 }  // namespace netc

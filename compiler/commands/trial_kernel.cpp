@@ -67,7 +67,7 @@ void fill(DType type, bool batch, std::byte* memory, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i)
       numbers[i] = least + width * static_cast<float>(scrambled(i) >> 8) * (1.0F / (1 << 24));
   } else {
-    std::memset(memory, 0, count * sizeof(std::int32_t));
+    std::memset(memory, 0, count * static_cast<std::size_t>(size_of(type)));
   }
 }
 
@@ -84,7 +84,7 @@ TrialOperands::TrialOperands(const KernelEntry& entry, int batch) : batch_(batch
     constexpr std::size_t line = 128;
     Memory& memory = memories_.emplace_back();
     memory.type = stored.type;
-    memory.size = count * (stored.type == DType::u8 ? 1 : 4);
+    memory.size = count * static_cast<std::size_t>(size_of(stored.type));
     memory.bytes.resize(memory.size + 2 * line);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.bytes.data());
     memory.begin = memory.bytes.data() + (line - address % line);

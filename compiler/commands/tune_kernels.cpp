@@ -108,6 +108,7 @@ std::vector<Subject> subjects_of(const KernelTable& table, Isa isa, const Tiles&
   for (const std::vector<int>& plan : table.of) {
     for (int index : plan) {
       const KernelEntry& entry = table.entries[static_cast<std::size_t>(index)];
+      if (!table.compiles(entry, isa)) continue;
       const std::string name = tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts);
       auto subject = std::find_if(subjects.begin(), subjects.end(), [&](const Subject& s) { return s.name == name; });
       if (subject == subjects.end()) subject = subjects.insert(subjects.end(), {name, &entry});
@@ -311,7 +312,7 @@ std::string note(const Search& search, int batch) {
 }  // namespace
 
 int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& options) try {
-  const Isa isa = best_isa();
+  const Isa isa = tuned_isa(table);
   if (!has_compiler() || !write(options.file, tiles.text(isa))) return 1;
   const Deadline deadline(options.seconds);
   const Interruptible interruptible;

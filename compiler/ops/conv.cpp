@@ -5,6 +5,7 @@
 #include "compiler/ops/channel_sums.h"
 #include "compiler/ops/conv_gpu.h"
 #include "compiler/ops/conv_winograd.h"
+#include "compiler/ops/factors.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/window.h"
 #include "compiler/schedules.h"
@@ -96,11 +97,11 @@ Expr inside(const Expr& at, std::int64_t extent_of_image) {
 }
 
 /// `value`, arguments as `variables`; where the windows reach `around` the images, a copy with zeros there. A copy,
-/// too, where its lanes are not the kernel's, so that elements are put side by side once.
-Func images(KernelBuilder& kernel, ValueId value, bool around) {
+/// too, where its lanes are not the kernel's, so that elements are put side by side once, and where they are rounded.
+Func images(KernelBuilder& kernel, const Factors& factors, ValueId value, bool around) {
   const Shape& shape = kernel.shape(value);
   const Point at = kernel.point(shape);
-  if (!around && kernel.layout(value).lanes == kernel.lanes()) {
+  if (!around && !factors.rounded() && kernel.layout(value).lanes == kernel.lanes()) {
     Func image(kernel.name("image"));
     image(kernel.variables(shape)) = kernel.read(value, at);
     return image;
@@ -111,7 +112,8 @@ Func images(KernelBuilder& kernel, ValueId value, bool around) {
   const int width = extent(shape[3]);
   const Expr element = kernel.read(value, at.with({at.axes[0], clamp(y, 0, height - 1), clamp(x, 0, width - 1)}));
   Func padded(kernel.name("padded"));
-  padded(kernel.variables(shape)) = select(inside(y, height) && inside(x, width), element, kernel.constant(0));
+  padded(kernel.variables(shape)) =
+      factors.stored(select(inside(y, height) && inside(x, width), element, kernel.constant(0)));
   kernel.stage("padded", padded);
   return padded;
 }
@@ -125,13 +127,15 @@ struct WindowSum {
   std::function<Expr(const Expr& ky)> in_image{};                // where some rows of taps read nothing but zeros
 };
 
-/// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap; on a GPU a
-/// thread adds up all terms.
-void define_sum(KernelBuilder& kernel, const Node& node, const Windows& w, const WindowSum& of) {
+/// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap, of pairs
+/// whole ones; on a GPU a thread adds up all terms.
+void define_sum(KernelBuilder& kernel, const Node& node, const Factors& factors, const Windows& w,
+                const WindowSum& of) {
   const std::vector<Var> at = kernel.variables(kernel.shape(node.outputs[0]));
   const bool whole = of.exists || kernel.machine().is_gpu();
   int channels = whole ? 1 : part_extent(of.channels, of.channels * w.y.kernel * w.x.kernel);
   if (kernel.few() && channels > 1) channels = divisor(channels, 32);
+  if (channels % factors.together() != 0) channels = 1;
   const Var p("p");
   const Var ky("ky");
   const Var kx("kx");
@@ -195,6 +199,13 @@ std::optional<WinogradConv> backward_winograd(const KernelBuilder& kernel, const
   return conv;
 }
 
+const std::vector<Var> taps{Var("kx"), Var("ky")};
+
+/// Of sums over the channels of the second operand: both passes through the images.
+Factors direct_factors(const KernelBuilder& kernel, const Node& node, bool winograd) {
+  return {kernel, node, kernel.shape(node.inputs[0])[1], !winograd && node.attributes.integer("groups") == 1};
+}
+
 /// y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, …]
 void forward(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
@@ -208,40 +219,34 @@ void forward(KernelBuilder& kernel, const Node& node) {
     return blocks->define(kernel, start);
   }
   const auto winograd = forward_winograd(kernel, node);
-  const Func padded = images(kernel, node.inputs[0], winograd || pads(w));
+  const Factors factors = direct_factors(kernel, node, winograd.has_value());
+  const Func padded = images(kernel, factors, node.inputs[0], winograd || pads(w));
   if (winograd) {
     const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
-      return kernel.parameter(node.inputs[1], {k, c, ky, kx});
+      return factors.rounded(kernel.parameter(node.inputs[1], {k, c, ky, kx}));
     };
     return define_by_winograd(kernel, *winograd, padded, start, weight);
   }
+  Element weight = [&](const Expr& o, const Expr& i, const std::vector<Expr>& tap) {
+    return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
+  };
+  if (factors.rounded()) weight = packed(kernel, factors, "weights", shape[1], taps, weight);
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / extent(shape[1] / groups) * extent(group_in);
   const auto term = [&](const Expr& i, const Expr& ky, const Expr& kx) {
     const Point read = at.with({first + i, read_by(at.axes[1], ky, w.y), read_by(at.axes[2], kx, w.x)});
-    return kernel.parameter(node.inputs[1], {at.axes[0], i, ky, kx}) * padded(kernel.arguments(read));
+    return factors.product(weight(at.axes[0], i, {kx, ky}), padded(kernel.arguments(read)));
   };
   WindowSum sum{start, group_in, term};
   if (w.y.pad > 0 && !kernel.few() && !kernel.machine().is_gpu()) {
     const std::int64_t height = kernel.shape(node.inputs[0])[2];
     sum.in_image = [&, height](const Expr& ky) { return inside(read_by(at.axes[1], ky, w.y), height); };
   }
-  define_sum(kernel, node, w, sum);
+  define_sum(kernel, node, factors, w, sum);
 }
 
 /// The output that reads input `at` through tap `k`, in units of 1 / stride: only whole ones exist.
 Expr reading(const Expr& at, const Expr& k, const Window& w) {
   return at + extent(w.pad) - k * extent(w.dilation);
-}
-
-/// The weights with their input channels innermost.
-Func transposed_weights(KernelBuilder& kernel, ValueId weight) {
-  const Var in = kernel.axis(1);
-  const Var out = kernel.axis(0);
-  Func transposed(kernel.name("transposed"));
-  transposed(in, out, kernel.axis(3), kernel.axis(2)) =
-      kernel.parameter(weight, {out, in, kernel.axis(2), kernel.axis(3)});
-  kernel.stage("transposed", transposed);
-  return transposed;
 }
 
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
@@ -259,12 +264,18 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const Point at = kernel.point(kernel.shape(node.outputs[0]));
   const auto winograd = backward_winograd(kernel, node);
   const bool around = pads(w) || w.y.kernel > 1 || w.x.kernel > 1;
-  const Func padded = images(kernel, node.inputs[0], winograd || around);
-  const Func transposed = transposed_weights(kernel, node.inputs[1]);
+  const Factors factors = direct_factors(kernel, node, winograd.has_value());
+  const Func padded = images(kernel, factors, node.inputs[0], winograd || around);
+  const auto element = [&](const Expr& i, const Expr& o, const std::vector<Expr>& tap) {
+    return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
+  };
+  // Where they are read one by one anyway, and as they are, there is no copy.
+  const bool copied = kernel.lanes() == 1 || factors.rounded();
+  const Element transposed = copied ? packed(kernel, factors, "weights", group_in, taps, element) : Element(element);
   if (winograd) {
     const int last = winograd->kernel - 1;
     const auto turned = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
-      return transposed(k, c, last - kx, last - ky);
+      return transposed(k, c, {last - kx, last - ky});
     };
     return define_by_winograd(kernel, *winograd, padded, kernel.constant(0), turned);
   }
@@ -273,7 +284,7 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const auto term = [&](const Expr& o, const Expr& ky, const Expr& kx) {
     const Expr y = reading(at.axes[1], ky, w.y) / stride_y;
     const Expr x = reading(at.axes[2], kx, w.x) / stride_x;
-    return transposed(i, first + o, kx, ky) * padded(kernel.arguments(at.with({first + o, y, x})));
+    return factors.product(transposed(i, first + o, {kx, ky}), padded(kernel.arguments(at.with({first + o, y, x}))));
   };
   WindowSum sum{kernel.constant(0), group_out, term};
   if (stride_y > 1 || stride_x > 1) {
@@ -284,7 +295,7 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
     const std::int64_t height = kernel.shape(node.inputs[0])[2];
     sum.in_image = [&, height](const Expr& ky) { return inside(reading(at.axes[1], ky, w.y), height); };
   }
-  define_sum(kernel, node, w, sum);
+  define_sum(kernel, node, factors, w, sum);
 }
 
 /// dweight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] * x[n, i, y * stride + ky * dilation - pad, …], and
@@ -307,7 +318,7 @@ Slicing slicing(const KernelBuilder& kernel, const Node& node) {
           kernel.choice("slices", large ? 1 : slices, {1, slices / 2, slices})};
 }
 
-void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded) {
+void define_weights(KernelBuilder& kernel, const Node& node, const Factors& factors, const Func& padded) {
   const Windows w = windows(node.attributes);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Shape& gradient = kernel.shape(node.inputs[0]);
@@ -335,8 +346,8 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded)
 
   Func block(kernel.name("block"));
   block(l, kx, ky, i, o, n) = kernel.constant(0);
-  block(l, kx, ky, i, o, n) += kernel.read(node.inputs[0], Point{l, existing_image, {existing, r.y, r.x}}) *
-                               padded(l, x, y, channel, existing_image);
+  const Expr dy = kernel.read(node.inputs[0], Point{l, existing_image, {existing, r.y, r.x}});
+  block(l, kx, ky, i, o, n) += factors.product(factors.rounded(dy), padded(l, x, y, channel, existing_image));
   RDom b(0, per_slice, kernel.name("b"));
   b.where(s * per_slice + b < runs);
   Func slice(kernel.name("slice"));
@@ -353,7 +364,7 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Func& padded)
 
 /// The same on a GPU: a thread sums an element over a part of all rows of images, a second one adds up the parts. There
 /// are as many parts as it takes to give every processor something to do, whatever the batch.
-void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Func& padded) {
+void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Factors& factors, const Func& padded) {
   constexpr std::int64_t threads = 1 << 17;
   constexpr std::int64_t most_parts = 256;
   const Windows w = windows(node.attributes);
@@ -373,8 +384,9 @@ void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Func
   const Expr channel = o / group_out * extent(shape[1]) + i;
   Func part(kernel.name("part"));
   part(o, i, kx, ky, s) = kernel.constant(0);
-  part(o, i, kx, ky, s) += kernel.read(node.inputs[0], Point{r.x, image, {o, y, r.y}}) *
-                           padded(r.x, read_by(r.y, kx, w.x), read_by(y, ky, w.y), channel, image);
+  const Expr dy = kernel.read(node.inputs[0], Point{r.x, image, {o, y, r.y}});
+  const Expr x = padded(r.x, read_by(r.y, kx, w.x), read_by(y, ky, w.y), channel, image);
+  part(o, i, kx, ky, s) += factors.product(factors.rounded(dy), x);
   const RDom all(0, parts, kernel.name("all"));
   Func weight(kernel.name("weight"));
   weight(kx, ky, i, o) = kernel.constant(0);
@@ -393,15 +405,17 @@ std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, con
 
 void backward_weights(KernelBuilder& kernel, const Node& node) {
   const auto winograd = winograd_weights(kernel, node);
-  const Func padded = images(kernel, node.inputs[1], winograd || pads(windows(node.attributes)));
+  const Factors factors(kernel, node, 1, false);
+  const Func padded = images(kernel, factors, node.inputs[1], winograd || pads(windows(node.attributes)));
   if (winograd) {
-    define_weights_by_winograd(kernel, *winograd, padded);
+    const auto rounded = [&](const Expr& dy) { return factors.rounded(dy); };
+    define_weights_by_winograd(kernel, *winograd, padded, rounded);
   } else if (const auto blocks = BlockWeights::of(kernel, node)) {
     blocks->define(kernel);
   } else if (kernel.machine().is_gpu()) {
-    define_weights_in_parts(kernel, node, padded);
+    define_weights_in_parts(kernel, node, factors, padded);
   } else {
-    define_weights(kernel, node, padded);
+    define_weights(kernel, node, factors, padded);
   }
   if (node.outputs.size() == 1) return;
   const auto gradient = [&](const Point& at) { return kernel.read(node.inputs[0], at); };
@@ -443,9 +457,24 @@ Tile few_tile(const KernelBuilder& kernel, const Shape& shape) {
   return best;
 }
 
+/// The copy of the weights where there is one: once a call, or of pairs for a few images those that a tile needs.
+/// Rounded weights that a few images read in vectors are none.
+void schedule_weights_copy(KernelBuilder& kernel, const Factors& factors, const Func& sum, const Tile& tile,
+                           int vector) {
+  if (!kernel.has_stage("weights")) return;
+  const Func part = kernel.stage("part");
+  const Func adding = part.has_update_definition() ? part : sum;
+  if (!kernel.few()) {
+    schedule_packed(kernel, factors, "weights");
+  } else if (factors.pairs()) {
+    const RVar pair = loop_over_terms(adding.rvars(0)[0], factors.together());
+    schedule_packed_at(kernel, "weights", Halide::LoopLevel(adding, pair), tile[0].extent, vector);
+  }
+}
+
 /// Many weights for a few images: tasks of channels read each weight once, and in the order of memory: some rows of it
 /// at a time, for all pixels, whose sums stay in the cache.
-void schedule_channels(KernelBuilder& kernel, const Node& node, const Tile& tile, int vector) {
+void schedule_channels(KernelBuilder& kernel, const Node& node, const Factors& factors, const Tile& tile, int vector) {
   const std::int64_t channels = kernel.shape(node.outputs[0])[1];
   const std::int64_t most = std::min<std::int64_t>(128, channels / 4);
   const int together = tile[0].extent * divisor(channels / tile[0].extent, most / tile[0].extent);
@@ -468,27 +497,30 @@ void schedule_channels(KernelBuilder& kernel, const Node& node, const Tile& tile
   sum.compute_at(out, task).reorder_storage(c, x, y).vectorize(c, vector);
   update.reorder(loops).vectorize(loops[0], vector).unroll(loops[0]).unroll(loops[1]).unroll(loops[2]);
   Func part = kernel.stage("part");
-  schedule_parts(part, sum, tile, vector);
+  schedule_parts(part, sum, tile, vector, factors.together());
   part.compute_at(sum, around[1].var);
+  schedule_weights_copy(kernel, factors, sum, tile, vector);
 }
 
 /// Tiles in registers: a vector of weights serves all pixels of a tile. Rows are computed in parallel where there are
 /// few weights.
-void schedule_few(KernelBuilder& kernel, const Node& node) {
+void schedule_few(KernelBuilder& kernel, const Node& node, const Factors& factors) {
   const Tile tile = few_tile(kernel, kernel.shape(node.outputs[0]));
   const int vector = vector_extent(kernel.machine(), tile[0].extent);
   schedule_padded(kernel, Halide::LoopLevel::root(), kernel.shape(node.inputs[0])[1]);
   Func part = kernel.stage("part");
   const bool many_weights = kernel.shape(node.inputs[1]).elements() > 4 * kernel.shape(node.inputs[0]).elements();
-  if (many_weights && part.has_update_definition()) return schedule_channels(kernel, node, tile, vector);
+  if (many_weights && part.has_update_definition()) return schedule_channels(kernel, node, factors, tile, vector);
   Func sum = kernel.defined(node.outputs[0]);
   schedule_tiles(sum, kernel.out(), tile, vector, sum.rvars(0),
-                 {kernel.lane(), kernel.axis(3), kernel.axis(1), kernel.axis(2), kernel.block()}, 2);
-  schedule_parts(part, sum, tile, vector);
+                 {kernel.lane(), kernel.axis(3), kernel.axis(1), kernel.axis(2), kernel.block()}, 2,
+                 part.has_update_definition() ? 1 : factors.together());
+  schedule_parts(part, sum, tile, vector, factors.together());
+  schedule_weights_copy(kernel, factors, sum, tile, vector);
 }
 
 /// Tiles of channels and columns in registers; what the images are padded with is written once an image.
-void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t stride) {
+void schedule_images(KernelBuilder& kernel, const Node& node, const Factors& factors, std::int64_t stride) {
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Machine& machine = kernel.machine();
   Func sum = kernel.defined(node.outputs[0]);
@@ -522,17 +554,21 @@ void schedule_images(KernelBuilder& kernel, const Node& node, std::int64_t strid
     const bool large = kernel.shape(node.inputs[1]).elements() > cache;
     if (kernel.choice("rows_inside", large ? 1 : 0, {0, 1}) == 1) std::swap(loops[2], loops[3]);
   }
-  schedule_tiles(sum, out, tile, vector, r, loops, 1);
+  Func part = kernel.stage("part");
+  schedule_tiles(sum, out, tile, vector, r, loops, 1, part.has_update_definition() ? 1 : factors.together());
   if (kernel.lanes() == 1 && stride > 1) sum.update().unroll(r[1]);
-  schedule_parts(kernel.stage("part"), sum, tile, vector);
+  schedule_parts(part, sum, tile, vector, factors.together());
+  schedule_weights_copy(kernel, factors, sum, tile, vector);
   schedule_padded(kernel, Halide::LoopLevel(out, kernel.block()), kernel.shape(node.inputs[0])[1]);
 }
 
 /// By Winograd's algorithm where there is one, otherwise directly.
 void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::optional<WinogradConv>& conv,
                           std::int64_t stride) {
-  if (!conv && kernel.few()) return schedule_few(kernel, node);
-  if (!conv) return schedule_images(kernel, node, stride);
+  const Factors factors = direct_factors(kernel, node, conv.has_value());
+  if (!conv && kernel.few()) return schedule_few(kernel, node, factors);
+  if (!conv) return schedule_images(kernel, node, factors, stride);
+  if (kernel.has_stage("weights")) schedule_packed(kernel, factors, "weights");
   const Halide::LoopLevel block(kernel.out(), schedule_by_winograd(kernel, *conv));
   schedule_padded(kernel, block, kernel.shape(node.inputs[0])[1]);
 }
@@ -543,12 +579,6 @@ void schedule_forward(KernelBuilder& kernel, const Node& node) {
 
 void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   schedule_convolution(kernel, node, backward_winograd(kernel, node), windows(node.attributes).x.stride);
-  if (kernel.lanes() > 1) return;  // weights are read one by one there
-  const int vector = vector_extent(kernel.machine(), kernel.shape(node.inputs[1])[1]);
-  kernel.stage("transposed")
-      .compute_root()
-      .vectorize(kernel.axis(1), vector, Halide::TailStrategy::ShiftInwards)
-      .parallel(kernel.axis(0), 8, Halide::TailStrategy::GuardWithIf);
 }
 
 /// So many output channels by up to `most` input channels; where there are few of those, by columns and rows of the
@@ -676,6 +706,7 @@ const Operator conv{
     .algorithm = forward,
     .schedule = schedule_forward,
     .gpu_schedule = schedule_forward_on_gpu,
+    .multiplies_bf16 = true,
     .schedules_few = true,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
@@ -699,6 +730,7 @@ const Operator conv_backward_data{
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
     .gpu_schedule = schedule_backward_data_on_gpu,
+    .multiplies_bf16 = true,
 };
 
 const Operator conv_backward_weights{
@@ -711,6 +743,7 @@ const Operator conv_backward_weights{
     .algorithm = backward_weights,
     .schedule = schedule_weights,
     .gpu_schedule = schedule_weights_on_gpu,
+    .multiplies_bf16 = true,
 };
 
 }  // namespace netc::ops

@@ -386,14 +386,15 @@ WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& c
 }
 
 /// A dy A^T of tile t of image n.
-Func transformed_gradient(KernelBuilder& kernel, const Winograd& w, int columns, const WinogradWeights& conv) {
+Func transformed_gradient(KernelBuilder& kernel, const Winograd& w, int columns, const WinogradWeights& conv,
+                          const std::function<Expr(const Expr& element)>& factor) {
   const Shape& dy = kernel.shape(conv.gradient);
   const Expr filter = min(k, extent(dy[1]) - 1);
   return transform(kernel, "gradient", transposed(w.output), {k, t, n}, [&](const Expr& column, const Expr& row) {
     const Expr x = t % columns * w.outputs + column;
     const Expr y = t / columns * w.outputs + row;
     const Point at{Expr(0), n, {filter, min(y, extent(dy[2]) - 1), min(x, extent(dy[3]) - 1)}};
-    return select(x < extent(dy[3]) && y < extent(dy[2]), kernel.read(conv.gradient, at), kernel.constant(0));
+    return select(x < extent(dy[3]) && y < extent(dy[2]), factor(kernel.read(conv.gradient, at)), kernel.constant(0));
   });
 }
 
@@ -420,12 +421,13 @@ void schedule_taps(KernelBuilder& kernel, const Shape& shape) {
 
 }  // namespace
 
-void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Func& padded) {
+void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Func& padded,
+                                const std::function<Expr(const Expr& element)>& factor) {
   const Shape& shape = kernel.shape(conv.weight);
   const Winograd w = winograd(conv.outputs, conv.kernel);
   const WeightBlocks blocks = weight_blocks(kernel, conv);
   const Func input = transformed_images(kernel, w, blocks.columns, conv.pad_y, conv.pad_x, padded);
-  const Func gradient = transformed_gradient(kernel, w, blocks.columns, conv);
+  const Func gradient = transformed_gradient(kernel, w, blocks.columns, conv, factor);
 
   // Their products, summed over the tiles of a block, the blocks of a slice, and the slices.
   const Var b("b");

@@ -54,7 +54,9 @@ struct WinogradWeights {
   int points() const { return outputs + kernel - 1; }
 };
 
-void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Halide::Func& padded);
+/// `factor`: an element of dy as it is multiplied.
+void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Halide::Func& padded,
+                                const std::function<Halide::Expr(const Halide::Expr& element)>& factor);
 
 /// Schedules kernel.out() and what is in front of it, and returns the loop where the padded images belong.
 Halide::LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv);

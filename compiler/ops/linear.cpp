@@ -2,6 +2,7 @@
 #include "compiler/gpu_schedules.h"
 #include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
+#include "compiler/ops/factors.h"
 #include "compiler/ops/linear_gpu.h"
 #include "compiler/ops/ops.h"
 #include "compiler/schedules.h"
@@ -60,11 +61,18 @@ Point existing(const KernelBuilder& kernel, Point point) {
   return point;
 }
 
-/// Defines the output as `start` plus the sum of `term(i)` over so many i, in parts (see part_extent); on a GPU a
-/// thread adds up all terms.
-void define_sum(KernelBuilder& kernel, const Node& node, const Expr& start, std::int64_t terms,
+/// Terms of a part of a sum (see part_extent), whole pairs of them where they are added up in pairs; 1 on a GPU, where
+/// a thread adds up all of them.
+int part_of(const KernelBuilder& kernel, const Factors& factors, std::int64_t terms) {
+  if (kernel.machine().is_gpu()) return 1;
+  const int extent = part_extent(terms, terms);
+  return extent % factors.together() == 0 ? extent : 1;
+}
+
+/// Defines the output as `start` plus the sum of `term(i)` over so many i, in parts.
+void define_sum(KernelBuilder& kernel, const Node& node, const Factors& factors, const Expr& start, std::int64_t terms,
                 const std::function<Expr(const Expr& i)>& term) {
-  const int extent = kernel.machine().is_gpu() ? 1 : part_extent(terms, terms);
+  const int extent = part_of(kernel, factors, terms);
   const std::vector<Var> at = kernel.variables(kernel.shape(node.outputs[0]));
   const Var p("p");
   std::vector<Var> part_at = at;
@@ -87,13 +95,23 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Expr& start, std:
   kernel.define(node.outputs[0], sum);
 }
 
+Factors forward_factors(const KernelBuilder& kernel, const Node& node) {
+  return {kernel, node, kernel.shape(node.inputs[0])[1], true};
+}
+
 void forward(KernelBuilder& kernel, const Node& node) {
   const Point point = existing(kernel, kernel.point(kernel.shape(node.outputs[0])));
   const bool bias = node.inputs.size() > 2;
   const Expr start = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
   if (linear_in_blocks(kernel, node)) return define_rows_in_blocks(kernel, node, start, false);
-  define_sum(kernel, node, start, kernel.shape(node.inputs[0])[1], [&](const Expr& i) {
-    return kernel.parameter(node.inputs[1], {point.axes[0], i}) * kernel.read(node.inputs[0], point.with({i}));
+  const Factors factors = forward_factors(kernel, node);
+  const Func x = factors.rows(kernel, "rows", node.inputs[0]);
+  Element weight = [&](const Expr& o, const Expr& i, const std::vector<Expr>&) {
+    return kernel.parameter(node.inputs[1], {o, i});
+  };
+  if (factors.rounded()) weight = packed(kernel, factors, "weights", kernel.shape(kernel.output())[1], {}, weight);
+  define_sum(kernel, node, factors, start, kernel.shape(node.inputs[0])[1], [&](const Expr& i) {
+    return factors.product(weight(point.axes[0], i, {}), x(kernel.arguments(point.with({i}))));
   });
 }
 
@@ -105,6 +123,10 @@ int summed_vector(const KernelBuilder& kernel, const Node& node) {
   return kernel.lanes() > 1 || vector * 2 <= kernel.machine().vector ? 1 : vector;
 }
 
+Factors backward_data_factors(const KernelBuilder& kernel, const Node& node) {
+  return {kernel, node, kernel.shape(node.inputs[0])[1], false};
+}
+
 /// dx[n, i] = sum_o dy[n, o] w[o, i]
 void backward_data(KernelBuilder& kernel, const Node& node) {
   if (linear_in_blocks(kernel, node)) return define_rows_in_blocks(kernel, node, kernel.constant(0), true);
@@ -113,10 +135,13 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   Point point = existing(kernel, kernel.point(shape));
   if (vector > 1) point.axes[0] = min(point.axes[0], extent(shape[1]) - 1);
   const std::int64_t outputs = kernel.shape(node.inputs[0])[1];
+  const Factors factors = backward_data_factors(kernel, node);
+  const Func dy = factors.rows(kernel, "rows", node.inputs[0]);
   const auto term = [&](const Expr& o) {
-    return kernel.parameter(node.inputs[1], {o, point.axes[0]}) * kernel.read(node.inputs[0], point.with({o}));
+    return factors.product(factors.rounded(kernel.parameter(node.inputs[1], {o, point.axes[0]})),
+                           dy(kernel.arguments(point.with({o}))));
   };
-  if (vector == 1) return define_sum(kernel, node, kernel.constant(0), outputs, term);
+  if (vector == 1) return define_sum(kernel, node, factors, kernel.constant(0), outputs, term);
   const std::vector<Var> at = kernel.variables(shape);
   const Var v("v");
   std::vector<Expr> of_vector(at.begin(), at.end());
@@ -135,12 +160,18 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   kernel.define(node.outputs[0], sum);
 }
 
+Factors weights_factors(const KernelBuilder& kernel, const Node& node) {
+  return {kernel, node, 1, false};
+}
+
 /// dw[o, i] = sum_n dy[n, o] x[n, i] and db[o] = sum_n dy[n, o]
 void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Halide::Var o = kernel.axis(0);
   const Halide::Var i = kernel.axis(1);
   const RDom n(0, kernel.lanes(), 0, kernel.blocks(), kernel.name("n"));
   const Point example{n.x, n.y, {}};
+  const Factors factors = weights_factors(kernel, node);
+  const Func x = factors.rows(kernel, "rows", node.inputs[1]);
   Func gradient(kernel.name("gradient"));
   gradient(o, kernel.lane(), kernel.block()) = kernel.read(node.inputs[0], Point{kernel.lane(), kernel.block(), {o}});
   kernel.stage("gradient", gradient);
@@ -149,7 +180,7 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   } else {
     Func weight(kernel.name("weight"));
     weight(i, o) = kernel.constant(0);
-    weight(i, o) += gradient(o, n.x, n.y) * kernel.read(node.inputs[1], example.with({i}));
+    weight(i, o) += factors.product(factors.rounded(gradient(o, n.x, n.y)), x(kernel.arguments(example.with({i}))));
     kernel.define(node.outputs[0], weight);
   }
   if (node.outputs.size() == 1) return;
@@ -161,18 +192,47 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
 
 // ---- Schedules -----------------------------------------------------------------------------------------------------
 
+/// What was rounded for a whole batch, in vectors of images or features.
+void schedule_rounded_rows(KernelBuilder& kernel, ValueId value) {
+  if (!kernel.has_stage("rows")) return;
+  Func rows = kernel.stage("rows").compute_root().parallel(kernel.block());
+  if (kernel.lanes() > 1) {
+    rows.vectorize(kernel.lane(), kernel.machine().vector);
+  } else {
+    rows.vectorize(kernel.axis(1), vector_extent(kernel.machine(), kernel.shape(value)[1]),
+                   Halide::TailStrategy::ShiftInwards);
+  }
+}
+
+/// What was rounded of the weights: of those that are read in vectors, the ones that a tile needs, otherwise all.
+void schedule_rounded_weights(KernelBuilder& kernel, const Factors& factors, const Func& sum, const Tile& tile,
+                              int vector) {
+  if (!kernel.has_stage("weights")) return;
+  if (factors.pairs()) {
+    const Func part = kernel.stage("part");
+    const Func adding = part.has_update_definition() ? part : sum;
+    const Halide::RVar pair = loop_over_terms(adding.rvars(0)[0], factors.together());
+    schedule_packed_at(kernel, "weights", Halide::LoopLevel(adding, pair), tile[0].extent, vector);
+  } else if (kernel.lanes() > 1) {
+    schedule_packed(kernel, factors, "weights");
+  }
+}
+
 /// Tiles of features, 16 images side by side where the layout has lanes, otherwise vectors of features by images: what
 /// is read of the weights serves all images of a tile.
-void schedule_rows(KernelBuilder& kernel, const Node& node) {
+void schedule_tiles_of_rows(KernelBuilder& kernel, const Node& node, const Factors& factors) {
   const ValueId value = node.outputs[0];
   const std::int64_t features = kernel.shape(value)[1];
   const Machine& machine = kernel.machine();
   Func sum = kernel.defined(value);
   const Halide::RVar r = sum.rvars(0)[0];
   const auto schedule = [&](const Tile& tile, int vector, const std::vector<Var>& loops, int parallel) {
-    schedule_tiles(sum, kernel.out(), tile, vector, {r}, loops, parallel);
-    schedule_parts(kernel.stage("part"), sum, tile, vector);
+    const bool in_parts = kernel.stage("part").has_update_definition();
+    schedule_tiles(sum, kernel.out(), tile, vector, {r}, loops, parallel, in_parts ? 1 : factors.together());
+    schedule_parts(kernel.stage("part"), sum, tile, vector, factors.together());
+    schedule_rounded_weights(kernel, factors, sum, tile, vector);
   };
+  schedule_rounded_rows(kernel, node.inputs[0]);
   if (kernel.lanes() > 1) {
     const int most = machine.accumulators * machine.vector / kernel.lanes();
     const int side = kernel.choice("features", tile_extent(features, most), up_to(features, most));
@@ -194,10 +254,15 @@ void schedule_rows(KernelBuilder& kernel, const Node& node) {
   schedule(tile, vector, loops, 2);
 }
 
+void schedule_rows(KernelBuilder& kernel, const Node& node) {
+  schedule_tiles_of_rows(kernel, node, forward_factors(kernel, node));
+}
+
 /// Tiles of features by images, each sum a vector. Of the weights, what 32 features take stays in the cache.
 void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
   const int vector = summed_vector(kernel, node);
-  if (vector == 1) return schedule_rows(kernel, node);
+  if (vector == 1) return schedule_tiles_of_rows(kernel, node, backward_data_factors(kernel, node));
+  schedule_rounded_rows(kernel, node.inputs[0]);
   constexpr Halide::TailStrategy guard = Halide::TailStrategy::GuardWithIf;
   const std::int64_t features = kernel.shape(node.outputs[0])[1];
   const int width = kernel.choice("features", tile_extent(features, 4), up_to(features, 8));
@@ -241,6 +306,7 @@ void schedule_weights(KernelBuilder& kernel, const Node& node) {
   const int high = kernel.choice("inputs", tile_extent(shape[1], most - 2), up_to(shape[1], most));
   schedule_tiles(sum, kernel.out(), {{kernel.axis(0), vectors * vector}, {kernel.axis(1), high}}, vector, n,
                  {kernel.axis(0), kernel.axis(1)}, 1);
+  schedule_rounded_rows(kernel, node.inputs[1]);
   Func gradient = kernel.stage("gradient");
   if (kernel.lanes() > 1) gradient.compute_root().vectorize(kernel.lane(), machine.vector).parallel(kernel.block());
   if (node.outputs.size() == 1) return;
@@ -294,6 +360,7 @@ const Operator linear{
     .algorithm = forward,
     .schedule = schedule_rows,
     .gpu_schedule = schedule_forward_on_gpu,
+    .multiplies_bf16 = true,
     .schedules_few = true,
     .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
                 {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}},
@@ -309,6 +376,7 @@ const Operator linear_backward_data{
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
     .gpu_schedule = schedule_backward_data_on_gpu,
+    .multiplies_bf16 = true,
 };
 
 const Operator linear_backward_weights{
@@ -320,6 +388,7 @@ const Operator linear_backward_weights{
     .algorithm = backward_weights,
     .schedule = schedule_weights,
     .gpu_schedule = schedule_weights_on_gpu,
+    .multiplies_bf16 = true,
 };
 
 }  // namespace netc::ops

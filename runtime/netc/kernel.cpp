@@ -32,20 +32,26 @@ Isa processor_isa() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512cd");
-  if (avx2 && avx512) return Isa::avx512;
+  // All that compilers take for granted where there is bf16 arithmetic.
+  const bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512ifma") &&
+                    __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+                    __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bitalg") &&
+                    __builtin_cpu_supports("avx512vpopcntdq");
+  if (avx2 && avx512) return bf16 ? Isa::avx512_bf16 : Isa::avx512;
   return avx2 ? Isa::avx2 : Isa::sse41;
 }
 
 Isa wanted_isa() {
   const char* wanted = std::getenv("NETC_ISA");
-  if (wanted == nullptr || std::string_view(wanted) == "avx512") return Isa::avx512;
+  if (wanted == nullptr || std::string_view(wanted) == "avx512_bf16") return Isa::avx512_bf16;
+  if (std::string_view(wanted) == "avx512") return Isa::avx512;
   if (std::string_view(wanted) == "avx2") return Isa::avx2;
   if (std::string_view(wanted) == "sse41") return Isa::sse41;
   throw Error(
       ErrorKind::usage,
       fmt::format(
-          "NETC_ISA: expected sse41, avx2 or avx512, found '{}'; unset, kernels take the best that the processor "
-          "has",
+          "NETC_ISA: expected sse41, avx2, avx512 or avx512_bf16, found '{}'; unset, kernels take the best that the "
+          "processor has",
           wanted));
 }
 
@@ -55,6 +61,8 @@ halide_type_t halide_type(DType type) {
       return halide_type_of<std::int32_t>();
     case DType::u8:
       return halide_type_of<std::uint8_t>();
+    case DType::bf16:
+      return {halide_type_bfloat, 16};
     case DType::f32:
       break;
   }
@@ -116,7 +124,7 @@ KernelVariant variant_for(const KernelVariants& variants, Device device) {
   for (int set = static_cast<int>(isa); set >= 0; --set) {
     if (KernelVariant variant = variants[static_cast<std::size_t>(set)]) return variant;
   }
-  constexpr std::array<const char*, isa_count> names{"SSE4.1", "AVX2", "AVX-512"};
+  constexpr std::array<const char*, isa_count> names{"SSE4.1", "AVX2", "AVX-512", "AVX-512 with bf16"};
   throw Error(
       ErrorKind::usage,
       fmt::format("this program's kernels were compiled for more than {}: build it again without --native, or on "
@@ -131,7 +139,7 @@ void observe_kernels(KernelObserver told) {
 Work Kernel::work(std::int32_t batch) const {
   Work work{.flops = 2.0 * static_cast<double>(multiply_adds_.per_example) * batch};
   for (const Operand& operand : operands_) {
-    double bytes = operand.type == DType::u8 ? 1 : 4;
+    auto bytes = static_cast<double>(size_of(operand.type));
     for (int i = 0; i < operand.rank; ++i) bytes *= extent_for(operand.dims[static_cast<std::size_t>(i)].extent, batch);
     work.bytes += bytes;
   }

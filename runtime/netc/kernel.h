@@ -14,10 +14,12 @@
 namespace netc {
 
 /// Instruction sets that kernels are compiled for, the best last.
-enum class Isa : std::uint8_t { sse41, avx2, avx512 };
-constexpr int isa_count = 3;
+enum class Isa : std::uint8_t { sse41, avx2, avx512, avx512_bf16 };
+constexpr int isa_count = 4;
+constexpr std::array<Isa, isa_count> all_isas{Isa::sse41, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
 
-/// The best set that this processor has; the environment variable NETC_ISA=sse41|avx2|avx512 may ask for less.
+/// The best set that this processor has; the environment variable
+/// NETC_ISA=sse41|avx2|avx512|avx512_bf16 may ask for less.
 Isa best_isa();
 
 /// A compiled function in Halide's `_argv` form: pointers to scalars and to buffers. Returns 0, or Halide's status.

@@ -36,6 +36,8 @@ std::string to_string(DType type) {
       return "i32";
     case DType::u8:
       return "u8";
+    case DType::bf16:
+      return "bf16";
     case DType::f32:
       break;
   }

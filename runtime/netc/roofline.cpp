@@ -56,6 +56,7 @@ struct Arithmetic {
 
 Arithmetic arithmetic() {
   switch (best_isa()) {
+    case Isa::avx512_bf16:
     case Isa::avx512:
       return {multiply_add_avx512, 16};
     case Isa::avx2:

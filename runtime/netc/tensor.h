@@ -15,7 +15,12 @@
 
 namespace netc {
 
-enum class DType : std::uint8_t { f32, i32, u8 };
+enum class DType : std::uint8_t { f32, i32, u8, bf16 };  // bf16: kernels among themselves only
+
+/// Bytes of an element.
+constexpr int size_of(DType type) {
+  return type == DType::u8 ? 1 : type == DType::bf16 ? 2 : 4;
+}
 
 constexpr int max_rank = 6;
 

@@ -6,6 +6,8 @@ operators. The samples come from operators/samples.jsonl, which operators_test w
   output.train gradient.* after.*   a training step on the loss sum(output * projection), or the mean loss
   output.eval                       evaluation
 
+and in bf16/ the same of operators that multiply bf16, where what they multiply is rounded to it.
+
 Needs numpy, torch and safetensors. The output is the same at every run.
 """
 import json
@@ -17,7 +19,9 @@ from safetensors.numpy import save_file
 from torch.nn import functional as F
 
 FOLDER = pathlib.Path(__file__).parent / "operators"
+MULTIPLY_BF16 = {"conv", "linear"}
 PRIME = 10007
+rounded = False  # whether all values are rounded to bf16
 
 
 def values(shape, stream):
@@ -25,7 +29,8 @@ def values(shape, stream):
     count = int(np.prod(shape))
     assert count < PRIME
     permuted = (np.arange(count) * 3571 + stream * 1009 + 17) % PRIME
-    return torch.tensor(4 * ((permuted + 0.25) / PRIME - 0.5)).reshape(tuple(shape))
+    chosen = torch.tensor(4 * ((permuted + 0.25) / PRIME - 0.5)).reshape(tuple(shape))
+    return chosen.bfloat16().double() if rounded else chosen
 
 
 def positive(shape, stream):
@@ -150,19 +155,27 @@ def operator_vectors(op, inputs, attributes):
     return tensors | after | gradients | {"output.train": output}
 
 
+def vectors(sample):
+    op = sample["op"]
+    inputs = [values(shape, i).requires_grad_() for i, shape in enumerate(sample["inputs"])]
+    is_loss = op in ("cross_entropy", "mse")
+    tensors = loss_vectors(op, inputs[0], sample["attributes"]) if is_loss else operator_vectors(op, inputs, sample["attributes"])
+    for i, x in enumerate(inputs):
+        tensors[f"input{i}"] = x
+        if x.grad is not None:
+            tensors[f"gradient.input{i}"] = x.grad
+    return {name: tensor.detach().double().contiguous().numpy() for name, tensor in sorted(tensors.items())}
+
+
 def main():
+    global rounded
     for line in (FOLDER / "samples.jsonl").read_text().splitlines():
         sample = json.loads(line)
-        op = sample["op"]
-        inputs = [values(shape, i).requires_grad_() for i, shape in enumerate(sample["inputs"])]
-        is_loss = op in ("cross_entropy", "mse")
-        tensors = loss_vectors(op, inputs[0], sample["attributes"]) if is_loss else operator_vectors(op, inputs, sample["attributes"])
-        for i, x in enumerate(inputs):
-            tensors[f"input{i}"] = x
-            if x.grad is not None:
-                tensors[f"gradient.input{i}"] = x.grad
-        arrays = {name: tensor.detach().double().contiguous().numpy() for name, tensor in sorted(tensors.items())}
-        save_file(arrays, FOLDER / f"{sample['name']}.safetensors")
+        save_file(vectors(sample), FOLDER / f"{sample['name']}.safetensors")
+        if sample["op"] in MULTIPLY_BF16:
+            rounded = True
+            save_file(vectors(sample), FOLDER / "bf16" / f"{sample['name']}.safetensors")
+            rounded = False
 
 
 if __name__ == "__main__":

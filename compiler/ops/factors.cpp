@@ -1,0 +1,86 @@
+#include "compiler/ops/factors.h"
+
+#include "compiler/precision.h"
+#include "compiler/schedules.h"
+
+namespace netc::ops {
+
+using Halide::Expr;
+using Halide::Func;
+using Halide::Var;
+
+namespace {
+
+const Var pair("pair"), along("along"), term("term");
+
+Expr to_bf16(const Expr& element) {
+  return cast(Halide::BFloat(16), cast(Halide::Float(32), element));
+}
+
+}  // namespace
+
+Factors::Factors(const KernelBuilder& kernel, const Node& node, std::int64_t terms, bool dense)
+    : real_(kernel.real()),
+      rounded_(multiplies_bf16(node)),
+      pairs_(rounded_ && kernel.machine().bf16 && dense && kernel.lanes() == 1 && terms % 2 == 0) {}
+
+Expr Factors::stored(const Expr& element) const {
+  return pairs_ ? to_bf16(element) : rounded(element);
+}
+
+Expr Factors::rounded(const Expr& element) const {
+  return rounded_ ? cast(real_, to_bf16(element)) : element;
+}
+
+Expr Factors::product(const Expr& a, const Expr& b) const {
+  return cast(real_, a) * cast(real_, b);
+}
+
+Func Factors::rows(KernelBuilder& kernel, const std::string& name, ValueId value) const {
+  const Shape& shape = kernel.shape(value);
+  Func copy(kernel.name(name));
+  copy(kernel.variables(shape)) = stored(kernel.read(value, kernel.point(shape)));
+  if (rounded_) kernel.stage(name, copy);
+  return copy;
+}
+
+Element packed(KernelBuilder& kernel, const Factors& factors, const std::string& name, std::int64_t extent,
+               const std::vector<Var>& others, const Element& element) {
+  const int together = factors.together();
+  std::vector<Var> arguments{along, term};
+  if (together > 1) arguments.insert(arguments.begin(), pair);
+  arguments.insert(arguments.end(), others.begin(), others.end());
+  const Expr number = together > 1 ? term * together + pair : Expr(term);
+  Func copy(kernel.name(name));
+  copy(arguments) = factors.stored(element(along, number, {others.begin(), others.end()}));
+  kernel.stage(name, copy);
+  kernel.stage_extent(name, static_cast<int>(extent));
+  return [=](const Expr& at, const Expr& of, const std::vector<Expr>& rest) {
+    std::vector<Expr> place{at, of};
+    if (together > 1) place = {of % together, at, of / together};
+    place.insert(place.end(), rest.begin(), rest.end());
+    return copy(place);
+  };
+}
+
+void schedule_packed(KernelBuilder& kernel, const Factors& factors, const std::string& name) {
+  Func copy = kernel.stage(name);
+  copy.compute_root().vectorize(along, vector_extent(kernel.machine(), kernel.stage_extent(name)),
+                                Halide::TailStrategy::ShiftInwards);
+  if (factors.pairs()) copy.bound(pair, 0, 2).unroll(pair);
+  copy.parallel(term, 8, Halide::TailStrategy::GuardWithIf);
+}
+
+void schedule_packed_at(KernelBuilder& kernel, const std::string& name, const Halide::LoopLevel& pair_of_terms,
+                        int tile, int vector) {
+  Func copy = kernel.stage(name);
+  copy.compute_at(pair_of_terms)
+      .store_in(Halide::MemoryType::Register)
+      .bound(pair, 0, 2)
+      .bound_extent(along, tile)
+      .vectorize(along, vector)
+      .unroll(along)
+      .unroll(pair);
+}
+
+}  // namespace netc::ops

@@ -1,0 +1,26 @@
+// What numbers convolutions and linear layers multiply.
+//
+// bf16 is the upper half of an f32: the same range with 8 bits of precision, relative rounding errors of up to 2^-9.
+// Both factors of each product are rounded to it, to nearest with ties to even; products are added up in f32, and
+// everything else (biases, normalisation, losses, parameters, their gradients, optimizers) is f32 as ever.
+//
+// Choice: training needs no scaling of the loss, as bf16 has f32's range, and results are the same operands' products
+// on every processor; those with dot-product instructions (AVX512_BF16) are faster. Alternative: activations and
+// gradients stored in bf16 everywhere, which rounds sums and residual branches too (2026-11).
+#pragma once
+
+#include <cstdint>
+
+#include "compiler/graph.h"
+
+namespace netc {
+
+enum class Precision : std::uint8_t { f32, bf16 };
+
+/// Lets all nodes that can (Operator::multiplies_bf16) multiply bf16: they get the attribute `bf16`.
+void multiply_bf16(Graph& graph);
+
+/// Whether a node does.
+bool multiplies_bf16(const Node& node);
+
+}  // namespace netc
