@@ -68,6 +68,8 @@ class GpuSchedule {
       const std::string host = host_of(name);
       if (threads_.contains(host)) {
         stage.compute_at(Func(environment_.at(host)), threads_.at(host));
+      } else if (in_place(function)) {
+        schedule_in_registers(stage);
       } else {
         schedule_root(stage, stage.args());
       }
@@ -108,6 +110,17 @@ class GpuSchedule {
     return !level.is_inlined();
   }
 
+  /// Whether every update of an element reads, of the Func itself, that element alone: one thread can compute it.
+  static bool in_place(const Halide::Internal::Function& function) {
+    return std::all_of(function.updates().begin(), function.updates().end(), [&](const Definition& update) {
+      Reads reads(function.args());
+      for (const Expr& value : update.values()) value.accept(&reads);
+      const Expr place = Call::make(function, update.args());
+      place.accept(&reads);
+      return reads.in_place().at(function.name());
+    });
+  }
+
   /// The output whose elements alone read the same elements of `name`, by way of Funcs that are computed where they are
   /// read; "" where there is none.
   std::string host_of(const std::string& name) const {
@@ -134,6 +147,13 @@ class GpuSchedule {
     std::vector<Var> sorted;
     for (const auto& argument : arguments) sorted.push_back(argument.second);
     return sorted;
+  }
+
+  /// Sums of its own for every thread, which writes the element when it is done. Alternative: the reduction in memory,
+  /// which takes another launch to begin with and reads and writes there for every term.
+  static void schedule_in_registers(Func reduction) {
+    Func whole = reduction.in();
+    reduction.compute_at(whole, schedule_root(whole, whole.args()));
   }
 
   /// Returns the threads of the pure definition.

@@ -62,16 +62,6 @@ SumBlocks sum_blocks(const KernelBuilder& kernel, std::int64_t channels) {
   return {side_by_side, pixels, extent(std::min(parts, most_parts))};
 }
 
-/// The place of pixel `p` of all, counted as they lie in memory.
-Point pixel(const KernelBuilder& kernel, const Shape& shape, const Expr& c, const Expr& p) {
-  const Expr lane = p % kernel.lanes();
-  const Expr rest = p / kernel.lanes();
-  if (shape.rank() == 2) return {lane, rest, {c}};
-  const int height = extent(shape[2]);
-  const int width = extent(shape[3]);
-  return {lane, rest / (height * width), {c, rest / width % height, rest % width}};
-}
-
 Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {
   const SumBlocks blocks = sum_blocks(kernel, shape[1]);
   const Var t("t"), c = kernel.axis(1), s = slice_variable;
@@ -80,7 +70,7 @@ Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const S
   const RDom of_block(0, blocks.pixels, kernel.name("threads"));
   const RDom all(0, blocks.parts, kernel.name("all"));
   const Expr p = (s * r.x.extent() + r) * blocks.pixels + t;
-  const Point at = pixel(kernel, shape, c, min(p, pixels - 1));
+  const Point at = pixel_of_batch(kernel, shape, c, min(p, pixels - 1));
   Func thread(kernel.name(name + "_thread"));
   thread(c, t, s) = kernel.constant(0);
   thread(c, t, s) += select(p < pixels && kernel.valid(at), element(at), kernel.constant(0));
@@ -104,6 +94,15 @@ Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const S
 }
 
 }  // namespace
+
+Point pixel_of_batch(const KernelBuilder& kernel, const Shape& shape, const Expr& c, const Expr& p) {
+  const Expr lane = p % kernel.lanes();
+  const Expr rest = p / kernel.lanes();
+  if (shape.rank() == 2) return {lane, rest, {c}};
+  const int height = extent(shape[2]);
+  const int width = extent(shape[3]);
+  return {lane, rest / (height * width), {c, rest / width % height, rest % width}};
+}
 
 Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {
   if (kernel.machine().is_gpu()) return channel_sums_on_gpu(kernel, name, shape, element);

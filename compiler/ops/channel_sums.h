@@ -11,6 +11,10 @@ namespace netc::ops {
 /// Blocks of images are summed in this many slices, whatever the number of threads.
 constexpr int slices = 16;
 
+/// The place in a value of this shape of channel `c` of pixel `p` of the whole batch, pixels counted as they lie in
+/// memory.
+Point pixel_of_batch(const KernelBuilder& kernel, const Shape& shape, const Halide::Expr& c, const Halide::Expr& p);
+
 /// total[c] = the sum of `element` over all examples and pixels of a value of this shape: rows first, then images, then
 /// slices of blocks, then the whole, which also keeps the rounding error of single precision small. On a GPU: what a
 /// thread sums, then a block's threads, then all blocks.

@@ -222,8 +222,8 @@ Func BlockConv::define_part(KernelBuilder& kernel) const {
   RDom t(0, blocking_.chunk_channels, 0, x_.taps(), 0, blocking_.chunk_rows, kernel.name("t"));
   const Expr channel = chunk_variable * blocking_.chunk_channels + t.x;
   const Expr row = row_variable * blocking_.chunk_rows + t.z;
-  if (x_.taps_may_lack()) t.where(x_.tap_of_window(t.y) < extent(x_.window.kernel));
-  if (y_.taps_may_lack()) t.where(y_.tap_of_window(row) < extent(y_.window.kernel));
+  if (x_.taps_may_lack() && x_.taps() > 1) t.where(x_.tap_of_window(t.y) < extent(x_.window.kernel));
+  if (y_.taps_may_lack() && y_.taps() > 1) t.where(y_.tap_of_window(row) < extent(y_.window.kernel));
   std::vector<Expr> weight_at{kernel.axis(1), channel, t.y, row};
   for (const Var& phase : phases()) weight_at.emplace_back(phase);
   std::vector<Var> at = positions(kernel);
@@ -238,7 +238,10 @@ Func BlockConv::define_part(KernelBuilder& kernel) const {
 void BlockConv::define(KernelBuilder& kernel, const Expr& start) const {
   const Func part = define_part(kernel);
   const std::vector<Var> at = positions(kernel);
-  const RDom r(0, ceil_div(channels_, blocking_.chunk_channels), 0, y_.taps() / blocking_.chunk_rows, kernel.name("r"));
+  RDom r(0, ceil_div(channels_, blocking_.chunk_channels), 0, y_.taps() / blocking_.chunk_rows, kernel.name("r"));
+  for (const Axis* axis : {&x_, &y_}) {  // of windows narrower than the stride, some phases have no tap at all
+    if (axis->taps_may_lack() && axis->taps() == 1) r.where(axis->tap_of_window(0) < extent(axis->window.kernel));
+  }
   std::vector<Expr> of_part(at.begin(), at.end());
   of_part.insert(of_part.end(), {r.x, r.y});
   Func sum(kernel.name("sum"));

@@ -106,7 +106,7 @@ class BlockConv {
 /// every processor something to do, whatever the batch; parts are added up in their order.
 class BlockWeights {
  public:
-  /// None where channels are in groups, or images lie side by side in memory.
+  /// None where channels are in groups.
   static std::optional<BlockWeights> of(const KernelBuilder& kernel, const Node& node);
 
   void define(KernelBuilder& kernel) const;

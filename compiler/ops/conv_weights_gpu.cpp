@@ -1,6 +1,7 @@
 // The gradient of conv with respect to its weights on a GPU.
 #include <algorithm>
 
+#include "compiler/ops/channel_sums.h"
 #include "compiler/ops/conv_gpu.h"
 #include "compiler/schedules.h"
 
@@ -24,9 +25,7 @@ const Var pixel("p"), chunk("q"), part_variable("s");
 }  // namespace
 
 std::optional<BlockWeights> BlockWeights::of(const KernelBuilder& kernel, const Node& node) {
-  const auto lanes = [&](int input) { return kernel.layout(node.inputs[static_cast<std::size_t>(input)]).lanes; };
-  const bool images = kernel.lanes() == 1 && lanes(0) == 1 && lanes(1) == 1;
-  if (!kernel.machine().is_gpu() || !images || node.attributes.integer("groups") > 1) return std::nullopt;
+  if (!kernel.machine().is_gpu() || node.attributes.integer("groups") > 1) return std::nullopt;
   return BlockWeights(kernel, node);
 }
 
@@ -74,11 +73,8 @@ std::int64_t BlockWeights::tiles() const {
 
 /// dy, 0 behind the last pixel of the batch.
 Func BlockWeights::define_gradient(KernelBuilder& kernel, const Expr& pixels) const {
-  const int width = extent(kernel.shape(gradient_)[3]);
-  const int height = extent(kernel.shape(gradient_)[2]);
   const Var o = kernel.axis(0);
-  const Expr p = min(pixel, pixels - 1);
-  const Point at{Expr(0), p / (width * height), {o, p / width % height, p % width}};
+  const Point at = pixel_of_batch(kernel, kernel.shape(gradient_), o, min(pixel, pixels - 1));
   Func staged(kernel.name("gradient"));
   staged(o, pixel) = select(pixel < pixels, kernel.read(gradient_, at), kernel.constant(0));
   kernel.stage("gradient", staged);
@@ -88,18 +84,15 @@ Func BlockWeights::define_gradient(KernelBuilder& kernel, const Expr& pixels) co
 /// What a tap reads for a pixel of dy: 0 beyond the edges.
 Func BlockWeights::define_image(KernelBuilder& kernel, const Expr& pixels) const {
   const Shape& images = kernel.shape(image_);
-  const int width = extent(kernel.shape(gradient_)[3]);
-  const int height = extent(kernel.shape(gradient_)[2]);
   const Var i = kernel.axis(1), ky = kernel.axis(2), kx = kernel.axis(3);
-  const Expr p = min(pixel, pixels - 1);
+  const Point of = pixel_of_batch(kernel, kernel.shape(gradient_), i, min(pixel, pixels - 1));
   const auto source = [](const Expr& at, const Expr& tap, const Window& w) {
     return at * extent(w.stride) + tap * extent(w.dilation) - extent(w.pad);
   };
-  const Expr y = source(p / width % height, ky, windows_.y);
-  const Expr x = source(p % width, kx, windows_.x);
+  const Expr y = source(of.axes[1], ky, windows_.y);
+  const Expr x = source(of.axes[2], kx, windows_.x);
   const Expr exists = pixel < pixels && y >= 0 && y < extent(images[2]) && x >= 0 && x < extent(images[3]);
-  const Point at{
-      Expr(0), p / (width * height), {i, clamp(y, 0, extent(images[2]) - 1), clamp(x, 0, extent(images[3]) - 1)}};
+  const Point at = of.with({i, clamp(y, 0, extent(images[2]) - 1), clamp(x, 0, extent(images[3]) - 1)});
   Func staged(kernel.name("image"));
   staged(i, kx, ky, pixel) = select(exists, kernel.read(image_, at), kernel.constant(0));
   kernel.stage("image", staged);
@@ -109,7 +102,7 @@ Func BlockWeights::define_image(KernelBuilder& kernel, const Expr& pixels) const
 void BlockWeights::define(KernelBuilder& kernel) const {
   const Shape& gradients = kernel.shape(gradient_);
   const Var o = kernel.axis(0), i = kernel.axis(1), ky = kernel.axis(2), kx = kernel.axis(3);
-  const Expr pixels = kernel.blocks() * extent(gradients[2] * gradients[3]);
+  const Expr pixels = kernel.blocks() * extent(kernel.lanes() * gradients[2] * gradients[3]);
   const Expr chunks = ceil_div(ceil_div(pixels, chunk_), parts_);  // of a part
   const Func gradient = define_gradient(kernel, pixels);
   const Func image = define_image(kernel, pixels);
@@ -137,6 +130,16 @@ void BlockWeights::define(KernelBuilder& kernel) const {
 
 namespace {
 
+/// Whether an image's channels lie side by side in memory; otherwise pixels do.
+bool channels_dense(const KernelBuilder& kernel, ValueId image) {
+  return kernel.layout(image).lanes == 1 && kernel.layout(image).strides[0] == 1;
+}
+
+/// Rows of shared memory for pixels that threads copy side by side: or else a warp writes to few banks.
+int padded_row(const BlockSide& side) {
+  return side.extent() % 8 == 0 ? side.extent() + 4 : 0;
+}
+
 /// Floats that a thread copies at once: where two vectors of four, a pixel's place is computed half as often.
 int copied_at_once(const BlockSide& side, std::int64_t extent) {
   for (const int vector : {8, 4}) {
@@ -150,7 +153,10 @@ int copied_at_once(const BlockSide& side, std::int64_t extent) {
 StagedOperand BlockWeights::stage_gradient(KernelBuilder& kernel) const {
   const Var o = kernel.axis(0);
   StagedOperand staged{kernel.stage("gradient"), {{o, tile_[0].extent()}, {pixel, chunk_}}, {pixel, o}};
-  if (kernel.layout(gradient_).strides[0] != 1) return staged;
+  if (!channels_dense(kernel, gradient_)) {
+    staged.row = padded_row(tile_[0]);
+    return staged;
+  }
   staged.copied = {o, pixel};
   staged.vector = copied_at_once(tile_[0], shape_[0]);
   return staged;
@@ -158,13 +164,17 @@ StagedOperand BlockWeights::stage_gradient(KernelBuilder& kernel) const {
 
 StagedOperand BlockWeights::stage_image(KernelBuilder& kernel) const {
   StagedOperand staged{kernel.stage("image"), {}, {pixel}};
-  const bool channels_dense = kernel.layout(image_).strides[0] == 1;
+  const bool dense = channels_dense(kernel, image_);
   for (std::size_t side = 1; side < tile_.size(); ++side) {
     staged.sides.push_back({tile_[side].variable, tile_[side].extent()});
-    staged.copied.insert(staged.copied.end() - (channels_dense ? 1 : 0), tile_[side].variable);
+    staged.copied.insert(staged.copied.end() - (dense ? 1 : 0), tile_[side].variable);
   }
   staged.sides.push_back({pixel, chunk_});
-  if (channels_dense) staged.vector = copied_at_once(tile_[1], shape_[1]);
+  if (dense) {
+    staged.vector = copied_at_once(tile_[1], shape_[1]);
+  } else {
+    staged.row = padded_row(tile_[1]);
+  }
   return staged;
 }
 
