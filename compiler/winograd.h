@@ -3,6 +3,9 @@
 //
 // y = A^T ((G w) * (B^T x)) in one dimension; in two, each matrix is applied along both axes. (A. Lavin and S. Gray,
 // "Fast Algorithms for Convolutional Neural Networks", 2016.)
+//
+// A filter that moves by `stride` elements is the sum of as many filters, its phases, which take every stride-th tap
+// and every stride-th element and move by one: 3 taps by 2 are 2 taps and 1 tap. The matrices hold them side by side.
 #pragma once
 
 #include <Halide.h>
@@ -15,22 +18,37 @@ namespace netc {
 using Matrix = std::vector<std::vector<double>>;  // rows
 
 struct Winograd {
-  int outputs;
-  int taps;
-  Matrix input;   // B^T: points x points
+  int stride;
+  Matrix input;   // B^T: points x elements of x
   Matrix filter;  // G: points x taps
-  Matrix output;  // A^T: outputs x points
+  Matrix output;  // A^T: results x points
 
-  int points() const { return outputs + taps - 1; }
+  int points() const { return static_cast<int>(input.size()); }
+  int results() const { return static_cast<int>(output.size()); }
 };
 
-/// At most eight multiplications: from up to seven points and infinity.
-Winograd winograd(int outputs, int taps);
+/// y[o] = sum over k of w[k] * x[o * stride + k] for `outputs` neighbours; the stride is at most `taps`. A phase takes
+/// at most eight multiplications: from up to seven points and infinity.
+Winograd winograd(int outputs, int taps, int stride = 1);
+
+/// The same filter's gradient with respect to x: dx[i] = sum over o, k with o * stride + k = i + pad of w[k] * dy[o],
+/// for outputs * stride neighbours that begin with i = 0.
+struct WinogradGradient {
+  Winograd matrices;
+  int before;  // elements of dy in front of dy[0] that dx[0] begins to read; less than 0: it begins after dy[0]
+};
+
+WinogradGradient winograd_gradient(int outputs, int taps, int stride, int pad);
+
+/// Multiplications of a filter's widest phase for `outputs` results.
+int winograd_points(int outputs, int taps, int stride);
 
 Matrix transposed(const Matrix& matrix);
 
 /// Row `row` of `matrix`, one of whose loops is unrolled over it, times the vector `element`. Rows and columns of
-/// points that differ in sign share their sums, so that a transform takes half as many additions.
-Halide::Expr times(const Matrix& matrix, const Halide::Expr& row, const std::function<Halide::Expr(int)>& element);
+/// points that differ in sign share their sums, so that a transform takes half as many additions; in a row there are
+/// elements of one phase of `stride`.
+Halide::Expr times(const Matrix& matrix, const Halide::Expr& row, const std::function<Halide::Expr(int)>& element,
+                   int stride = 1);
 
 }  // namespace netc

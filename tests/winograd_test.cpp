@@ -24,41 +24,96 @@ std::vector<double> numbers(int count, int seed) {
   return result;
 }
 
+/// A^T ((G w) * (B^T x))
+std::vector<double> filtered(const Winograd& w, const std::vector<double>& input, const std::vector<double>& filter) {
+  std::vector<double> products = product(w.input, input);
+  const std::vector<double> factors = product(w.filter, filter);
+  for (std::size_t i = 0; i < products.size(); ++i) products[i] *= factors[i];
+  return product(w.output, products);
+}
+
+void check_close(const std::vector<double>& actual, const std::vector<double>& expected) {
+  REQUIRE(actual.size() == expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) CHECK(actual[i] == doctest::Approx(expected[i]).epsilon(1e-12));
+}
+
+struct Filter {
+  int outputs;
+  int taps;
+  int stride;
+};
+
+/// All of up to eight points a phase.
+std::vector<Filter> filters() {
+  std::vector<Filter> result;
+  for (int stride : {1, 2, 3}) {
+    for (int outputs : {1, 2, 3, 4, 6}) {
+      for (int taps : {1, 3, 5, 7}) {
+        if (stride <= taps && winograd_points(outputs, taps, stride) <= 8) result.push_back({outputs, taps, stride});
+      }
+    }
+  }
+  return result;
+}
+
 TEST_CASE("Winograd's matrices convolve") {
-  for (int outputs : {1, 2, 3, 4, 6}) {
-    for (int taps : {1, 3, 5}) {
-      const Winograd w = winograd(outputs, taps);
-      if (w.points() > 8) continue;
+  for (const auto& [outputs, taps, stride] : filters()) {
+    CAPTURE(outputs);
+    CAPTURE(taps);
+    CAPTURE(stride);
+    const std::vector<double> input = numbers((outputs - 1) * stride + taps, 1);
+    const std::vector<double> filter = numbers(taps, 2);
+    std::vector<double> expected(static_cast<std::size_t>(outputs), 0);
+    for (int o = 0; o < outputs; ++o) {
+      for (int k = 0; k < taps; ++k) {
+        expected[static_cast<std::size_t>(o)] +=
+            input[static_cast<std::size_t>(o * stride + k)] * filter[static_cast<std::size_t>(k)];
+      }
+    }
+    check_close(filtered(winograd(outputs, taps, stride), input, filter), expected);
+  }
+}
+
+TEST_CASE("Winograd's matrices give a convolution's gradient") {
+  for (const auto& [outputs, taps, stride] : filters()) {
+    for (int pad = 0; pad <= taps; ++pad) {
       CAPTURE(outputs);
       CAPTURE(taps);
-      const std::vector<double> input = numbers(w.points(), 1);
+      CAPTURE(stride);
+      CAPTURE(pad);
+      const WinogradGradient gradient = winograd_gradient(outputs, taps, stride, pad);
+      const int elements = static_cast<int>(gradient.matrices.input[0].size());
+      const std::vector<double> dy = numbers(elements, 1);  // from -before on
       const std::vector<double> filter = numbers(taps, 2);
-      std::vector<double> products = product(w.input, input);
-      const std::vector<double> filtered = product(w.filter, filter);
-      for (std::size_t i = 0; i < products.size(); ++i) products[i] *= filtered[i];
-      const std::vector<double> result = product(w.output, products);
-      for (int o = 0; o < outputs; ++o) {
-        double expected = 0;
+      std::vector<double> expected(static_cast<std::size_t>(outputs * stride), 0);
+      for (int o = 0; o < elements; ++o) {
         for (int k = 0; k < taps; ++k) {
-          expected += input[static_cast<std::size_t>(o + k)] * filter[static_cast<std::size_t>(k)];
+          const int i = (o - gradient.before) * stride + k - pad;
+          if (i < 0 || i >= outputs * stride) continue;
+          expected[static_cast<std::size_t>(i)] +=
+              dy[static_cast<std::size_t>(o)] * filter[static_cast<std::size_t>(k)];
         }
-        CHECK(result[static_cast<std::size_t>(o)] == doctest::Approx(expected).epsilon(1e-12));
       }
+      check_close(filtered(gradient.matrices, dy, filter), expected);
     }
   }
 }
 
 TEST_CASE("rows of a transform, with shared sums, are the rows of the matrix") {
   const Halide::Var row("row");
-  Halide::Buffer<double> data(8);
-  for (int i = 0; i < 8; ++i) data(i) = (i * 5 % 8) - 2.5;
-  for (const auto& [outputs, taps] : {std::pair{2, 3}, {3, 3}, {4, 3}, {6, 3}, {2, 5}, {4, 5}}) {
-    const Winograd w = winograd(outputs, taps);
-    for (const Matrix& matrix : {w.input, w.filter, w.output, transposed(w.output), transposed(w.filter)}) {
+  Halide::Buffer<double> data(9);
+  for (int i = 0; i < 9; ++i) data(i) = (i * 5 % 9) - 2.5;
+  for (const auto& [outputs, taps, stride] :
+       {Filter{2, 3, 1}, {3, 3, 1}, {4, 3, 1}, {6, 3, 1}, {2, 5, 1}, {4, 5, 1}, {4, 3, 2}, {3, 3, 2}, {2, 5, 2}}) {
+    const Winograd w = winograd(outputs, taps, stride);
+    const Winograd g = winograd_gradient(outputs, taps, stride, 1).matrices;
+    for (const Matrix& matrix :
+         {w.input, w.filter, w.output, transposed(w.output), transposed(w.filter), g.input, g.filter, g.output}) {
       std::vector<double> vector;
       for (int i = 0; i < static_cast<int>(matrix[0].size()); ++i) vector.push_back(data(i));
       Halide::Func transform;
-      transform(row) = times(matrix, row, [&](int i) { return Halide::Expr(data(i)); });
+      transform(row) = times(
+          matrix, row, [&](int i) { return Halide::Expr(data(i)); }, stride);
       const Halide::Buffer<double> result = transform.realize({static_cast<int>(matrix.size())});
       const std::vector<double> expected = product(matrix, vector);
       for (std::size_t i = 0; i < expected.size(); ++i) {

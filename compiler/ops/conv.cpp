@@ -163,40 +163,58 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Factors& factors,
 
 /// How much Winograd's algorithm may round.
 struct Rounding {
-  int most_points;   // in a row of a tile: F(2, 5) has 6, F(4, 5) has 8; 3x3 windows take at most 6
+  int most_points;   // of a phase in a row of a tile: F(4, 3) and F(2, 5) have 6, F(6, 3) and F(4, 5) have 8
   int longest_part;  // channels that are summed before they are added up; weights' gradients sum over tiles instead
 };
 
 /// Choice: the forward pass takes F(2, 5) for 5x5 windows and sums short parts, 5e-7 off relative to the norm, which is
-/// within twice of direct sums; gradients take F(4, 5) and long parts, 1.5e-6 off. Alternative: those for both; then
-/// rounding decides more often in the forward pass what relu and max let through, and gradients of whole networks are
-/// off by 1e-3. Short parts cost a tenth of the time (2026-11).
+/// within twice of direct sums; gradients take F(6, 3), F(4, 5) and long parts, 1.5e-6 off. Alternative: those for
+/// both; then rounding decides more often in the forward pass what relu and max let through, and gradients of whole
+/// networks are off by 1e-3. Short parts cost a tenth of the time (2026-11).
 constexpr Rounding forward_rounding{6, 16};
 constexpr Rounding gradient_rounding{8, 64};
 
-/// None, too, where the output is handed out row by row: it is written in vectors of channels.
-std::optional<WinogradConv> winograd_conv(const KernelBuilder& kernel, const Node& node, const Rounding& rounding) {
-  if (kernel.layout(kernel.output()).strides[0] != 1) return std::nullopt;
-  const Windows w = windows(node.attributes);
-  const Shape& in = kernel.shape(node.inputs[0]);
-  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]),
-                                        rounding.most_points);
-  if (!outputs) return std::nullopt;
-  return WinogradConv{*outputs,        node.outputs[0],      in[1], extent(w.x.kernel), extent(w.y.pad),
-                      extent(w.x.pad), rounding.longest_part};
+/// Whether the output is written in vectors of channels: not where it is handed out row by row.
+bool writes_channels(const KernelBuilder& kernel) {
+  return kernel.layout(kernel.output()).strides[0] == 1;
 }
 
 std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const Node& node) {
-  return winograd_conv(kernel, node, forward_rounding);
+  if (!writes_channels(kernel)) return std::nullopt;
+  const Windows w = windows(node.attributes);
+  const Shape& in = kernel.shape(node.inputs[0]);
+  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]),
+                                        forward_rounding.most_points);
+  if (!outputs) return std::nullopt;
+  const int stride = extent(w.x.stride);
+  return WinogradConv{winograd(*outputs, extent(w.x.kernel), stride),
+                      node.outputs[0],
+                      in[1],
+                      *outputs * stride,
+                      extent(w.y.pad),
+                      extent(w.x.pad),
+                      forward_rounding.longest_part};
 }
 
-/// The gradient with respect to the input is a convolution of dy with the weights turned round.
+/// The gradient with respect to the input.
 std::optional<WinogradConv> backward_winograd(const KernelBuilder& kernel, const Node& node) {
-  auto conv = winograd_conv(kernel, node, gradient_rounding);
-  if (!conv) return std::nullopt;
-  conv->pad_y = conv->kernel - 1 - conv->pad_y;
-  conv->pad_x = conv->kernel - 1 - conv->pad_x;
-  return conv;
+  if (!writes_channels(kernel)) return std::nullopt;
+  const Windows w = windows(node.attributes);
+  const Shape& dy = kernel.shape(node.inputs[0]);
+  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.outputs[0]), dy,
+                                        gradient_rounding.most_points);
+  if (!outputs) return std::nullopt;
+  const auto gradient = [&](const Window& window) {
+    return winograd_gradient(*outputs, extent(window.kernel), extent(window.stride), extent(window.pad));
+  };
+  const WinogradGradient along_x = gradient(w.x);
+  return WinogradConv{along_x.matrices,
+                      node.outputs[0],
+                      dy[1],
+                      *outputs,
+                      gradient(w.y).before,
+                      along_x.before,
+                      gradient_rounding.longest_part};
 }
 
 const std::vector<Var> taps{Var("kx"), Var("ky")};
@@ -273,11 +291,10 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const bool copied = kernel.lanes() == 1 || factors.rounded();
   const Element transposed = copied ? packed(kernel, factors, "weights", group_in, taps, element) : Element(element);
   if (winograd) {
-    const int last = winograd->kernel - 1;
-    const auto turned = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
-      return transposed(k, c, {last - kx, last - ky});
+    const auto tap = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
+      return transposed(k, c, {kx, ky});
     };
-    return define_by_winograd(kernel, *winograd, padded, kernel.constant(0), turned);
+    return define_by_winograd(kernel, *winograd, padded, kernel.constant(0), tap);
   }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / group_in * group_out;
   const Expr i = groups == 1 ? at.axes[0] : at.axes[0] % group_in;
@@ -399,8 +416,8 @@ std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, con
   const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.inputs[1]),
                                         kernel.shape(node.inputs[0]), gradient_rounding.most_points);
   if (!outputs) return std::nullopt;
-  return WinogradWeights{*outputs,           node.outputs[0], node.inputs[0],
-                         extent(w.x.kernel), extent(w.y.pad), extent(w.x.pad)};
+  return WinogradWeights{winograd(*outputs, extent(w.x.kernel), extent(w.x.stride)), node.outputs[0], node.inputs[0],
+                         extent(w.y.pad), extent(w.x.pad)};
 }
 
 void backward_weights(KernelBuilder& kernel, const Node& node) {
@@ -717,7 +734,11 @@ const Operator conv{
                             {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}}),
                 conv_sample("wide", 17, 20, {{"pad", 1}}), conv_sample("wide_small", 16, 33, {{"pad", 1}}, 6, 3),
                 conv_sample("many_weights", 32, 24, {{"pad", 1}}, 4, 3),
-                conv_sample("wide_five", 16, 16, {{"kernel", IntPair{5, 5}}, {"pad", 2}, {"bias", false}})},
+                conv_sample("wide_five", 16, 16, {{"kernel", IntPair{5, 5}}, {"pad", 2}, {"bias", false}}),
+                conv_sample("wide_six", 16, 16, {{"pad", 1}}, 6, 6),
+                conv_sample("wide_strided", 16, 20, {{"stride", 2}, {"pad", 1}}, 11, 11),
+                conv_sample("wide_strided_unpadded", 16, 24, {{"stride", 2}}, 7, 7),
+                conv_sample("wide_five_strided", 17, 16, {{"kernel", IntPair{5, 5}}, {"stride", 2}, {"pad", 2}})},
 };
 
 const Operator conv_backward_data{

@@ -9,9 +9,9 @@
 
 // Choice: the transforms of a block of tiles stay in the cache, between one copy of its images with zeros around them
 // and its outputs. Alternative: each transform a pass over all images, which is written and read from memory. Measured
-// on ResNet-18's training step at batch 256, two threads, against direct sums: 3211 -> 1397 ms (2026-11). Error against
-// double precision, relative to the norm: F(4, 3), F(3, 3) and F(2, 5) 5e-7, F(4, 5) 1.5e-6; direct sums 3e-7, like
-// PyTorch's. F(6, 3) would save another tenth of the multiplications and triples the error.
+// on ResNet-18's training step at batch 256, two threads, against direct sums: 3211 -> 1397 ms; strided ones and F(6,
+// 3) for gradients 1299 -> 1165 ms (2026-11). Error against double precision, relative to the norm: F(4, 3), F(3, 3)
+// and F(2, 5) 5e-7, F(6, 3) and F(4, 5) 1.5e-6; direct sums 3e-7, like PyTorch's.
 namespace netc::ops {
 
 using Halide::Expr;
@@ -35,7 +35,7 @@ const Var c("c"), k("k"), kk("kk"), kb("kb"), kv("kv"), t("t"), n("n"), i("i"), 
 /// `matrix` applied to both axes of tiles: the Func with the arguments `at`, column and row, and as the stage NAME_row
 /// the one that is transformed along rows only. `element` gives what stands in a column and a row of the tile.
 Func transform(KernelBuilder& kernel, const std::string& name, const Matrix& matrix, const std::vector<Var>& at,
-               const std::function<Expr(const Expr& column, const Expr& row)>& element) {
+               const std::function<Expr(const Expr& column, const Expr& row)>& element, int stride = 1) {
   const auto place = [&](const Expr& column, const Expr& row) {
     std::vector<Expr> arguments(at.begin(), at.end());
     arguments.insert(arguments.end(), {column, row});
@@ -44,9 +44,11 @@ Func transform(KernelBuilder& kernel, const std::string& name, const Matrix& mat
   std::vector<Var> variables = at;
   variables.insert(variables.end(), {i, j});
   Func along_rows(kernel.name(name + "_row"));
-  along_rows(variables) = times(matrix, i, [&](int q) { return element(q, j); });
+  along_rows(variables) = times(
+      matrix, i, [&](int q) { return element(q, j); }, stride);
   Func whole(kernel.name(name));
-  whole(variables) = times(matrix, j, [&](int q) { return along_rows(place(i, q)); });
+  whole(variables) = times(
+      matrix, j, [&](int q) { return along_rows(place(i, q)); }, stride);
   kernel.stage(name + "_row", along_rows);
   kernel.stage(name, whole);
   return whole;
@@ -84,13 +86,15 @@ Func schedule_points(KernelBuilder& kernel, const std::string& name, int channel
   return whole;
 }
 
-/// B^T d B of tile t of image n; the images are whole blocks, the last of them may not exist.
-Func transformed_images(KernelBuilder& kernel, const Winograd& w, int columns, int pad_y, int pad_x,
-                        const Func& padded) {
+/// B^T d B of tile t of image n; tiles are `step` pixels apart, and the images whole blocks: the last of them may not
+/// exist.
+template <typename Conv>
+Func transformed_images(KernelBuilder& kernel, const Conv& conv, int columns, int step, const Func& padded) {
   const Expr image = min(n, kernel.blocks() - 1);
-  return transform(kernel, "input", w.input, {c, t, n}, [&](const Expr& column, const Expr& row) {
-    return padded(0, t % columns * w.outputs - pad_x + column, t / columns * w.outputs - pad_y + row, c, image);
-  });
+  const auto pixel = [&](const Expr& column, const Expr& row) {
+    return padded(0, t % columns * step - conv.pad_x + column, t / columns * step - conv.pad_y + row, c, image);
+  };
+  return transform(kernel, "input", conv.matrices.input, {c, t, n}, pixel, conv.matrices.stride);
 }
 
 /// Sums that stay in registers: so many output channels, by so many tiles or input channels.
@@ -167,16 +171,16 @@ int rows_of_block(int columns, int rows, int most) {
 
 Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
   const Shape& shape = kernel.shape(conv.output);
-  const int columns = ceil_div(extent(shape[3]), conv.outputs);
-  const int rows = ceil_div(extent(shape[2]), conv.outputs);
+  const int columns = ceil_div(extent(shape[3]), conv.outputs());
+  const int rows = ceil_div(extent(shape[2]), conv.outputs());
   const std::int64_t floats = conv.points() * conv.points() * (conv.channels + shape[1]);  // of a tile
-  const auto tiles = [&](int cache, int most) { return std::clamp(extent(cache / floats), 32, most); };
+  const auto tiles = [&](int cache, int most) { return std::clamp(extent(cache / floats), 8, most); };
   Blocks blocks{};
   blocks.columns = columns;
   // Rows of a block overlap with the next block's.
   blocks.rows = kernel.choice("rows", rows_of_block(columns, rows, tiles(1 << 19, 128)), up_to(rows, rows));
   const int images = std::max(1, tiles(1 << 18, 64) / (columns * rows));
-  blocks.images = blocks.rows < rows ? 1 : kernel.choice("images", images, {1, 2, 4, 8, 16, 32});
+  blocks.images = blocks.rows < rows ? 1 : kernel.choice("images", images, {1, 2, 4, 8, 16, 32, 64});
   const int sums = registers_of(kernel, shape[1]).sums;
   const int tiles_of_image = columns * blocks.rows;
   blocks.tiles = kernel.choice("tiles", tiles_in_registers(blocks, tiles_of_image, sums), up_to(tiles_of_image, sums));
@@ -256,39 +260,45 @@ void schedule_filters(KernelBuilder& kernel, const Registers& registers) {
 
 std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
                                     const Shape& input, const Shape& output, int most_points) {
-  const auto fits = [](const Window& w) { return w.stride == 1 && w.dilation == 1; };
-  const std::int64_t size = windows.x.kernel;
-  const bool square = windows.y.kernel == size && (size == 3 || size == 5);
+  const auto size = extent(windows.x.kernel);
+  const auto stride = extent(windows.x.stride);
+  const auto fits = [&](const Window& w) { return w.kernel == size && w.stride == stride && w.dilation == 1; };
+  const bool alike = stride == 1 || (stride == 2 && windows.y.pad == windows.x.pad);  // axes share their matrices
   constexpr std::int64_t channels = 16;
-  if (kernel.machine().is_gpu() || kernel.lanes() > 1 || groups > 1 || !square || !fits(windows.x) || !fits(windows.y))
+  if (kernel.machine().is_gpu() || kernel.lanes() > 1 || groups > 1 || (size != 3 && size != 5) || !alike)
     return std::nullopt;
-  if (input[1] < channels || output[1] < channels) return std::nullopt;
+  if (!fits(windows.y) || !fits(windows.x) || input[1] < channels || output[1] < channels) return std::nullopt;
+  const auto points = [&](std::int64_t outputs) { return (outputs - 1) * stride + size; };
   const auto multiplications = [&](std::int64_t outputs) {
     const std::int64_t tiles = ceil_div(output[2], outputs) * ceil_div(output[3], outputs);
-    return tiles * (outputs + size - 1) * (outputs + size - 1);
+    return tiles * points(outputs) * points(outputs);
   };
+  // All of a tile is unrolled: with 16 registers, F(6, 3) spills, and ResNet-18 takes a third longer to compile.
+  const int widest = kernel.machine().accumulators > 16 ? 5 : 4;
+  std::vector<int> candidates{0, 2, 3, 4, 6};
+  std::erase_if(candidates, [&](int outputs) {
+    return winograd_points(outputs, size, stride) > most_points || (outputs - 1) * stride > widest;
+  });
   int best = 0;
-  for (int outputs = 2; outputs <= std::min<std::int64_t>(4, most_points - size + 1); ++outputs) {
-    if (best == 0 || multiplications(outputs) <= multiplications(best)) best = outputs;
+  for (int outputs : candidates) {
+    if (outputs > 0 && (best == 0 || multiplications(outputs) <= multiplications(best))) best = outputs;
   }
   // The filters' transforms, which a few images share, cost as much as the products of this many tiles.
   constexpr std::int64_t transforms = 16;
-  const std::int64_t shared = kernel.few() ? transforms * (best + size - 1) * (best + size - 1) : 0;
+  const std::int64_t shared = kernel.few() ? transforms * points(best) * points(best) : 0;
   const bool pays = (multiplications(best) + shared) * 3 < output[2] * output[3] * size * size * 2;
-  std::vector<int> candidates{0, 2, 3, 4};
-  std::erase_if(candidates, [&](int outputs) { return outputs + size - 1 > most_points; });
   const int outputs = kernel.choice("outputs", pays ? best : 0, candidates);
   return outputs > 0 ? std::optional<int>(outputs) : std::nullopt;
 }
 
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Func& padded, const Expr& start,
                         const WinogradFilter& weight) {
-  const Winograd w = winograd(conv.outputs, conv.kernel);
+  const Winograd& w = conv.matrices;
   const Shape& shape = kernel.shape(conv.output);
   const Blocks blocks = blocks_of(kernel, conv);
   const Registers registers = registers_of(kernel, shape[1]);
   const Func filter = packed_filters(kernel, w, registers, extent(shape[1]), weight);
-  const Func input = transformed_images(kernel, w, blocks.columns, conv.pad_y, conv.pad_x, padded);
+  const Func input = transformed_images(kernel, conv, blocks.columns, conv.step, padded);
 
   const int terms = part_of(conv);
   const RDom r(0, terms, kernel.name("r"));
@@ -313,9 +323,10 @@ void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const F
   const Point at = kernel.point(shape);
   const Expr& y = at.axes[1];
   const Expr& x = at.axes[2];
-  const Expr tile = x / conv.outputs + blocks.columns * (y / conv.outputs);
+  const int outputs = conv.outputs();
+  const Expr tile = x / outputs + blocks.columns * (y / outputs);
   Func result(kernel.name("result"));
-  result(kernel.variables(shape)) = start + output(at.axes[0], tile, at.block, x % conv.outputs, y % conv.outputs);
+  result(kernel.variables(shape)) = start + output(at.axes[0], tile, at.block, x % outputs, y % outputs);
   kernel.define(conv.output, result);
 }
 
@@ -328,9 +339,9 @@ Var schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv) {
   Func out = kernel.out();
   out.compute_root()
       .split(kernel.block(), no, ni, blocks.images, guard)
-      .split(y, yo, y, blocks.rows * conv.outputs, guard)
-      .split(y, y, yi, conv.outputs, guard)
-      .split(x, x, xi, conv.outputs, guard)
+      .split(y, yo, y, blocks.rows * conv.outputs(), guard)
+      .split(y, y, yi, conv.outputs(), guard)
+      .split(x, x, xi, conv.outputs(), guard)
       .split(z, z, zi, vector, TailStrategy::ShiftInwards)
       .reorder(zi, xi, yi, z, kernel.lane(), x, y, ni, yo, no)
       .vectorize(zi)
@@ -371,8 +382,8 @@ WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& c
   const Shape& gradient = kernel.shape(conv.gradient);
   const std::int64_t sums = conv.points() * conv.points() * shape[0] * shape[1];
   WeightBlocks blocks{};
-  blocks.columns = ceil_div(extent(gradient[3]), conv.outputs);
-  blocks.tiles = blocks.columns * ceil_div(extent(gradient[2]), conv.outputs);
+  blocks.columns = ceil_div(extent(gradient[3]), conv.outputs());
+  blocks.tiles = blocks.columns * ceil_div(extent(gradient[2]), conv.outputs());
   blocks.slices = kernel.choice("slices",
                                 sums <= 1 << 18   ? slices
                                 : sums <= 5 << 17 ? slices / 2
@@ -386,13 +397,14 @@ WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& c
 }
 
 /// A dy A^T of tile t of image n.
-Func transformed_gradient(KernelBuilder& kernel, const Winograd& w, int columns, const WinogradWeights& conv,
+Func transformed_gradient(KernelBuilder& kernel, const WinogradWeights& conv, int columns,
                           const std::function<Expr(const Expr& element)>& factor) {
   const Shape& dy = kernel.shape(conv.gradient);
+  const Winograd& w = conv.matrices;
   const Expr filter = min(k, extent(dy[1]) - 1);
   return transform(kernel, "gradient", transposed(w.output), {k, t, n}, [&](const Expr& column, const Expr& row) {
-    const Expr x = t % columns * w.outputs + column;
-    const Expr y = t / columns * w.outputs + row;
+    const Expr x = t % columns * w.results() + column;
+    const Expr y = t / columns * w.results() + row;
     const Point at{Expr(0), n, {filter, min(y, extent(dy[2]) - 1), min(x, extent(dy[3]) - 1)}};
     return select(x < extent(dy[3]) && y < extent(dy[2]), factor(kernel.read(conv.gradient, at)), kernel.constant(0));
   });
@@ -424,10 +436,10 @@ void schedule_taps(KernelBuilder& kernel, const Shape& shape) {
 void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Func& padded,
                                 const std::function<Expr(const Expr& element)>& factor) {
   const Shape& shape = kernel.shape(conv.weight);
-  const Winograd w = winograd(conv.outputs, conv.kernel);
+  const Winograd& w = conv.matrices;
   const WeightBlocks blocks = weight_blocks(kernel, conv);
-  const Func input = transformed_images(kernel, w, blocks.columns, conv.pad_y, conv.pad_x, padded);
-  const Func gradient = transformed_gradient(kernel, w, blocks.columns, conv, factor);
+  const Func input = transformed_images(kernel, conv, blocks.columns, conv.outputs() * w.stride, padded);
+  const Func gradient = transformed_gradient(kernel, conv, blocks.columns, factor);
 
   // Their products, summed over the tiles of a block, the blocks of a slice, and the slices.
   const Var b("b");

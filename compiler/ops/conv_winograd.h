@@ -1,4 +1,4 @@
-// Convolutions of stride 1 by Winograd's algorithm, and their gradients.
+// Convolutions by Winograd's algorithm, and their gradients.
 #pragma once
 
 #include <functional>
@@ -6,29 +6,32 @@
 
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/window.h"
+#include "compiler/winograd.h"
 
 namespace netc::ops {
 
-/// A convolution of images with square windows: out[n, k, y, x] = sum over c, ky, kx of
-/// weight(k, c, ky, kx) * in[n, c, y + ky - pad_y, x + kx - pad_x].
+/// A bilinear map of images by square windows: a convolution, or its gradient with respect to the images. Tiles of
+/// `step` pixels of the input, and those around them that the matrices read, become tiles of matrices.results() pixels
+/// of the output.
 struct WinogradConv {
-  int outputs;  // neighbouring ones that are computed together, along each axis
+  Winograd matrices;
   ValueId output;
   std::int64_t channels;  // of the input
-  int kernel;
-  int pad_y;
+  int step;
+  int pad_y;  // rows and columns of the input in front of the image that the first tile begins with
   int pad_x;
   int longest_part;  // channels that are summed before they are added up
 
-  int points() const { return outputs + kernel - 1; }
+  int outputs() const { return matrices.results(); }
+  int points() const { return matrices.points(); }
 };
 
 using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c, const Halide::Expr& ky,
                                                   const Halide::Expr& kx)>;
 
-/// How many neighbouring outputs are computed together, along each axis: what takes the fewest multiplications, with
-/// `most_points` for each tile's row. None where the algorithm does not apply or does not pay: it wants stride 1, one
-/// group, channels that fill vectors, and the caches of a CPU.
+/// How many neighbouring outputs of the convolution `input` -> `output` are computed together, along each axis: what
+/// takes the fewest multiplications, with `most_points` for a phase of each tile's row. None where the algorithm does
+/// not apply or does not pay: it wants stride 1 or 2, one group, channels that fill vectors, and the caches of a CPU.
 std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
                                     const Shape& input, const Shape& output, int most_points);
 
@@ -42,16 +45,16 @@ void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const H
 Halide::Var schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv);
 
 /// The gradient with respect to the weights: weight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] *
-/// in[n, i, y + ky - pad_y, x + kx - pad_x]; `gradient` is dy, `weight` the value to define.
+/// in[n, i, y * stride + ky - pad_y, x * stride + kx - pad_x]; `gradient` is dy, `weight` the value to define.
 struct WinogradWeights {
-  int outputs;  // elements of dy that are taken together, along each axis
+  Winograd matrices;  // of the convolution
   ValueId weight;
   ValueId gradient;
-  int kernel;
   int pad_y;
   int pad_x;
 
-  int points() const { return outputs + kernel - 1; }
+  int outputs() const { return matrices.results(); }  // elements of dy that are taken together, along each axis
+  int points() const { return matrices.points(); }
 };
 
 /// `factor`: an element of dy as it is multiplied.
