@@ -43,6 +43,14 @@ double smoothing_of(const Node& node) {
 Expr mean_below_maximum(KernelBuilder& kernel, const Node& node, const Exponentials& exponentials, const Point& at) {
   const std::int64_t classes = kernel.shape(node.inputs[0])[1];
   const std::vector<Halide::Var> examples = kernel.variables(kernel.shape(node.outputs[0]));
+  if (has_blocks_of_rows(kernel, kernel.shape(node.inputs[0]))) {
+    const auto plus = [](const Expr& a, const Expr& b) { return a + b; };
+    const auto term = [&](const Expr& i) {
+      return exponentials.maximum(at.with({i})) - kernel.read(node.inputs[0], at.with({i}));
+    };
+    const Func sums = reduce_rows_by_blocks(kernel, "below", extent(classes), {kernel.constant(0), plus, term});
+    return sums(examples) / kernel.constant(static_cast<double>(classes));
+  }
   const RDom k(0, static_cast<int>(classes), kernel.name("k"));
   const Point on_axis = at.with({k});
   Func below(kernel.name("below"));
@@ -106,6 +114,13 @@ const Operator cross_entropy{
           schedule_exponentials(kernel, node.inputs[0]);
           if (smoothing_of(node) != 0) schedule_reduction(kernel, "below");
         },
+    .gpu_schedule =
+        [](KernelBuilder& kernel, const Node& node) {
+          if (!has_blocks_of_rows(kernel, kernel.shape(node.inputs[0]))) return;
+          std::vector<std::string> reductions{"maximum", "sum"};
+          if (smoothing_of(node) != 0) reductions.emplace_back("below");
+          schedule_blocks_of_rows(kernel, reductions);
+        },
     .samples = {{"ten", {{Shape::batch, 10}}, {{"label_smoothing", 0.0}}},
                 {"many", {{Shape::batch, 37}}, {{"label_smoothing", 0.0}}},
                 {"smoothed", {{Shape::batch, 21}}, {{"label_smoothing", 0.1}}},
@@ -122,6 +137,11 @@ const Operator cross_entropy_backward{
         [](KernelBuilder& kernel, const Node& node) {
           schedule_elements(kernel, kernel.out(), node.outputs[0]);
           schedule_exponentials(kernel, node.inputs[0]);
+        },
+    .gpu_schedule =
+        [](KernelBuilder& kernel, const Node& node) {
+          if (has_blocks_of_rows(kernel, kernel.shape(node.inputs[0])))
+            schedule_blocks_of_rows(kernel, {"maximum", "sum"});
         },
 };
 

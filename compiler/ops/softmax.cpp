@@ -49,6 +49,9 @@ Point along(Point at, int axis, const Expr& index) {
   return at;
 }
 
+/// Threads that take a row together, a warp; shorter rows than half of it are a thread's.
+constexpr int row_threads = 32;
+
 RDom positions(KernelBuilder& kernel, const Shape& shape, int axis) {
   return {0, static_cast<int>(shape[axis]), kernel.name("k")};
 }
@@ -69,6 +72,10 @@ Exponentials::Exponentials(KernelBuilder& kernel, ValueId x, int axis)
   const RDom k = positions(kernel, shape, axis);
   const Point on_axis = along(kernel.point(rest), axis, k);
   const Point at = kernel.point(shape);
+  if (has_blocks_of_rows(kernel, shape)) {
+    define_by_blocks(x);
+    return;
+  }
   maximum_(at_rest) = kernel.real().min();
   maximum_(at_rest) = max(maximum_(at_rest), kernel.read(x, on_axis));
   exponential_(kernel.variables(shape)) = exp(kernel.read(x, at) - maximum(at));
@@ -77,6 +84,43 @@ Exponentials::Exponentials(KernelBuilder& kernel, ValueId x, int axis)
   kernel.stage("maximum", maximum_);
   kernel.stage("exponential", exponential_);
   kernel.stage("sum", sum_);
+}
+
+void Exponentials::define_by_blocks(ValueId x) {
+  const Shape& shape = kernel_.shape(x);
+  const int places = static_cast<int>(shape[1]);
+  const Point at = kernel_.point(shape);
+  const auto read = [&](const Expr& k) { return kernel_.read(x, at.with({k})); };
+  const auto larger = [](const Expr& a, const Expr& b) { return max(a, b); };
+  const auto plus = [](const Expr& a, const Expr& b) { return a + b; };
+  maximum_ = reduce_rows_by_blocks(kernel_, "maximum", places, {kernel_.real().min(), larger, read});
+  exponential_(kernel_.variables(shape)) = exp(kernel_.read(x, at) - maximum(at));
+  const auto term = [&](const Expr& k) { return exponential(at.with({k})); };
+  sum_ = reduce_rows_by_blocks(kernel_, "sum", places, {kernel_.constant(0), plus, term});
+  kernel_.stage("exponential", exponential_);
+}
+
+bool has_blocks_of_rows(const KernelBuilder& kernel, const Shape& shape) {
+  return kernel.machine().is_gpu() && kernel.lanes() == 1 && shape.rank() == 2 && shape[1] >= row_threads / 2;
+}
+
+Func reduce_rows_by_blocks(KernelBuilder& kernel, const std::string& name, int places, const RowReduction& of) {
+  const Var t("t"), l = kernel.lane(), n = kernel.block();
+  const RDom turn(0, (places + row_threads - 1) / row_threads, kernel.name("turn"));
+  const Expr k = turn * row_threads + t;
+  Func thread(kernel.name(name + "_thread"));
+  thread(t, l, n) = of.start;
+  thread(t, l, n) = of.combine(thread(t, l, n), select(k < places, of.term(min(k, places - 1)), of.start));
+  Func staged(kernel.name(name + "_staged"));
+  staged(t, l, n) = thread(t, l, n);
+  const RDom all(0, row_threads, kernel.name("all"));
+  Func whole(kernel.name(name));
+  whole(l, n) = of.start;
+  whole(l, n) = of.combine(whole(l, n), staged(all, l, n));
+  kernel.stage(name + "_thread", thread);
+  kernel.stage(name + "_staged", staged);
+  kernel.stage(name, whole);
+  return whole;
 }
 
 Point Exponentials::collapsed(Point at) const {
@@ -127,6 +171,22 @@ void schedule_reduction(KernelBuilder& kernel, const std::string& name) {
   reduction.update().vectorize(kernel.lane(), kernel.machine().vector);
 }
 
+void schedule_blocks_of_rows(KernelBuilder& kernel, const std::vector<std::string>& names) {
+  const Var l = kernel.lane(), n = kernel.block(), turn("turn"), thread("thread"), block("row");
+  Func out = kernel.out().compute_root();
+  out.fuse(l, n, block).gpu_blocks(block);
+  if (out.dimensions() == 3) {
+    out.split(kernel.axis(1), turn, thread, row_threads, TailStrategy::GuardWithIf).reorder(turn, thread, block);
+    out.gpu_threads(thread);
+  }
+  for (const std::string& name : names) {
+    Func staged = kernel.stage(name + "_staged");
+    kernel.stage(name).compute_at(out, block).store_in(Halide::MemoryType::GPUShared);
+    staged.compute_at(out, block).store_in(Halide::MemoryType::GPUShared).gpu_threads(staged.args()[0]);
+    kernel.stage(name + "_thread").compute_at(staged, staged.args()[0]);
+  }
+}
+
 void schedule_exponentials(KernelBuilder& kernel, ValueId x) {
   schedule_reduction(kernel, "maximum");
   schedule_reduction(kernel, "sum");
@@ -152,6 +212,11 @@ const Operator softmax{
         [](KernelBuilder& kernel, const Node& node) {
           schedule_elements(kernel, kernel.out(), node.outputs[0]);
           schedule_exponentials(kernel, node.inputs[0]);
+        },
+    .gpu_schedule =
+        [](KernelBuilder& kernel, const Node& node) {
+          if (has_blocks_of_rows(kernel, kernel.shape(node.inputs[0])))
+            schedule_blocks_of_rows(kernel, {"maximum", "sum"});
         },
     .samples = {{"features", {{Shape::batch, 21}}, {{"axis", std::int64_t{1}}}},
                 {"channels", {{Shape::batch, 18, 3, 5}}, {{"axis", std::int64_t{1}}}},
