@@ -20,7 +20,7 @@ import tempfile
 import time
 
 import performance
-from performance import RECIPES, ROOT, SETTINGS, TITLES, machine, milliseconds, output_of, say
+from performance import PIXELS, RECIPES, ROOT, SETTINGS, TITLES, machine, milliseconds, output_of, say
 
 KEPT = ROOT / "docs/costs.json"
 PAGE = ROOT / "docs/costs.md"
@@ -65,7 +65,7 @@ def measure_sizes(model, options):
         row["cold_s"] = seconds_of(generate, **cache)
         row["warm_s"] = min(seconds_of(generate, **cache) for _ in range(3))
         row["library_bytes"] = library_bytes(folder, model)
-    program = performance.build(options.netc, model, options.programs)
+    program = performance.build(options.netc, model, "f32", options.programs)
     row["program_bytes"] = program.stat().st_size
     row["first_result_ms"] = first_result(program, model)
     return row
@@ -78,18 +78,17 @@ def library_bytes(folder, model):
 def first_result(program, model):
     """A program reads weights and one image, computes, and writes its output: the fastest of ten, in milliseconds."""
     import numpy
-    pixels = {"lenet": 28, "resnet18": 96, "googlenet": 96}.get(model, 224)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        numpy.save(folder / "image.npy", numpy.zeros((1, 1, pixels, pixels), numpy.float32))
+        numpy.save(folder / "image.npy", numpy.zeros((1, 1, PIXELS[model], PIXELS[model]), numpy.float32))
         image = ["--input", f"image={folder / 'image.npy'}", "--output", folder / "output.npy"]
-        output_of([program, "run", *image, "--save", folder / "weights.safetensors"])
+        output_of([program, "train", "--limit", 1, "--epochs", 1, "--save", folder / "weights.safetensors"])
         run = [program, "run", "--weights", folder / "weights.safetensors", *image]
         return min(seconds_of(run) for _ in range(10)) * 1e3
 
 
 def measure_threads(model, options):
-    program = performance.build(options.netc, model, options.programs)
+    program = performance.build(options.netc, model, "f32", options.programs)
     times = {threads: [] for threads in (1, 2)}
     for _ in range(2):
         for threads, measured in times.items():

@@ -22,9 +22,9 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-RECIPES = {"resnet18": 256, "lenet": 256, "alexnet": 128, "vgg11": 128, "nin": 128, "googlenet": 128}
-SETTINGS = {"vgg11": ["--set", "ratio=4"]}
+from performance import RECIPES, ROOT, SETTINGS
+
+MODELS = ("resnet18", "lenet", "alexnet", "vgg11", "nin", "googlenet")
 PARITY = ("lenet", "residual", "resnet18", "googlenet")
 START = time.monotonic()
 
@@ -197,7 +197,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="the build folder")
     parser.add_argument("--python", default="python3", help="a Python that has torch")
-    parser.add_argument("--models", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--batch", type=int, default=0, help="examples a step (default: the recipe's)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each side")

@@ -19,10 +19,11 @@ import warnings
 import torch
 from torch import nn
 
+from performance import PIXELS
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/parity"))
 import networks  # noqa: E402  (the seed models in PyTorch)
 
-PIXELS = {"lenet": 28, "alexnet": 224, "vgg11": 224, "nin": 224, "googlenet": 96, "resnet18": 96}
 RATIO = {"vgg11": {"ratio": 4}}
 
 

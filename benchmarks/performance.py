@@ -4,9 +4,10 @@
     scripts/bench [--models lenet resnet18] [--tasks train infer] [--precisions f32 bf16] [--batches 0 1 32]
                   [--rounds 2] [--seconds 2]
 
-Batch 0 is the recipe's. In bf16, netc's `--precision bf16` stands beside PyTorch's autocast and OpenVINO's hint. Every way of PyTorch's runs with glibc's allocator as it is, and in training again with
-GLIBC_TUNABLES=glibc.malloc.hugetlb=1. What was measured is kept in docs/performance.json, row by row, so that a run may
-measure a part; docs/performance.md and its picture are written from all of it.
+Batch 0 is the recipe's. In bf16, netc's `--precision bf16` stands beside PyTorch's autocast and OpenVINO's hint. Every
+way of PyTorch's runs with glibc's allocator as it is, and in training again with GLIBC_TUNABLES=glibc.malloc.hugetlb=1.
+What was measured is kept in docs/performance.json, row by row, so that a run may measure a part; docs/performance.md and
+its picture are written from all of it.
 """
 import argparse
 import json
@@ -29,6 +30,7 @@ INFERENCE = ("eager", "channels_last", "compiled", "onnxruntime", "openvino")
 WITHOUT_BF16 = {"onnxruntime"}
 PRECISIONS = ("f32", "bf16")
 START = time.perf_counter()
+PIXELS = {"lenet": 28, "alexnet": 224, "vgg11": 224, "nin": 224, "googlenet": 96, "resnet18": 96}
 TITLES = {"lenet": "LeNet, 28x28", "alexnet": "AlexNet, 224x224", "vgg11": "VGG-11/4, 224x224", "nin": "NiN, 224x224",
           "googlenet": "GoogLeNet, 96x96", "resnet18": "ResNet-18, 96x96"}
 RECIPES = {"lenet": 256, "alexnet": 128, "vgg11": 128, "nin": 128, "googlenet": 128, "resnet18": 256}
