@@ -586,7 +586,7 @@ void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::op
   if (!conv && kernel.few()) return schedule_few(kernel, node, factors);
   if (!conv) return schedule_images(kernel, node, factors, stride);
   if (kernel.has_stage("weights")) schedule_packed(kernel, factors, "weights");
-  const Halide::LoopLevel block(kernel.out(), schedule_by_winograd(kernel, *conv));
+  const Halide::LoopLevel block = schedule_by_winograd(kernel, *conv);
   schedule_padded(kernel, block, kernel.shape(node.inputs[0])[1]);
 }
 
@@ -736,6 +736,7 @@ const Operator conv{
                 conv_sample("many_weights", 32, 24, {{"pad", 1}}, 4, 3),
                 conv_sample("wide_five", 16, 16, {{"kernel", IntPair{5, 5}}, {"pad", 2}, {"bias", false}}),
                 conv_sample("wide_six", 16, 16, {{"pad", 1}}, 6, 6),
+                conv_sample("wide_eight", 32, 32, {{"pad", 1}}, 8, 7),
                 conv_sample("wide_strided", 16, 20, {{"stride", 2}, {"pad", 1}}, 11, 11),
                 conv_sample("wide_strided_unpadded", 16, 24, {{"stride", 2}}, 7, 7),
                 conv_sample("wide_five_strided", 17, 16, {{"kernel", IntPair{5, 5}}, {"stride", 2}, {"pad", 2}})},

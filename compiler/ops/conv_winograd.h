@@ -40,9 +40,9 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Halide::Func& padded,
                         const Halide::Expr& start, const WinogradFilter& weight);
 
-/// Blocks of tiles in parallel, each transformed, multiplied and transformed back in the cache. Returns the loop over
-/// blocks of kernel.out(), where the padded images belong.
-Halide::Var schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv);
+/// Blocks of tiles in parallel, each transformed, multiplied and transformed back in the cache. Returns the loop where
+/// the padded images belong.
+Halide::LoopLevel schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv);
 
 /// The gradient with respect to the weights: weight[o, i, ky, kx] = sum over n, y, x of dy[n, o, y, x] *
 /// in[n, i, y * stride + ky - pad_y, x * stride + kx - pad_x]; `gradient` is dy, `weight` the value to define.
