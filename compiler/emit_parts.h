@@ -48,11 +48,10 @@ class Emission {
   std::map<const Plan*, std::map<ValueId, std::string>> slots_;
 };
 
-/// A kernel's functions in C++, one an instruction set, and that for CUDA: what declares them, and "\n f_sse41_argv,\n
-/// …".
+/// A kernel's functions in C++, one an instruction set, and that for CUDA.
 struct Variants {
   std::string declarations;
-  std::string list;
+  std::string list;  // of their names, a line each
 };
 Variants variants_of(const KernelTable& kernels, const KernelEntry& entry);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/gpu_schedules.h"
 #include "compiler/schedules.h"
 
 namespace netc {
@@ -21,16 +22,6 @@ constexpr int vector = 4;
 
 Var named(const Var& variable, const char* suffix) {
   return Var(variable.name() + suffix);
-}
-
-Var fuse_all(Stage& stage, const std::vector<Var>& variables, const std::string& name) {
-  Var all = variables[0];
-  for (std::size_t i = 1; i < variables.size(); ++i) {
-    const Var both(name + std::to_string(i));
-    stage.fuse(all, variables[i], both);
-    all = both;
-  }
-  return all;
 }
 
 /// Along the first side threads lie side by side in x, along the others in y. Loops in `around` lie outside. Returns
@@ -125,6 +116,19 @@ int threads_of(const std::vector<BlockSide>& tile) {
   int threads = 1;
   for (const BlockSide& side : tile) threads *= side.threads;
   return threads;
+}
+
+int copied_at_once(const BlockSide& side, std::int64_t extent, int most) {
+  for (int elements = most; elements >= vector; elements /= 2) {
+    if (side.extent() % elements == 0 && extent % elements == 0) return elements;
+  }
+  return 1;
+}
+
+int parts_to_fill_gpu(std::int64_t blocks) {
+  constexpr std::int64_t enough_blocks = 528;
+  constexpr std::int64_t most_parts = 256;
+  return extent(std::clamp<std::int64_t>(ceil_div(enough_blocks, blocks), 1, most_parts));
 }
 
 ThreadSplit split_evenly(std::int64_t extent, int most, int threads) {

@@ -24,6 +24,13 @@ struct BlockSide {
 /// The threads of a block with these sides.
 int threads_of(const std::vector<BlockSide>& tile);
 
+/// Elements that a thread copies at once along a side of this extent: vectors of up to `most`, which divide both.
+int copied_at_once(const BlockSide& side, std::int64_t extent, int most = 4);
+
+/// Into how many parts a reduction is cut, each of which takes `blocks` blocks of threads. Choice: a few blocks for
+/// each processor of a large GPU, each with several reads under way: that is what its memory takes (2026-11).
+int parts_to_fill_gpu(std::int64_t blocks);
+
 /// What the sums read, staged in shared memory a chunk at a time: its dimensions and their extents in a chunk, in the
 /// order of shared memory; threads copy in the order `copied` (densest in global memory first), `vector` elements of
 /// that one's first dimension at a time. Rows of the first dimension are `row` elements apart.

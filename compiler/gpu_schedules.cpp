@@ -182,6 +182,16 @@ class GpuSchedule {
 
 }  // namespace
 
+Var fuse_all(Stage& stage, const std::vector<Var>& variables, const std::string& name) {
+  Var all = variables[0];
+  for (std::size_t i = 1; i < variables.size(); ++i) {
+    const Var both(name + std::to_string(i));
+    stage.fuse(all, variables[i], both);
+    all = both;
+  }
+  return all;
+}
+
 Var map_to_threads(Stage stage, const std::vector<Var>& variables, const std::vector<RVar>& reduced) {
   if (variables.empty()) {
     stage.gpu_single_thread();
@@ -190,15 +200,9 @@ Var map_to_threads(Stage stage, const std::vector<Var>& variables, const std::ve
   std::vector<Halide::VarOrRVar> nest(reduced.begin(), reduced.end());
   nest.insert(nest.end(), variables.begin(), variables.end());
   stage.reorder(nest);
-  Var all = variables[0];
-  for (std::size_t i = 1; i < variables.size(); ++i) {
-    const Var fused("all" + std::to_string(i));
-    stage.fuse(all, variables[i], fused);
-    all = fused;
-  }
   const Var block("block");
   const Var thread("thread");
-  stage.gpu_tile(all, block, thread, block_threads, TailStrategy::GuardWithIf);
+  stage.gpu_tile(fuse_all(stage, variables, "all"), block, thread, block_threads, TailStrategy::GuardWithIf);
   return thread;
 }
 

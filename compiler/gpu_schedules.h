@@ -3,6 +3,7 @@
 
 #include <Halide.h>
 
+#include <string>
 #include <vector>
 
 #include "compiler/kernel_builder.h"
@@ -15,6 +16,9 @@ namespace netc {
 /// outputs are: a thread an element, neighbours in memory side by side in a block. What is reduced stays inside a
 /// thread, so sums have one order. All else is computed where it is read.
 void schedule_on_gpu(KernelBuilder& kernel);
+
+/// The loops over `variables`, innermost first, as one; the names of what it is made of begin with `name`.
+Halide::Var fuse_all(Halide::Stage& stage, const std::vector<Halide::Var>& variables, const std::string& name);
 
 /// Divides the loops over `variables` (densest in memory first) of a Func's definition, taken as one loop, into blocks
 /// of threads; loops over its reduction stay inside a thread. Returns the variable of the threads.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/gpu_products.h"
 #include "compiler/schedules.h"
 
 namespace netc::ops {
@@ -48,18 +49,13 @@ struct SumBlocks {
   int parts;
 };
 
-/// Choice: four blocks of 256 threads for each processor of a large GPU, each of which has several reads under way:
-/// that is what its memory takes (2026-11).
 SumBlocks sum_blocks(const KernelBuilder& kernel, std::int64_t channels) {
   constexpr std::int64_t warp = 32;
   constexpr int threads = 256;
   constexpr int examples = 64;
-  constexpr std::int64_t enough_blocks = 528;
-  constexpr std::int64_t most_parts = 256;
   const int side_by_side = kernel.lanes() > 1 ? 1 : extent(std::min(warp, channels));
   const int pixels = kernel.lanes() > 1 ? examples : threads / side_by_side;
-  const std::int64_t parts = ceil_div(enough_blocks, ceil_div(channels, side_by_side));
-  return {side_by_side, pixels, extent(std::min(parts, most_parts))};
+  return {side_by_side, pixels, parts_to_fill_gpu(ceil_div(channels, side_by_side))};
 }
 
 Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {

@@ -7,6 +7,7 @@
 #include "compiler/gpu_products.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/window.h"
+#include "compiler/schedules.h"
 
 namespace netc::ops {
 
@@ -41,9 +42,9 @@ class BlockConv {
     Var phase;
 
     int phases() const { return backward ? static_cast<int>(window.stride) : 1; }
-    int positions() const { return (computed + phases() - 1) / phases(); }
+    int positions() const { return ceil_div(computed, phases()); }
     /// The most taps that a pixel reads through.
-    int taps() const { return (static_cast<int>(window.kernel) + phases() - 1) / phases(); }
+    int taps() const { return extent(ceil_div(window.kernel, phases())); }
     /// The tap of the window that is number `tap` of this phase, and whether there are that many.
     Expr tap_of_window(const Expr& tap) const;
     bool taps_may_lack() const { return window.kernel % phases() != 0; }

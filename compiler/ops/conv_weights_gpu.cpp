@@ -16,9 +16,6 @@ using Halide::Var;
 namespace {
 
 constexpr int most_each = 8;
-/// Blocks that fill a large GPU: a few for each of its processors.
-constexpr std::int64_t enough_blocks = 528;
-constexpr std::int64_t most_parts = 256;
 
 const Var pixel("p"), chunk("q"), part_variable("s");
 
@@ -46,7 +43,7 @@ BlockWeights::BlockWeights(const KernelBuilder& kernel, const Node& node)
   chunk_ = 32;
   const auto bytes = [&] { return (elements() + chunk_ * (tile_[0].extent() + elements() / tile_[0].extent())) * 4; };
   while (bytes() > shared_bytes) chunk_ /= 2;
-  parts_ = extent(std::clamp<std::int64_t>(ceil_div(enough_blocks, tiles()), 1, most_parts));
+  parts_ = parts_to_fill_gpu(tiles());
 }
 
 /// Few input channels: a thread takes several columns of taps, and threads lie along columns and rows of them.
@@ -140,13 +137,8 @@ int padded_row(const BlockSide& side) {
   return side.extent() % 8 == 0 ? side.extent() + 4 : 0;
 }
 
-/// Floats that a thread copies at once: where two vectors of four, a pixel's place is computed half as often.
-int copied_at_once(const BlockSide& side, std::int64_t extent) {
-  for (const int vector : {8, 4}) {
-    if (side.extent() % vector == 0 && extent % vector == 0) return vector;
-  }
-  return 1;
-}
+/// Floats that a thread copies at once: of two vectors, a pixel's place is computed half as often.
+constexpr int most_copied = 8;
 
 }  // namespace
 
@@ -158,7 +150,7 @@ StagedOperand BlockWeights::stage_gradient(KernelBuilder& kernel) const {
     return staged;
   }
   staged.copied = {o, pixel};
-  staged.vector = copied_at_once(tile_[0], shape_[0]);
+  staged.vector = copied_at_once(tile_[0], shape_[0], most_copied);
   return staged;
 }
 
@@ -171,7 +163,7 @@ StagedOperand BlockWeights::stage_image(KernelBuilder& kernel) const {
   }
   staged.sides.push_back({pixel, chunk_});
   if (dense) {
-    staged.vector = copied_at_once(tile_[1], shape_[1]);
+    staged.vector = copied_at_once(tile_[1], shape_[1], most_copied);
   } else {
     staged.row = padded_row(tile_[1]);
   }

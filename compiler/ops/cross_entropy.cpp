@@ -8,7 +8,6 @@ namespace netc::ops {
 
 using Halide::Expr;
 using Halide::Func;
-using Halide::RDom;
 
 namespace {
 
@@ -41,23 +40,12 @@ double smoothing_of(const Node& node) {
 
 /// The mean over k of max(x[n]) - x[n, k].
 Expr mean_below_maximum(KernelBuilder& kernel, const Node& node, const Exponentials& exponentials, const Point& at) {
-  const std::int64_t classes = kernel.shape(node.inputs[0])[1];
-  const std::vector<Halide::Var> examples = kernel.variables(kernel.shape(node.outputs[0]));
-  if (has_blocks_of_rows(kernel, kernel.shape(node.inputs[0]))) {
-    const auto plus = [](const Expr& a, const Expr& b) { return a + b; };
-    const auto term = [&](const Expr& i) {
-      return exponentials.maximum(at.with({i})) - kernel.read(node.inputs[0], at.with({i}));
-    };
-    const Func sums = reduce_rows_by_blocks(kernel, "below", extent(classes), {kernel.constant(0), plus, term});
-    return sums(examples) / kernel.constant(static_cast<double>(classes));
-  }
-  const RDom k(0, static_cast<int>(classes), kernel.name("k"));
-  const Point on_axis = at.with({k});
-  Func below(kernel.name("below"));
-  below(examples) = kernel.constant(0);
-  below(examples) += exponentials.maximum(on_axis) - kernel.read(node.inputs[0], on_axis);
-  kernel.stage("below", below);
-  return below(examples) / kernel.constant(static_cast<double>(classes));
+  const Shape& shape = kernel.shape(node.inputs[0]);
+  const auto term = [&](const Point& place) {
+    return exponentials.maximum(place) - kernel.read(node.inputs[0], place);
+  };
+  const Func sums = reduce_axis(kernel, "below", shape, 1, {kernel.constant(0), plus, term});
+  return sums(kernel.arguments(at.with({}))) / kernel.constant(static_cast<double>(shape[1]));
 }
 
 /// loss[n] = log of the sum over k of exp(x[n, k]), minus the mean of x[n] under the target's weights
@@ -116,10 +104,9 @@ const Operator cross_entropy{
         },
     .gpu_schedule =
         [](KernelBuilder& kernel, const Node& node) {
-          if (!has_blocks_of_rows(kernel, kernel.shape(node.inputs[0]))) return;
           std::vector<std::string> reductions{"maximum", "sum"};
           if (smoothing_of(node) != 0) reductions.emplace_back("below");
-          schedule_blocks_of_rows(kernel, reductions);
+          schedule_rows_on_gpu(kernel, node.inputs[0], reductions);
         },
     .samples = {{"ten", {{Shape::batch, 10}}, {{"label_smoothing", 0.0}}},
                 {"many", {{Shape::batch, 37}}, {{"label_smoothing", 0.0}}},
@@ -140,8 +127,7 @@ const Operator cross_entropy_backward{
         },
     .gpu_schedule =
         [](KernelBuilder& kernel, const Node& node) {
-          if (has_blocks_of_rows(kernel, kernel.shape(node.inputs[0])))
-            schedule_blocks_of_rows(kernel, {"maximum", "sum"});
+          schedule_rows_on_gpu(kernel, node.inputs[0], {"maximum", "sum"});
         },
 };
 

@@ -72,11 +72,6 @@ BlockSums block_sums(KernelBuilder& kernel, const BlockSide& dense, const BlockS
   return sums;
 }
 
-/// Floats that a thread copies at once along a side.
-int copied_at_once(const BlockSide& side, std::int64_t extent) {
-  return side.extent() % 4 == 0 && extent % 4 == 0 ? 4 : 1;
-}
-
 }  // namespace
 
 bool linear_in_blocks(const KernelBuilder& kernel, const Node& node) {

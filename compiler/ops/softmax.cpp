@@ -52,65 +52,25 @@ Point along(Point at, int axis, const Expr& index) {
 /// Threads that take a row together, a warp; shorter rows than half of it are a thread's.
 constexpr int row_threads = 32;
 
-RDom positions(KernelBuilder& kernel, const Shape& shape, int axis) {
-  return {0, static_cast<int>(shape[axis]), kernel.name("k")};
+/// Whether a GPU computes a block of threads for each example: rows of many numbers, one after the other in memory.
+bool has_blocks_of_rows(const KernelBuilder& kernel, const Shape& shape) {
+  return kernel.machine().is_gpu() && kernel.lanes() == 1 && shape.rank() == 2 && shape[1] >= row_threads / 2;
 }
 
 }  // namespace
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------
 
-Exponentials::Exponentials(KernelBuilder& kernel, ValueId x, int axis)
-    : kernel_(kernel),
-      axis_(axis - 1),
-      maximum_(kernel.name("maximum")),
-      exponential_(kernel.name("exponential")),
-      sum_(kernel.name("sum")) {
-  const Shape& shape = kernel.shape(x);
-  const Shape rest = without(shape, axis);
-  const std::vector<Var> at_rest = kernel.variables(rest);
-  const RDom k = positions(kernel, shape, axis);
-  const Point on_axis = along(kernel.point(rest), axis, k);
-  const Point at = kernel.point(shape);
-  if (has_blocks_of_rows(kernel, shape)) {
-    define_by_blocks(x);
-    return;
-  }
-  maximum_(at_rest) = kernel.real().min();
-  maximum_(at_rest) = max(maximum_(at_rest), kernel.read(x, on_axis));
-  exponential_(kernel.variables(shape)) = exp(kernel.read(x, at) - maximum(at));
-  sum_(at_rest) = kernel.constant(0);
-  sum_(at_rest) += exponential(on_axis);
-  kernel.stage("maximum", maximum_);
-  kernel.stage("exponential", exponential_);
-  kernel.stage("sum", sum_);
-}
+namespace {
 
-void Exponentials::define_by_blocks(ValueId x) {
-  const Shape& shape = kernel_.shape(x);
-  const int places = static_cast<int>(shape[1]);
-  const Point at = kernel_.point(shape);
-  const auto read = [&](const Expr& k) { return kernel_.read(x, at.with({k})); };
-  const auto larger = [](const Expr& a, const Expr& b) { return max(a, b); };
-  const auto plus = [](const Expr& a, const Expr& b) { return a + b; };
-  maximum_ = reduce_rows_by_blocks(kernel_, "maximum", places, {kernel_.real().min(), larger, read});
-  exponential_(kernel_.variables(shape)) = exp(kernel_.read(x, at) - maximum(at));
-  const auto term = [&](const Expr& k) { return exponential(at.with({k})); };
-  sum_ = reduce_rows_by_blocks(kernel_, "sum", places, {kernel_.constant(0), plus, term});
-  kernel_.stage("exponential", exponential_);
-}
-
-bool has_blocks_of_rows(const KernelBuilder& kernel, const Shape& shape) {
-  return kernel.machine().is_gpu() && kernel.lanes() == 1 && shape.rank() == 2 && shape[1] >= row_threads / 2;
-}
-
-Func reduce_rows_by_blocks(KernelBuilder& kernel, const std::string& name, int places, const RowReduction& of) {
+Func reduce_by_blocks(KernelBuilder& kernel, const std::string& name, int places, const AxisReduction& of) {
   const Var t("t"), l = kernel.lane(), n = kernel.block();
-  const RDom turn(0, (places + row_threads - 1) / row_threads, kernel.name("turn"));
+  const RDom turn(0, ceil_div(places, row_threads), kernel.name("turn"));
   const Expr k = turn * row_threads + t;
+  const Expr term = of.term({l, n, {min(k, places - 1)}});
   Func thread(kernel.name(name + "_thread"));
   thread(t, l, n) = of.start;
-  thread(t, l, n) = of.combine(thread(t, l, n), select(k < places, of.term(min(k, places - 1)), of.start));
+  thread(t, l, n) = of.combine(thread(t, l, n), select(k < places, term, of.start));
   Func staged(kernel.name(name + "_staged"));
   staged(t, l, n) = thread(t, l, n);
   const RDom all(0, row_threads, kernel.name("all"));
@@ -119,8 +79,45 @@ Func reduce_rows_by_blocks(KernelBuilder& kernel, const std::string& name, int p
   whole(l, n) = of.combine(whole(l, n), staged(all, l, n));
   kernel.stage(name + "_thread", thread);
   kernel.stage(name + "_staged", staged);
+  return whole;
+}
+
+Func reduce_plainly(KernelBuilder& kernel, const std::string& name, const Shape& shape, int axis,
+                    const AxisReduction& of) {
+  const Shape rest = without(shape, axis);
+  const std::vector<Var> at = kernel.variables(rest);
+  const RDom k(0, extent(shape[axis]), kernel.name("k"));
+  Func whole(kernel.name(name));
+  whole(at) = of.start;
+  whole(at) = of.combine(whole(at), of.term(along(kernel.point(rest), axis, k)));
+  return whole;
+}
+
+}  // namespace
+
+Expr plus(const Expr& a, const Expr& b) {
+  return a + b;
+}
+
+Func reduce_axis(KernelBuilder& kernel, const std::string& name, const Shape& shape, int axis,
+                 const AxisReduction& of) {
+  const Func whole = has_blocks_of_rows(kernel, shape) ? reduce_by_blocks(kernel, name, extent(shape[axis]), of)
+                                                       : reduce_plainly(kernel, name, shape, axis, of);
   kernel.stage(name, whole);
   return whole;
+}
+
+Exponentials::Exponentials(KernelBuilder& kernel, ValueId x, int axis)
+    : kernel_(kernel), axis_(axis - 1), exponential_(kernel.name("exponential")) {
+  const Shape& shape = kernel.shape(x);
+  const Point at = kernel.point(shape);
+  const auto larger = [](const Expr& a, const Expr& b) { return max(a, b); };
+  const auto read = [&](const Point& place) { return kernel.read(x, place); };
+  maximum_ = reduce_axis(kernel, "maximum", shape, axis, {kernel.real().min(), larger, read});
+  exponential_(kernel.variables(shape)) = exp(kernel.read(x, at) - maximum(at));
+  const auto term = [&](const Point& place) { return exponential(place); };
+  sum_ = reduce_axis(kernel, "sum", shape, axis, {kernel.constant(0), plus, term});
+  kernel.stage("exponential", exponential_);
 }
 
 Point Exponentials::collapsed(Point at) const {
@@ -143,19 +140,16 @@ void forward(KernelBuilder& kernel, const Node& node) {
 void backward(KernelBuilder& kernel, const Node& node) {
   const Shape& shape = kernel.shape(node.outputs[0]);
   const int axis = axis_of(node);
-  const Shape rest = without(shape, axis);
-  const RDom k = positions(kernel, shape, axis);
-  const Point on_axis = along(kernel.point(rest), axis, k);
-  Func sum(kernel.name("sum"));
-  sum(kernel.variables(rest)) = kernel.constant(0);
-  sum(kernel.variables(rest)) += kernel.read(node.inputs[0], on_axis) * kernel.read(node.inputs[1], on_axis);
+  const auto term = [&](const Point& place) {
+    return kernel.read(node.inputs[0], place) * kernel.read(node.inputs[1], place);
+  };
+  const Func sum = reduce_axis(kernel, "sum", shape, axis, {kernel.constant(0), plus, term});
   const Point at = kernel.point(shape);
   Point at_rest = at;
   at_rest.axes.erase(at_rest.axes.begin() + (axis - 1));
   Func gradient(kernel.name("gradient"));
   gradient(kernel.variables(shape)) =
       kernel.read(node.inputs[1], at) * (kernel.read(node.inputs[0], at) - sum(kernel.arguments(at_rest)));
-  kernel.stage("sum", sum);
   kernel.define(node.outputs[0], gradient);
 }
 
@@ -171,7 +165,8 @@ void schedule_reduction(KernelBuilder& kernel, const std::string& name) {
   reduction.update().vectorize(kernel.lane(), kernel.machine().vector);
 }
 
-void schedule_blocks_of_rows(KernelBuilder& kernel, const std::vector<std::string>& names) {
+void schedule_rows_on_gpu(KernelBuilder& kernel, ValueId x, const std::vector<std::string>& names) {
+  if (!has_blocks_of_rows(kernel, kernel.shape(x))) return;
   const Var l = kernel.lane(), n = kernel.block(), turn("turn"), thread("thread"), block("row");
   Func out = kernel.out().compute_root();
   out.fuse(l, n, block).gpu_blocks(block);
@@ -215,8 +210,7 @@ const Operator softmax{
         },
     .gpu_schedule =
         [](KernelBuilder& kernel, const Node& node) {
-          if (has_blocks_of_rows(kernel, kernel.shape(node.inputs[0])))
-            schedule_blocks_of_rows(kernel, {"maximum", "sum"});
+          schedule_rows_on_gpu(kernel, node.inputs[0], {"maximum", "sum"});
         },
     .samples = {{"features", {{Shape::batch, 21}}, {{"axis", std::int64_t{1}}}},
                 {"channels", {{Shape::batch, 18, 3, 5}}, {{"axis", std::int64_t{1}}}},
@@ -234,6 +228,8 @@ const Operator softmax_backward{
           schedule_elements(kernel, kernel.out(), node.outputs[0]);
           schedule_reduction(kernel, "sum");
         },
+    .gpu_schedule = [](KernelBuilder& kernel,
+                       const Node& node) { schedule_rows_on_gpu(kernel, node.inputs[0], {"sum"}); },
 };
 
 }  // namespace netc::ops

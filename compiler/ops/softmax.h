@@ -24,7 +24,6 @@ class Exponentials {
   Halide::Expr softmax(const Point& at) const { return exponential(at) / sum(at); }
 
  private:
-  void define_by_blocks(ValueId x);
   Point collapsed(Point at) const;
 
   KernelBuilder& kernel_;
@@ -34,22 +33,23 @@ class Exponentials {
   Halide::Func sum_;
 };
 
-/// Whether a GPU computes a block of threads for each example: rows of many numbers, one after the other in memory.
-bool has_blocks_of_rows(const KernelBuilder& kernel, const Shape& shape);
-
-/// A reduction over the places k of a row: what it begins with, what a term adds, and the terms.
-struct RowReduction {
+/// A reduction along an axis: what it begins with, what a term adds, and the term of a place, at the variables of the
+/// value without that axis.
+struct AxisReduction {
   Halide::Expr start;
   std::function<Halide::Expr(const Halide::Expr& so_far, const Halide::Expr& term)> combine;
-  std::function<Halide::Expr(const Halide::Expr& k)> term;
+  std::function<Halide::Expr(const Point& at)> term;
 };
 
-/// Defines it in two steps, which are stages of the kernel: each thread of a block takes every so many places, then
-/// what they have is combined.
-Halide::Func reduce_rows_by_blocks(KernelBuilder& kernel, const std::string& name, int places, const RowReduction& of);
+Halide::Expr plus(const Halide::Expr& a, const Halide::Expr& b);
 
-/// Schedules kernel.out() and the reductions of these names.
-void schedule_blocks_of_rows(KernelBuilder& kernel, const std::vector<std::string>& names);
+/// Defines it as the stage `name`. On a GPU long rows are a block of threads each: a thread takes every so many places,
+/// then what they have is combined.
+Halide::Func reduce_axis(KernelBuilder& kernel, const std::string& name, const Shape& shape, int axis,
+                         const AxisReduction& of);
+
+/// Schedules kernel.out() and the reductions of these names for a GPU, where they are such rows of `x`.
+void schedule_rows_on_gpu(KernelBuilder& kernel, ValueId x, const std::vector<std::string>& names);
 
 /// Computes the stage `name`, a reduction, for each block of examples that `kernel.out()` computes, these side by side
 /// where the layout has lanes.

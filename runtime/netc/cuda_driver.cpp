@@ -18,6 +18,13 @@ namespace {
 constexpr int least_driver = 11000;
 constexpr int least_capability = 80;
 
+/// Whether there is such a function.
+template <class Function>
+bool look_up(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(::dlsym(library, name));
+  return function != nullptr;
+}
+
 }  // namespace
 
 const Driver& Driver::get() {
@@ -55,8 +62,7 @@ std::string Driver::load() {
   if (library == nullptr) return fmt::format("there is no CUDA driver ({})", ::dlerror());
   std::string missing;
   const auto find = [&](auto& function, const char* name) {
-    function = reinterpret_cast<std::decay_t<decltype(function)>>(::dlsym(library, name));
-    if (function == nullptr && missing.empty()) missing = name;
+    if (!look_up(library, name, function) && missing.empty()) missing = name;
   };
   Functions& f = functions_;
   find(f.error_name, "cuGetErrorName");
@@ -92,10 +98,7 @@ std::string Driver::load() {
 /// All of these functions or none.
 void Driver::find_graphs(void* library) {
   bool all = true;
-  const auto find = [&](auto& function, const char* name) {
-    function = reinterpret_cast<std::decay_t<decltype(function)>>(::dlsym(library, name));
-    all = all && function != nullptr;
-  };
+  const auto find = [&](auto& function, const char* name) { all = look_up(library, name, function) && all; };
   find(functions_.begin_capture, "cuStreamBeginCapture_v2");
   find(functions_.end_capture, "cuStreamEndCapture");
   find(functions_.instantiate, "cuGraphInstantiateWithFlags");

@@ -20,6 +20,7 @@ class PinnedMemory {
   /// Makes it at least so long; its contents are lost when it grows.
   void reserve(std::int64_t bytes);
   std::byte* data() const { return data_; }
+  std::int64_t bytes() const { return bytes_; }
 
  private:
   std::byte* data_ = nullptr;

@@ -26,7 +26,7 @@ GpuSession::~GpuSession() {
 
 void GpuSession::upload(std::span<const Part> parts) {
   const std::int64_t bytes = total_bytes(parts);
-  if (bytes > upload_bytes_) reserve_uploads(bytes);
+  if (bytes > uploads_[0].memory.bytes()) reserve_uploads(bytes);
   Slot& upload = slot(uploads_, uploaded_++);
   upload.copied.wait();
   std::byte* pinned = upload.memory.data();
@@ -44,7 +44,6 @@ void GpuSession::reserve_uploads(std::int64_t bytes) {
     upload.copied.wait();
     upload.memory.reserve(bytes);
   }
-  upload_bytes_ = bytes;
 }
 
 void GpuSession::download(void* to, const void* from, std::int64_t bytes) {

@@ -70,7 +70,6 @@ class GpuSession {
 
   cuda::Queue queue_;
   Slots uploads_;
-  std::int64_t upload_bytes_ = 0;
   std::size_t uploaded_ = 0;  // so many uploads have been
   Slots downloads_;
   std::size_t started_ = 0;

@@ -297,7 +297,7 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
 }
 
 std::int64_t bytes_of(const TensorSpec& spec, std::int64_t batch) {
-  return count(shape_for(spec, batch)) * (spec.type == DType::u8 ? 1 : 4);
+  return count(shape_for(spec, batch)) * size_of(spec.type);
 }
 
 /// What a tensor takes of the GPU's memory.
@@ -460,7 +460,7 @@ void Network::update(std::span<const AnyView> inputs, std::span<const AnyView> l
 }
 
 void Network::start_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
-  if (static_cast<int>(under_way_.size()) == steps_at_once()) {
+  if (steps_under_way() == steps_at_once()) {
     throw Error(ErrorKind::usage, fmt::format("{}: finish a step before another is started", description_.name));
   }
   update(inputs, labels, optimizer);

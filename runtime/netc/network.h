@@ -132,6 +132,8 @@ class Network {
   /// for one more.
   void start_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
   int steps_at_once() const { return device_ == Device::cuda ? 2 : 1; }
+  /// Steps that were started and not finished.
+  int steps_under_way() const { return static_cast<int>(under_way_.size()); }
   /// What a step leaves: the mean loss, and the first output as it was before the update, valid until another step is
   /// started.
   struct StepResults {

@@ -58,7 +58,7 @@ double Workload::step() {
   const Clock::time_point start = Clock::now();
   if (training_) {
     network_->start_step(input_views_, label_views_, *optimizer_);
-    if (++under_way_ == network_->steps_at_once()) network_->finish_step(), --under_way_;
+    if (network_->steps_under_way() == network_->steps_at_once()) network_->finish_step();
   } else {
     network_->forward(input_views_);
   }

@@ -39,7 +39,6 @@ class Workload {
   bool training_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Optimizer> optimizer_;
-  int under_way_ = 0;  // steps that were started and not finished
   std::vector<AnyTensor> inputs_;
   std::vector<AnyTensor> labels_;
   std::vector<AnyView> input_views_;
