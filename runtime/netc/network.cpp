@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,6 +14,7 @@
 #include "netc/cuda.h"
 #include "netc/halide_hooks.h"
 #include "netc/initializer.h"
+#include "netc/pages.h"
 #include "netc/safetensors.h"
 #include "netc/suggest.h"
 
@@ -22,9 +22,7 @@ namespace netc {
 
 namespace {
 
-constexpr std::size_t cache_line = 64;
 constexpr std::int64_t gpu_line = 256;
-constexpr std::size_t huge_page = std::size_t{1} << 21;
 
 std::size_t index(int i) {
   return static_cast<std::size_t>(i);
@@ -115,16 +113,11 @@ AnyView::AnyView(View<const std::uint8_t> view) : data(contiguous_data(view)), t
 
 Floats Network::allocate(std::int64_t bytes, const char* purpose, Reached reached) const {
   if (device_ == Device::cuda) return allocate_on_gpu(bytes, purpose, reached);
-  // Large arenas lie on huge pages: fewer misses of the address translation, faster first touch.
-  const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
-  const std::size_t alignment = size >= huge_page ? huge_page : cache_line;
-  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-  auto* memory = static_cast<float*>(std::aligned_alloc(alignment, rounded));
+  auto* memory = static_cast<float*>(allocate_pages(static_cast<std::size_t>(bytes)));
   if (memory == nullptr) {
     throw Error(ErrorKind::memory,
-                fmt::format("{}: cannot allocate {} bytes for {}", description_.name, rounded, purpose));
+                fmt::format("{}: cannot allocate {} bytes for {}", description_.name, bytes, purpose));
   }
-  if (alignment == huge_page) ::madvise(memory, rounded, MADV_HUGEPAGE);  // advice: a refusal costs only speed
   return Floats(memory);
 }
 

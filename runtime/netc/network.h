@@ -213,7 +213,6 @@ class Network {
   /// Parameters, gradients and buffers lie in memory that users reach by their views, too, whatever the device.
   enum class Reached { by_kernels, by_users };
 
-  /// Aligned to 64 bytes.
   Floats allocate(std::int64_t bytes, const char* purpose, Reached reached) const;
   Floats allocate_on_gpu(std::int64_t bytes, const char* purpose, Reached reached) const;
   void allocate_gradients();

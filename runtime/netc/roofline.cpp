@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
-#include <numeric>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include "netc/affinity.h"
+#include "netc/error.h"
 #include "netc/kernel.h"
+#include "netc/pages.h"
 
 namespace netc {
 
@@ -47,6 +50,20 @@ __attribute__((target("avx2,fma"))) float multiply_add_avx2(float factor) {
 
 float multiply_add_sse(float factor) {
   return multiply_add<4>(factor);
+}
+
+/// The sum of `words`, whole lines of 64 bytes: as fast as memory delivers them.
+std::uint64_t sum_of(const std::uint64_t* words, std::size_t count) {
+  using Line __attribute__((vector_size(64))) = std::uint64_t;
+  Line sums[4] = {};
+  const auto* lines = reinterpret_cast<const Line*>(words);
+  for (std::size_t i = 0; i + 4 <= count / 8; i += 4) {
+    for (std::size_t k = 0; k < 4; ++k) sums[k] += lines[i + k];
+  }
+  const Line sum = sums[0] + sums[1] + sums[2] + sums[3];
+  std::uint64_t result = 0;
+  for (int k = 0; k < 8; ++k) result += sum[k];
+  return result;
 }
 
 struct Arithmetic {
@@ -97,13 +114,19 @@ Roofline measure_roofline(int threads) {
     results[static_cast<std::size_t>(thread)] = sum;
   });
   constexpr std::size_t words = std::size_t{1} << 24;  // 128 MB in all, beyond every cache
-  const std::vector<std::uint64_t> memory(words, 1);
-  const std::size_t share = words / static_cast<std::size_t>(threads);
+  struct Free {
+    void operator()(std::uint64_t* memory) const { std::free(memory); }
+  };
+  // Where parameters and arenas lie, too.
+  const std::unique_ptr<std::uint64_t[], Free> memory(
+      static_cast<std::uint64_t*>(allocate_pages(words * sizeof(std::uint64_t))));
+  if (memory == nullptr) throw Error(ErrorKind::memory, "cannot allocate 128 MB to measure how fast memory is read");
+  std::fill_n(memory.get(), words, std::uint64_t{1});
+  const std::size_t share = words / static_cast<std::size_t>(threads) / 32 * 32;
   std::vector<std::uint64_t> sums(static_cast<std::size_t>(threads));
   const double read = least_seconds(threads, [&](int thread) {
-    const auto begin = memory.begin() + static_cast<std::ptrdiff_t>(share * static_cast<std::size_t>(thread));
-    sums[static_cast<std::size_t>(thread)] =
-        std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(share), std::uint64_t{0});
+    const auto number = static_cast<std::size_t>(thread);
+    sums[number] = sum_of(memory.get() + share * number, share);
   });
   return {.flops_per_second = 4.0 * rounds * chains * unit.width * 2 * threads / compute,
           .bytes_per_second = static_cast<double>(share) * sizeof(std::uint64_t) * threads / read};

@@ -1,21 +1,16 @@
 #include "netc/scratch_memory.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <utility>
+
+#include "netc/pages.h"
 
 namespace netc {
 
 namespace {
 
 constexpr std::size_t alignment = 128;  // Halide's vectors ask for it
-constexpr std::size_t huge_page = std::size_t{1} << 21;
-
-std::size_t round_up(std::size_t size, std::size_t multiple) {
-  return (size + multiple - 1) / multiple * multiple;
-}
 
 }  // namespace
 
@@ -42,8 +37,8 @@ std::size_t ScratchMemory::Chunk::give_back(const void* block) {
 }
 
 void* ScratchMemory::allocate(std::size_t size) {
-  if (size > SIZE_MAX - huge_page) return nullptr;
-  const std::size_t bytes = round_up(std::max<std::size_t>(size, 1), alignment);
+  if (size > SIZE_MAX / 2) return nullptr;
+  const std::size_t bytes = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
   const std::lock_guard lock(mutex_);
   void* block = nullptr;
   for (Chunk& chunk : chunks_) {
@@ -74,13 +69,9 @@ std::int64_t ScratchMemory::bytes() {
 }
 
 bool ScratchMemory::add_chunk(std::size_t size) {
-  // Large chunks lie on huge pages: fewer misses of the address translation.
-  const std::size_t multiple = size >= huge_page ? huge_page : alignment;
-  const std::size_t rounded = round_up(size, multiple);
-  std::unique_ptr<std::byte[], Free> memory(static_cast<std::byte*>(std::aligned_alloc(multiple, rounded)));
+  std::unique_ptr<std::byte[], Free> memory(static_cast<std::byte*>(allocate_pages(size)));
   if (memory == nullptr) return false;
-  if (multiple == huge_page) ::madvise(memory.get(), rounded, MADV_HUGEPAGE);  // a refusal costs only speed
-  chunks_.push_back({std::move(memory), rounded, {}});
+  chunks_.push_back({std::move(memory), whole_pages(size), {}});
   return true;
 }
 
