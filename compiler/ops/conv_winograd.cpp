@@ -306,18 +306,18 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   std::erase_if(candidates, [&](int outputs) {
     return winograd_points(outputs, size, stride) > most_points || (outputs - 1) * stride > widest;
   });
-  // A few images share what it takes to transform the filters; to write and to read them again costs more than that.
+  // A few images share what it takes to transform the filters, the more if these are written and read again.
   const auto cost = [&](std::int64_t outputs) {
     const std::int64_t transform = points(outputs) * size * (size + points(outputs));
-    const std::int64_t times = !kernel.few() ? 0 : sums_fit(output, outputs, points(outputs)) ? 1 : 3;
-    return multiplications(outputs) + times * transform;
+    const bool written = !sums_fit(output, outputs, points(outputs));
+    return multiplications(outputs) + (kernel.few() ? transform * (written ? 12 : 5) / 4 : 0);
   };
   int best = 0;
   for (int outputs : candidates) {
     if (outputs > 0 && (best == 0 || cost(outputs) <= cost(best))) best = outputs;
   }
   const std::int64_t direct = output[2] * output[3] * size * size;
-  const bool pays = cost(best) * 3 < direct * 2;
+  const bool pays = kernel.few() ? cost(best) * 5 < direct * 4 : cost(best) * 3 < direct * 2;
   const int outputs = kernel.choice("outputs", pays ? best : 0, candidates);
   return outputs > 0 ? std::optional<int>(outputs) : std::nullopt;
 }
