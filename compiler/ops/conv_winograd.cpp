@@ -137,7 +137,7 @@ Registers registers_of(const KernelBuilder& kernel, std::int64_t channels, int m
 
 /// Whether the sums of all tiles of an image stay in the cache.
 bool sums_fit(const Shape& output, std::int64_t outputs, std::int64_t points) {
-  constexpr std::int64_t cache = 2048;
+  constexpr std::int64_t cache = 2048;  // floats of a channel, of which a task computes a vector
   return ceil_div(output[2], outputs) * ceil_div(output[3], outputs) * points * points <= cache;
 }
 

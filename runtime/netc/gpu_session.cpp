@@ -26,7 +26,7 @@ GpuSession::~GpuSession() {
 
 void GpuSession::upload(std::span<const Part> parts) {
   const std::int64_t bytes = total_bytes(parts);
-  if (bytes > uploads_[0].memory.bytes()) reserve_uploads(bytes);
+  if (bytes > uploads_.back().memory.bytes()) reserve_uploads(bytes);
   Slot& upload = slot(uploads_, uploaded_++);
   upload.copied.wait();
   std::byte* pinned = upload.memory.data();
@@ -38,7 +38,7 @@ void GpuSession::upload(std::span<const Part> parts) {
   upload.copied.set(queue_);
 }
 
-/// All of them at once: no step but the first allocates.
+/// All of them at once: no step but the first allocates. Where the last has room, so have those before it.
 void GpuSession::reserve_uploads(std::int64_t bytes) {
   for (Slot& upload : uploads_) {
     upload.copied.wait();

@@ -10,11 +10,10 @@ namespace netc {
 
 namespace {
 
-constexpr std::size_t line = 128;
 constexpr std::size_t huge_page = std::size_t{1} << 21;
 
 std::size_t page_for(std::size_t bytes) {
-  return bytes >= huge_page ? huge_page : line;
+  return bytes >= huge_page ? huge_page : vector_alignment;
 }
 
 }  // namespace

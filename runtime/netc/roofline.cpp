@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -114,11 +113,8 @@ Roofline measure_roofline(int threads) {
     results[static_cast<std::size_t>(thread)] = sum;
   });
   constexpr std::size_t words = std::size_t{1} << 24;  // 128 MB in all, beyond every cache
-  struct Free {
-    void operator()(std::uint64_t* memory) const { std::free(memory); }
-  };
   // Where parameters and arenas lie, too.
-  const std::unique_ptr<std::uint64_t[], Free> memory(
+  const std::unique_ptr<std::uint64_t[], FreePages> memory(
       static_cast<std::uint64_t*>(allocate_pages(words * sizeof(std::uint64_t))));
   if (memory == nullptr) throw Error(ErrorKind::memory, "cannot allocate 128 MB to measure how fast memory is read");
   std::fill_n(memory.get(), words, std::uint64_t{1});

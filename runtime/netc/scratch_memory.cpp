@@ -1,22 +1,9 @@
 #include "netc/scratch_memory.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
-#include "netc/pages.h"
-
 namespace netc {
-
-namespace {
-
-constexpr std::size_t alignment = 128;  // Halide's vectors ask for it
-
-}  // namespace
-
-void ScratchMemory::Free::operator()(std::byte* memory) const {
-  std::free(memory);
-}
 
 void* ScratchMemory::Chunk::take(std::size_t bytes) {
   std::size_t begin = 0;
@@ -38,7 +25,8 @@ std::size_t ScratchMemory::Chunk::give_back(const void* block) {
 
 void* ScratchMemory::allocate(std::size_t size) {
   if (size > SIZE_MAX / 2) return nullptr;
-  const std::size_t bytes = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
+  const std::size_t bytes =
+      (std::max<std::size_t>(size, 1) + vector_alignment - 1) / vector_alignment * vector_alignment;
   const std::lock_guard lock(mutex_);
   void* block = nullptr;
   for (Chunk& chunk : chunks_) {
@@ -69,7 +57,7 @@ std::int64_t ScratchMemory::bytes() {
 }
 
 bool ScratchMemory::add_chunk(std::size_t size) {
-  std::unique_ptr<std::byte[], Free> memory(static_cast<std::byte*>(allocate_pages(size)));
+  std::unique_ptr<std::byte[], FreePages> memory(static_cast<std::byte*>(allocate_pages(size)));
   if (memory == nullptr) return false;
   chunks_.push_back({std::move(memory), whole_pages(size), {}});
   return true;

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <vector>
 
+#include "netc/pages.h"
+
 namespace netc {
 
 /// Blocks lie in chunks, which are kept: the same kernels ask for the same blocks at every step. Where one chunk is not
@@ -24,15 +26,12 @@ class ScratchMemory {
   std::int64_t bytes();
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
   struct Block {
     std::size_t begin;
     std::size_t end;
   };
   struct Chunk {
-    std::unique_ptr<std::byte[], Free> memory;
+    std::unique_ptr<std::byte[], FreePages> memory;
     std::size_t size = 0;
     std::vector<Block> blocks;  // those that are taken, in order
 
