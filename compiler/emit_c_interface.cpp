@@ -142,8 +142,9 @@ typedef struct {0}_model {0}_model;
 /* What went wrong in this thread's last call that did not return 0. */
 const char* {0}_error(void);
 
-/* Initialised from `seed`; a null pointer on failure. */
+/* A model initialised from `seed`, or from a safetensors file; a null pointer on failure. */
 {0}_model* {0}_create(uint64_t seed);
+{0}_model* {0}_create_from(const char* file);
 void {0}_destroy({0}_model* model);
 
 /* Parameters and buffers from and to a safetensors file. The functions below return 0, or 1 after an error. */
@@ -172,6 +173,7 @@ std::string emit_c_interface(const Emission& emission) {
 
 #include <algorithm>
 #include <exception>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -197,6 +199,14 @@ int guarded(Action action) {{
   }}
 }}
 
+/// From a seed or a file; a null pointer on failure.
+template <class From>
+{0}_model* create(const From& from) {{
+  {0}_model* model = nullptr;
+  guarded([&] {{ model = new {0}_model{{{0}::Model(from)}}; }});
+  return model;
+}}
+
 netc::Extents extents(const int64_t* values, int count) {{
   return netc::Extents(std::vector<int64_t>(values, values + std::max(count, 0)));
 }}
@@ -213,11 +223,9 @@ netc::View<float> parameter({0}_model* model, const char* path, int64_t count) {
 
 const char* {0}_error(void) {{ return last_error.c_str(); }}
 
-{0}_model* {0}_create(uint64_t seed) {{
-  {0}_model* model = nullptr;
-  guarded([&] {{ model = new {0}_model{{{0}::Model(seed)}}; }});
-  return model;
-}}
+{0}_model* {0}_create(uint64_t seed) {{ return create(seed); }}
+
+{0}_model* {0}_create_from(const char* file) {{ return create(std::filesystem::path(file)); }}
 
 void {0}_destroy({0}_model* model) {{ delete model; }}
 

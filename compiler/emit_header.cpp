@@ -120,6 +120,7 @@ std::string emit_header(const Emission& emission) {
 #include <netc/network.h>
 
 #include <cstdint>
+#include <filesystem>
 
 namespace {0} {{
 
@@ -134,6 +135,10 @@ class Model final : public netc::Network {{
  public:
   /// Initialises every parameter by its rule from `seed`.{9}
   explicit Model(std::uint64_t seed = {2}{10});
+  /// Parameters and buffers from a safetensors file. Throws netc::Error (io, format, mismatch).
+  explicit Model(const std::filesystem::path& weights{10});
+  /// All of them zero, until `initialize` or `load`.
+  explicit Model(netc::Zeros zeros{10});
 
   /// Evaluation mode: {3} -> {4}, valid until the next pass.
   netc::View<const float> forward({5}) {{
@@ -181,8 +186,15 @@ std::string emit_model(const Emission& emission) {
 namespace {0} {{
 
 {1}
-Model::Model(std::uint64_t seed{4}) : Network({0}::description(){5}) {{
-{2}  initialize(seed);
+Model::Model(netc::Zeros{4}) : Network({0}::description(){5}) {{
+{2}}}
+
+Model::Model(std::uint64_t seed{4}) : Model(netc::zeros{5}) {{
+  initialize(seed);
+}}
+
+Model::Model(const std::filesystem::path& weights{4}) : Model(netc::zeros{5}) {{
+  load(weights);
 }}
 
 {3}

@@ -90,9 +90,9 @@ std::string emit_main(const Emission& emission) {
   const bool cuda = emission.model().kernels.cuda;
   const std::string model = emission.name() + "::Model";
   const std::string make =
-      cuda ? fmt::format("[](netc::Device device) {{\n    return std::make_unique<{}>({}, device);\n  }}", model,
-                         emission.model().graph.recipe.seed)
-           : fmt::format("[] {{ return std::make_unique<{}>(); }}", model);
+      cuda ? fmt::format("[](netc::Device device) {{\n    return std::make_unique<{}>(netc::zeros, device);\n  }}",
+                         model)
+           : fmt::format("[] {{ return std::make_unique<{}>(netc::zeros); }}", model);
   return preamble(emission, fmt::format("The program of the model {}: train, eval, bench, run.", emission.name())) +
          fmt::format(R"(#include <netc/program.h>
 

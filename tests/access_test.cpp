@@ -1,5 +1,6 @@
 // Parameters of generated models, read and written from C++ and from C, by member, by path and by element.
 #include <doctest/doctest.h>
+#include <filesystem>
 
 #include <array>
 #include <cmath>
@@ -157,6 +158,27 @@ struct CModel {
   CModel(const CModel&) = delete;
   CModel& operator=(const CModel&) = delete;
 };
+
+TEST_CASE("a model begins with a file's weights, or with zeros") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "w.safetensors";
+  twice::Model saved(7);
+  saved.save(file);
+  twice::Model model{std::filesystem::path(file)};
+  CHECK(model.parameters.c.conv.weight.to_vector() == saved.parameters.c.conv.weight.to_vector());
+  check_error(ErrorKind::io, {"nowhere"}, [] { twice::Model lost{std::filesystem::path("/nowhere/w")}; });
+  twice::Model blank(zeros);
+  CHECK(blank.parameters.c.conv.weight.to_vector() == std::vector<float>(324, 0.0F));
+
+  twice_model* from_file = twice_create_from(file.c_str());
+  REQUIRE(from_file != nullptr);
+  std::vector<float> weight(324);
+  REQUIRE(twice_get(from_file, "c.conv.weight", weight.data(), 324) == 0);
+  CHECK(weight == saved.parameters.c.conv.weight.to_vector());
+  twice_destroy(from_file);
+  CHECK(twice_create_from("/nowhere/w") == nullptr);
+  CHECK(std::string(twice_error()).find("/nowhere/w") != std::string::npos);
+}
 
 TEST_CASE("C: parameters are listed with their shapes") {
   const CModel c;

@@ -1,6 +1,9 @@
 // safetensors and .npy files: what the published writers make, what is broken, what is written.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <array>
+#include <numeric>
+#include <vector>
 
 #include <cstring>
 #include <fstream>
@@ -58,6 +61,33 @@ TEST_CASE("a tensor goes to a view of any layout") {
   file.copy_to(view, "conv.weight");
   CHECK(view(1, 0, 2, 0) == 10.0f / 8);
   CHECK(stored[1 + 2 * 4] == 10.0f / 8);
+}
+
+TEST_CASE("large tensors arrive whole, wherever they begin in the file and however they are stored") {
+  const auto counting = [](const Extents& shape) {
+    Tensor<float> tensor(shape);
+    std::iota(tensor.data(), tensor.data() + tensor.size(), 1.0F);
+    return tensor;
+  };
+  const Tensor<float> weight = counting({100, 70, 3, 5});
+  const Tensor<float> table = counting({3, 90001});
+  const TemporaryFolder folder;
+  write_safetensors(folder / "w.safetensors", std::array<NamedTensor, 2>{{{"w", weight.view()}, {"t", table.view()}}});
+  std::vector<std::byte> bytes = read_file(folder / "w.safetensors");
+  // A blank more before the header's end: all tensors begin at an odd byte.
+  std::vector<std::byte> odd = bytes;
+  odd[0] = static_cast<std::byte>(std::to_integer<int>(odd[0]) + 1);
+  odd.insert(odd.begin() + 8 + std::to_integer<int>(bytes[0]), std::byte{' '});
+  for (const SafetensorsReader& file :
+       {SafetensorsReader(folder / "w.safetensors"), SafetensorsReader(std::move(odd), "odd")}) {
+    std::vector<float> stored(100 * 70 * 3 * 5);
+    const View<float> inner_rows(stored.data(), {100, 70, 3, 5}, {1, 100, 35000, 7000});
+    file.copy_to(inner_rows, "w");
+    CHECK(inner_rows.to_vector() == weight.view().to_vector());
+    Tensor<float> rows({3, 90001});
+    file.copy_to(rows.view(), "t");
+    CHECK(rows.view().to_vector() == table.view().to_vector());
+  }
 }
 
 TEST_CASE("wrong requests name file, tensor, expected and found") {

@@ -14,6 +14,7 @@
 
 #include "netc/halide_hooks.h"
 #include "netc/kernel.h"
+#include "netc/pages.h"
 #include "netc/parallel.h"
 #include "netc/scratch_memory.h"
 #include "netc/thread_pool.h"
@@ -115,6 +116,20 @@ TEST_CASE("failures name the kernel") {
   check_error(ErrorKind::memory, {"batch of 500000000", "conv_1234"}, [&] {
     kernel(Launch{500'000'000, 0, 0}, memory.data(), memory.data());
   });
+}
+
+TEST_CASE("pages are aligned and zero, new and after others") {
+  for (const std::size_t bytes :
+       {std::size_t{1}, std::size_t{5000}, (std::size_t{2} << 20) + 1, std::size_t{9} << 20}) {
+    for (int time = 0; time < 2; ++time) {
+      const auto pages = make_pages<std::uint8_t>(bytes);
+      REQUIRE(pages != nullptr);
+      CHECK(reinterpret_cast<std::uintptr_t>(pages.get()) % vector_alignment == 0);
+      CHECK(std::all_of(pages.get(), pages.get() + bytes, [](std::uint8_t byte) { return byte == 0; }));
+      std::fill_n(pages.get(), bytes, std::uint8_t{255});
+    }
+  }
+  CHECK(allocate_pages(SIZE_MAX) == nullptr);
 }
 
 TEST_CASE("scratch memory is aligned, kept and used again") {

@@ -1,5 +1,9 @@
 // Extents, strided views, tensors.
 #include <doctest/doctest.h>
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <vector>
 
 #include "netc/network.h"
 #include "netc/tensor.h"
@@ -65,9 +69,42 @@ TEST_CASE("a strided view has the logical order of its indices") {
   });
 }
 
+/// Row-major strides of the dimensions in another order.
+Extents strides_in_order(const Extents& shape, const std::array<int, 4>& order) {
+  Extents strides = shape;
+  std::int64_t stride = 1;
+  for (int i = 3; i >= 0; --i) {
+    const int dimension = order[static_cast<std::size_t>(i)];
+    strides[dimension] = stride;
+    stride *= shape[dimension];
+  }
+  return strides;
+}
+
+TEST_CASE("copies between all orders of four dimensions") {
+  const Extents shape{35, 4, 1, 19};
+  std::vector<int> stored(static_cast<std::size_t>(count(shape)));
+  std::iota(stored.begin(), stored.end(), 1);
+  std::array<int, 4> order{0, 1, 2, 3};
+  do {
+    const View<const int> from(stored.data(), shape, strides_in_order(shape, order));
+    std::array<int, 4> other{0, 1, 2, 3};
+    do {
+      std::vector<int> copied(stored.size());
+      const View<int> to(copied.data(), shape, strides_in_order(shape, other));
+      to.copy_from(from);
+      REQUIRE(to.to_vector() == from.to_vector());
+    } while (std::next_permutation(other.begin(), other.end()));
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
 TEST_CASE("scalars and empty tensors") {
   Tensor<float> scalar(Extents{});
   scalar.view()() = 3;
+  Tensor<float> copy(Extents{});
+  copy.view().copy_from(scalar.view());
+  CHECK(copy.view()() == 3);
+  Tensor<float>({3, 0}).view().copy_from(Tensor<float>({3, 0}).view());
   CHECK(scalar.view().to_vector() == std::vector<float>{3});
   CHECK(Tensor<float>({0, 3}).view().to_vector().empty());
   CHECK(Tensor<float>({3, 0}).view().to_vector().empty());

@@ -41,7 +41,7 @@ const netc::Description& description() {
   return description;
 }
 
-Model::Model(std::uint64_t seed) : Network(lenet::description()) {
+Model::Model(netc::Zeros) : Network(lenet::description()) {
   parameters.conv1.weight = parameter("conv1.weight");
   parameters.conv1.bias = parameter("conv1.bias");
   parameters.conv2.weight = parameter("conv2.weight");
@@ -52,7 +52,14 @@ Model::Model(std::uint64_t seed) : Network(lenet::description()) {
   parameters.fc2.bias = parameter("fc2.bias");
   parameters.fc3.weight = parameter("fc3.weight");
   parameters.fc3.bias = parameter("fc3.bias");
+}
+
+Model::Model(std::uint64_t seed) : Model(netc::zeros) {
   initialize(seed);
+}
+
+Model::Model(const std::filesystem::path& weights) : Model(netc::zeros) {
+  load(weights);
 }
 
 namespace {

@@ -13,8 +13,9 @@ typedef struct lenet_model lenet_model;
 /* What went wrong in this thread's last call that did not return 0. */
 const char* lenet_error(void);
 
-/* Initialised from `seed`; a null pointer on failure. */
+/* A model initialised from `seed`, or from a safetensors file; a null pointer on failure. */
 lenet_model* lenet_create(uint64_t seed);
+lenet_model* lenet_create_from(const char* file);
 void lenet_destroy(lenet_model* model);
 
 /* Parameters and buffers from and to a safetensors file. The functions below return 0, or 1 after an error. */

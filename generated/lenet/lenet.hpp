@@ -5,6 +5,7 @@
 #include <netc/network.h>
 
 #include <cstdint>
+#include <filesystem>
 
 namespace lenet {
 
@@ -39,6 +40,10 @@ class Model final : public netc::Network {
  public:
   /// Initialises every parameter by its rule from `seed`.
   explicit Model(std::uint64_t seed = 1);
+  /// Parameters and buffers from a safetensors file. Throws netc::Error (io, format, mismatch).
+  explicit Model(const std::filesystem::path& weights);
+  /// All of them zero, until `initialize` or `load`.
+  explicit Model(netc::Zeros zeros);
 
   /// Evaluation mode: image [N,1,28,28] -> [N,10], valid until the next pass.
   netc::View<const float> forward(netc::View<const float> image) {

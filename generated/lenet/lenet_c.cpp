@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,14 @@ int guarded(Action action) {
   }
 }
 
+/// From a seed or a file; a null pointer on failure.
+template <class From>
+lenet_model* create(const From& from) {
+  lenet_model* model = nullptr;
+  guarded([&] { model = new lenet_model{lenet::Model(from)}; });
+  return model;
+}
+
 netc::Extents extents(const int64_t* values, int count) {
   return netc::Extents(std::vector<int64_t>(values, values + std::max(count, 0)));
 }
@@ -45,11 +54,9 @@ netc::View<float> parameter(lenet_model* model, const char* path, int64_t count)
 
 const char* lenet_error(void) { return last_error.c_str(); }
 
-lenet_model* lenet_create(uint64_t seed) {
-  lenet_model* model = nullptr;
-  guarded([&] { model = new lenet_model{lenet::Model(seed)}; });
-  return model;
-}
+lenet_model* lenet_create(uint64_t seed) { return create(seed); }
+
+lenet_model* lenet_create_from(const char* file) { return create(std::filesystem::path(file)); }
 
 void lenet_destroy(lenet_model* model) { delete model; }
 

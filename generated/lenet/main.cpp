@@ -7,5 +7,5 @@
 #include "lenet.hpp"
 
 int main(int argc, char** argv) {
-  return netc::program(argc, argv, lenet::description(), [] { return std::make_unique<lenet::Model>(); });
+  return netc::program(argc, argv, lenet::description(), [] { return std::make_unique<lenet::Model>(netc::zeros); });
 }

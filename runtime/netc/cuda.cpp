@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "netc/cuda_driver.h"
 #include "netc/error.h"
@@ -31,7 +32,8 @@ void* allocate(std::int64_t bytes, Memory kind, const std::string& purpose) {
                                                Driver::get().name_of(status)));
   }
   require(status, shared ? "cuMemAllocManaged" : "cuMemAlloc");
-  return reinterpret_cast<void*>(memory);
+  auto* allocated = reinterpret_cast<void*>(memory);
+  return shared ? std::memset(allocated, 0, size) : allocated;
 }
 
 void release(void* memory) noexcept try {

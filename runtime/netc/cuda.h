@@ -16,7 +16,7 @@ enum class Memory : std::uint8_t { device, shared };
 // All of these use the first GPU and throw Error (device) with what `problem` says where there is none, or with the
 // name that the driver has for what went wrong; Error (memory) where memory is short. A lost GPU is such an error, too.
 
-/// Uninitialised, aligned for every type; `purpose` is for the message.
+/// Aligned for every type, shared memory all zero; `purpose` is for the message.
 void* allocate(std::int64_t bytes, Memory kind, const std::string& purpose);
 /// Says nothing where the GPU is lost.
 void release(void* memory) noexcept;

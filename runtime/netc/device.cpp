@@ -1,8 +1,7 @@
 #include "netc/device.h"
 
-#include <cstdlib>
-
 #include "netc/cuda.h"
+#include "netc/pages.h"
 
 namespace netc {
 
@@ -20,7 +19,7 @@ Device best_device() {
 
 void FreeFloats::operator()(float* floats) const {
   if (device == Device::cuda) return cuda::release(floats);
-  std::free(floats);
+  FreePages{bytes}(floats);
 }
 
 }  // namespace netc

@@ -1,6 +1,7 @@
 // What a network computes on: the CPU, or a GPU by way of CUDA.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,9 +19,10 @@ const std::string& cuda_problem();
 /// CUDA where it can be used, else the CPU.
 Device best_device();
 
-/// Owns floats in memory of the CPU (from malloc and its like), or of a GPU (see cuda.h).
+/// Owns floats in memory of the CPU (see pages.h) or of a GPU (see cuda.h).
 struct FreeFloats {
   Device device = Device::cpu;
+  std::size_t bytes = 0;
   void operator()(float* floats) const;
 };
 using Floats = std::unique_ptr<float[], FreeFloats>;

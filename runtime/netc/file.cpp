@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,29 @@ std::vector<std::byte> read_file(const fs::path& file) {
   }
   bytes.resize(length);
   return bytes;
+}
+
+MappedFile::MappedFile(const fs::path& file) {
+  const Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (descriptor.get() < 0) fail(file, "open", errno);
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) fail(file, "read", errno);
+  const auto length = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
+  void* mapped = MAP_FAILED;
+  if (S_ISREG(status.st_mode) && length > 0) {
+    mapped = ::mmap(nullptr, length, PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
+  }
+  if (mapped == MAP_FAILED) {
+    copy_ = read_file(file);
+    bytes_ = copy_;
+    return;
+  }
+  mapped_ = {mapped, {length}};
+  bytes_ = {static_cast<const std::byte*>(mapped), length};
+}
+
+void UnmapFile::operator()(void* mapped) const {
+  ::munmap(mapped, bytes);
 }
 
 AtomicFile::AtomicFile(const fs::path& file) : shown_(file), target_(behind_links(file)) {

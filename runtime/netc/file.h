@@ -3,14 +3,39 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace netc {
 
 /// The file's bytes. Throws Error (io) naming the file.
 std::vector<std::byte> read_file(const std::filesystem::path& file);
+
+/// Gives a mapping of so many bytes back.
+struct UnmapFile {
+  std::size_t bytes = 0;
+  void operator()(void* mapped) const;
+};
+
+/// A file's bytes for reading. They stay where the system keeps files and are not copied, so that nothing else should
+/// write into the file meanwhile (replacing it is no harm); what is no regular file (a pipe) is read into memory.
+class MappedFile {
+ public:
+  /// Throws Error (io) naming the file.
+  explicit MappedFile(const std::filesystem::path& file);
+  explicit MappedFile(std::vector<std::byte> bytes) : copy_(std::move(bytes)), bytes_(copy_) {}
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::unique_ptr<void, UnmapFile> mapped_;
+  std::vector<std::byte> copy_;
+  std::span<const std::byte> bytes_;
+};
 
 /// Writes a file that appears under its name complete or not at all: the bytes go to a temporary file beside it, which
 /// is synchronised, renamed, and its folder synchronised. What is no regular file (a pipe, a device) is written in

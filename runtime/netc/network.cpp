@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <set>
 #include <utility>
@@ -111,14 +110,17 @@ AnyView::AnyView(View<const std::int32_t> view) : data(contiguous_data(view)), t
 AnyView::AnyView(View<std::int32_t> view) : AnyView(View<const std::int32_t>(view)) {}
 AnyView::AnyView(View<const std::uint8_t> view) : data(contiguous_data(view)), type(DType::u8), shape(view.shape()) {}
 
+/// Zero where users reach it: so is what nothing is stored in (padding of blocked layouts), and optimizers may run over
+/// all of it.
 Floats Network::allocate(std::int64_t bytes, const char* purpose, Reached reached) const {
   if (device_ == Device::cuda) return allocate_on_gpu(bytes, purpose, reached);
-  auto* memory = static_cast<float*>(allocate_pages(static_cast<std::size_t>(bytes)));
+  const auto size = static_cast<std::size_t>(bytes);
+  auto* memory = static_cast<float*>(allocate_pages(size));
   if (memory == nullptr) {
     throw Error(ErrorKind::memory,
                 fmt::format("{}: cannot allocate {} bytes for {}", description_.name, bytes, purpose));
   }
-  return Floats(memory);
+  return Floats(memory, {device_, size});
 }
 
 /// Choice: parameters lie in memory that the driver moves to whoever touches it, so that views of them are as good as
@@ -127,7 +129,7 @@ Floats Network::allocate(std::int64_t bytes, const char* purpose, Reached reache
 Floats Network::allocate_on_gpu(std::int64_t bytes, const char* purpose, Reached reached) const {
   const cuda::Memory kind = reached == Reached::by_users ? cuda::Memory::shared : cuda::Memory::device;
   void* memory = cuda::allocate(bytes, kind, fmt::format("{} of {}", purpose, description_.name));
-  return Floats(static_cast<float*>(memory), {device_});
+  return Floats(static_cast<float*>(memory), {device_, static_cast<std::size_t>(bytes)});
 }
 
 Network::Network(const Description& description, Device device)
@@ -143,9 +145,6 @@ Network::Network(const Description& description, Device device)
   if (device == Device::cuda) gpu_ = std::make_unique<GpuSession>();
   parameters_ = allocate(parameter_bytes, "parameters", Reached::by_users);
   buffers_ = allocate(buffer_bytes, "buffers", Reached::by_users);
-  // Zero where nothing is stored (padding of blocked layouts), too, so that optimizers may run over all of it.
-  std::memset(parameters_.get(), 0, static_cast<std::size_t>(parameter_bytes));
-  std::memset(buffers_.get(), 0, static_cast<std::size_t>(buffer_bytes));
 }
 
 Network::~Network() = default;
@@ -154,7 +153,6 @@ void Network::allocate_gradients() {
   if (gradients_) return;
   const std::int64_t bytes = description_.parameter_floats * static_cast<std::int64_t>(sizeof(float));
   gradients_ = allocate(bytes, "gradients", Reached::by_users);
-  std::memset(gradients_.get(), 0, static_cast<std::size_t>(bytes));
 }
 
 std::int64_t Network::memory_bytes() const {

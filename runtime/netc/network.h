@@ -89,6 +89,10 @@ struct AnyView {
   AnyView(View<const std::uint8_t> view);  // NOLINT(google-explicit-constructor)
 };
 
+/// Asks a model for parameters and buffers that are all zero until `initialize` or `load`: `Model model(netc::zeros)`.
+struct Zeros {};
+constexpr Zeros zeros;
+
 class Network {
  public:
   virtual ~Network();
@@ -161,8 +165,8 @@ class Network {
   std::int64_t memory_bytes() const;
 
  protected:
-  /// All parameters and buffers are zero until `initialize`. The description must outlive the network. Throws Error
-  /// (device) where there is no such device.
+  /// All parameters and buffers are zero until `initialize` or `load`. The description must outlive the network. Throws
+  /// Error (device) where there is no such device.
   explicit Network(const Description& description, Device device = Device::cpu);
 
   /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of

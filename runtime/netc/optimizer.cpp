@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "netc/cuda.h"
 #include "netc/cuda_steps.h"
 #include "netc/error.h"
+#include "netc/pages.h"
 #include "netc/parallel.h"
 
 namespace netc {
@@ -113,16 +113,13 @@ void update_all(std::span<float> parameters, std::span<const float> gradients, c
 void StateArray::prepare(std::size_t count, Device device) {
   if (elements_ && elements_.get_deleter().device == device) return require_length(count_, count);
   if (elements_) require_length(count_, count);
-  const auto bytes = static_cast<std::int64_t>(count * sizeof(float));
-  void* memory = device == Device::cuda ? cuda::allocate(bytes, cuda::Memory::shared, "an optimizer's state")
-                                        : std::malloc(std::max<std::size_t>(count, 1) * sizeof(float));
+  const std::size_t bytes = count * sizeof(float);
+  void* memory = device == Device::cuda
+                     ? cuda::allocate(static_cast<std::int64_t>(bytes), cuda::Memory::shared, "an optimizer's state")
+                     : allocate_pages(bytes);
   if (memory == nullptr) throw Error(ErrorKind::memory, fmt::format("cannot allocate {} bytes of state", bytes));
-  Floats moved(static_cast<float*>(memory), {device});
-  if (elements_) {
-    std::copy_n(elements_.get(), count, moved.get());
-  } else {
-    std::fill_n(moved.get(), count, 0.0f);
-  }
+  Floats moved(static_cast<float*>(memory), {device, bytes});
+  if (elements_) std::copy_n(elements_.get(), count, moved.get());
   elements_ = std::move(moved);
   count_ = count;
 }

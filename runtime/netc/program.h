@@ -8,7 +8,7 @@
 
 namespace netc {
 
-/// Makes the model on a device.
+/// Makes the model on a device; commands give it its parameters, which may still be zero.
 using MakeNetwork = std::function<std::unique_ptr<Network>(Device device)>;
 
 /// The generated program's main: `MODEL train|eval|bench|run …`. Exit status 0 done, 1 wrong input, 2 wrong usage, 3 a

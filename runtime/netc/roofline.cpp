@@ -114,8 +114,7 @@ Roofline measure_roofline(int threads) {
   });
   constexpr std::size_t words = std::size_t{1} << 24;  // 128 MB in all, beyond every cache
   // Where parameters and arenas lie, too.
-  const std::unique_ptr<std::uint64_t[], FreePages> memory(
-      static_cast<std::uint64_t*>(allocate_pages(words * sizeof(std::uint64_t))));
+  const auto memory = make_pages<std::uint64_t>(words);
   if (memory == nullptr) throw Error(ErrorKind::memory, "cannot allocate 128 MB to measure how fast memory is read");
   std::fill_n(memory.get(), words, std::uint64_t{1});
   const std::size_t share = words / static_cast<std::size_t>(threads) / 32 * 32;

@@ -14,6 +14,7 @@
 
 #include "netc/error.h"
 #include "netc/file.h"
+#include "netc/parallel.h"
 #include "netc/suggest.h"
 
 namespace netc {
@@ -186,17 +187,18 @@ std::map<std::string, std::string> parse_metadata(const std::string& file, const
 
 }  // namespace
 
-SafetensorsReader::SafetensorsReader(const std::filesystem::path& file)
-    : SafetensorsReader(read_file(file), file.string()) {}
+SafetensorsReader::SafetensorsReader(const std::filesystem::path& file) : name_(file.string()), file_(file) {
+  parse();
+}
 
 SafetensorsReader::SafetensorsReader(std::vector<std::byte> bytes, std::string name)
-    : name_(std::move(name)), bytes_(std::move(bytes)) {
+    : name_(std::move(name)), file_(std::move(bytes)) {
   parse();
 }
 
 void SafetensorsReader::parse() {
-  const std::string_view text = header_text(name_, bytes_);
-  const std::span<const std::byte> data = std::span<const std::byte>(bytes_).subspan(length_bytes + text.size());
+  const std::string_view text = header_text(name_, file_.bytes());
+  const std::span<const std::byte> data = file_.bytes().subspan(length_bytes + text.size());
   const Json header = parse_header(name_, text);
   std::vector<Entry> entries;
   for (const auto& [key, json] : header.items()) {
@@ -229,11 +231,35 @@ const StoredTensor& SafetensorsReader::require(std::string_view tensor, const st
   return stored;
 }
 
+namespace {
+
+/// Threads copy rows of the first dimension, whole runs of them (see CopyOrder).
+void copy_in_parallel(View<float> to, View<const float> from) {
+  if (to.rank() == 0 || to.size() == 0) return to.copy_from(from);
+  const std::int64_t row = to.size() / to.shape()[0];
+  const auto first_row = [&](std::int64_t element) {
+    const std::int64_t run = detail::CopyOrder::run;
+    return std::min((element / row + run - 1) / run * run, to.shape()[0]);
+  };
+  parallel_for(to.size(), [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = first_row(begin);
+    Extents shape = to.shape();
+    shape[0] = (end == to.size() ? shape[0] : first_row(end)) - first;
+    View<float>(to.data() + first * to.strides()[0], shape, to.strides())
+        .copy_from({from.data() + first * from.strides()[0], shape, from.strides()});
+  });
+}
+
+}  // namespace
+
 void SafetensorsReader::copy_to(View<float> view, std::string_view tensor) const {
-  const StoredTensor& stored = require(tensor, {view.shape().begin(), view.shape().end()});
-  // Through a copy, because a tensor may begin at any byte of the file.
+  const std::span<const std::byte> bytes = require(tensor, {view.shape().begin(), view.shape().end()}).bytes;
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(float) == 0) {
+    return copy_in_parallel(view, {reinterpret_cast<const float*>(bytes.data()), view.shape()});
+  }
+  // A tensor may begin at any byte of the file.
   Tensor<float> aligned(view.shape());
-  std::memcpy(aligned.data(), stored.bytes.data(), stored.bytes.size());
+  std::memcpy(aligned.data(), bytes.data(), bytes.size());
   view.copy_from(aligned.view());
 }
 

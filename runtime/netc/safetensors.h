@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "netc/file.h"
 #include "netc/tensor.h"
 
 namespace netc {
@@ -20,7 +21,7 @@ struct StoredTensor {
   std::span<const std::byte> bytes;  // row-major, little-endian
 };
 
-/// A file read into memory and checked. Stricter than the published reader: no duplicate keys, no space before the
+/// A file that has been checked. Stricter than the published reader: no duplicate keys, no space before the
 /// header, no unknown fields, no holes, no overlaps, nothing behind the last tensor.
 class SafetensorsReader {
  public:
@@ -42,7 +43,7 @@ class SafetensorsReader {
   void parse();
 
   std::string name_;
-  std::vector<std::byte> bytes_;
+  MappedFile file_;
   std::map<std::string, StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;
 };

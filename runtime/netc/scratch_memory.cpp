@@ -57,7 +57,7 @@ std::int64_t ScratchMemory::bytes() {
 }
 
 bool ScratchMemory::add_chunk(std::size_t size) {
-  std::unique_ptr<std::byte[], FreePages> memory(static_cast<std::byte*>(allocate_pages(size)));
+  auto memory = make_pages<std::byte>(size);
   if (memory == nullptr) return false;
   chunks_.push_back({std::move(memory), whole_pages(size), {}});
   return true;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace netc {
 
 Extents::Extents(std::initializer_list<std::int64_t> values) {
@@ -90,6 +92,41 @@ std::int64_t RowWalk::offset(const Extents& strides) const {
   std::int64_t offset = 0;
   for (int i = 0; i < outer_; ++i) offset += index_[i] * strides[i];
   return offset;
+}
+
+namespace {
+
+/// The longer one of the dimensions in which either layout has its neighbours; -1 of a scalar.
+int dimension_of_runs(const Extents& shape, const Extents& to_strides, const Extents& from_strides) {
+  int longest = shape.size() - 1;
+  for (int i = 0; i < shape.size(); ++i) {
+    const bool neighbours = to_strides[i] == 1 || from_strides[i] == 1;
+    if (neighbours && shape[i] > shape[longest]) longest = i;
+  }
+  return longest;
+}
+
+}  // namespace
+
+CopyOrder::CopyOrder(const Extents& all, const Extents& to, const Extents& from) {
+  const int runs = dimension_of_runs(all, to, from);
+  for (int i = 0; i < all.size(); ++i) {
+    if (i == runs) continue;
+    const int last = shape.size() - 1;
+    if (last >= 0 && to_strides[last] == all[i] * to[i] && from_strides[last] == all[i] * from[i]) {
+      shape[last] *= all[i];  // both walk on from row to row: one dimension
+      to_strides[last] = to[i];
+      from_strides[last] = from[i];
+      continue;
+    }
+    shape.push_back(all[i]);
+    to_strides.push_back(to[i]);
+    from_strides.push_back(from[i]);
+  }
+  if (runs < 0) return;
+  extent = all[runs];
+  to_step = to[runs];
+  from_step = from[runs];
 }
 
 }  // namespace detail

@@ -36,6 +36,67 @@ class RowWalk {
   std::int64_t remaining_;
 };
 
+/// The order in which elements are copied between two layouts: in runs along a dimension in which one of them has its
+/// neighbours. Runs are short, so that the lines of the cache which the other layout touches in one are still there in
+/// the next.
+struct CopyOrder {
+  static constexpr std::int64_t run = 16;
+
+  CopyOrder(const Extents& shape, const Extents& to_strides, const Extents& from_strides);
+
+  Extents shape;  // but for the dimension of runs
+  Extents to_strides;
+  Extents from_strides;
+  std::int64_t extent = 1;  // of the dimension of runs
+  std::int64_t to_step = 1;
+  std::int64_t from_step = 1;
+};
+
+/// Calls copy_run(to, from) at all indices of the dimensions from `dimension` on.
+template <class T, class CopyRun>
+void copy_runs(const CopyOrder& order, int dimension, T* to, const T* from, const CopyRun& copy_run) {
+  if (dimension == order.shape.size()) return copy_run(to, from);
+  const std::int64_t extent = order.shape[dimension];
+  const std::int64_t to_stride = order.to_strides[dimension];
+  const std::int64_t from_stride = order.from_strides[dimension];
+  const bool innermost = dimension + 1 == order.shape.size();
+  for (std::int64_t i = 0; i < extent; ++i, to += to_stride, from += from_stride) {
+    if (innermost) {
+      copy_run(to, from);
+    } else {
+      copy_runs(order, dimension + 1, to, from, copy_run);
+    }
+  }
+}
+
+template <class T>
+void copy_elements(const CopyOrder& order, T* to, const T* from) {
+  const std::int64_t to_step = order.to_step;
+  const std::int64_t from_step = order.from_step;
+  if (to_step == 1 && from_step == 1) {
+    return copy_runs(order, 0, to, from, [&](T* t, const T* f) { std::copy_n(f, order.extent, t); });
+  }
+  std::int64_t i = 0;
+  for (; i + CopyOrder::run <= order.extent; i += CopyOrder::run) {
+    // With a length and a step that the compiler knows: twice as fast.
+    T* run = to + i * to_step;
+    if (to_step == 1) {
+      copy_runs(order, 0, run, from + i * from_step, [=](T* t, const T* f) {
+        for (std::int64_t k = 0; k < CopyOrder::run; ++k) t[k] = f[k * from_step];
+      });
+    } else {
+      copy_runs(order, 0, run, from + i * from_step, [=](T* t, const T* f) {
+        for (std::int64_t k = 0; k < CopyOrder::run; ++k) t[k * to_step] = f[k * from_step];
+      });
+    }
+  }
+  const std::int64_t rest = order.extent - i;
+  if (rest == 0) return;
+  copy_runs(order, 0, to + i * to_step, from + i * from_step, [=](T* t, const T* f) {
+    for (std::int64_t k = 0; k < rest; ++k) t[k * to_step] = f[k * from_step];
+  });
+}
+
 }  // namespace detail
 
 template <class T>
@@ -73,13 +134,7 @@ void View<T>::fill(T value) const requires(!std::is_const_v<T>) {
 template <class T>
 void View<T>::copy_from(View<const T> other) const requires(!std::is_const_v<T>) {
   detail::require_same_shape(shape_, other.shape());
-  for (detail::RowWalk row(shape_); !row.done(); row.next()) {
-    T* to = data_ + row.offset(strides_);
-    const T* from = other.data() + row.offset(other.strides());
-    const std::int64_t to_step = row.step(strides_);
-    const std::int64_t from_step = row.step(other.strides());
-    for (std::int64_t i = 0; i < row.length(); ++i) to[i * to_step] = from[i * from_step];
-  }
+  detail::copy_elements(detail::CopyOrder(shape_, strides_, other.strides()), data_, other.data());
 }
 
 template <class T>

@@ -50,6 +50,7 @@ Workload::Workload(const Model& model, const WorkloadOptions& options)
       network_(model.make(choose_device(options.device, model.description))),
       optimizer_(make_optimizer(slow(model))) {
   use_threads(model, options.threads);
+  network_->initialize(model.description.recipe.seed);
   for (const TensorSpec& spec : model.description.inputs) add(inputs_, input_views_, spec, options.batch);
   for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, options.batch);
 }

@@ -56,8 +56,7 @@ void check_parameters(lenet::Model& model) {
 
 void check_file(lenet::Model& model, const std::filesystem::path& file) {
   model.save(file);
-  lenet::Model other;
-  other.load(file);
+  lenet::Model other(file);
   require(other.parameters.conv1.weight(0, 0, 0, 0) == 42, "a parameter comes back from a file");
   const netc::Tensor<float> images = make_images(3);
   const auto logits = model.forward(images.view()).to_vector();
