@@ -1,6 +1,7 @@
 // The command `profile` of a program that netc built.
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,12 @@ TEST_CASE("profile lists the kernels of a step, with their work, and draws them"
   CHECK(picture.starts_with("<svg"));
   CHECK(picture.find(">conv_backward_weights<") != std::string::npos);
 
-  const CommandResult forward = run_command({"out/small", "profile", "--mode", "infer", "--seconds", "0.05"});
+  const CommandResult forward = run_command({"out/small", "profile", "--mode", "infer", "--seconds", "0.05", "--json"});
   REQUIRE_MESSAGE(forward.status == 0, forward.err);
+  const nlohmann::json json = nlohmann::json::parse(forward.out);
+  CHECK(json["mode"] == "infer");
+  CHECK(json["kernels"][0]["name"] == "conv");
+  CHECK(json["kernels"][0]["ms"] > 0);
   CHECK(forward.out.find("backward") == std::string::npos);
 }
 

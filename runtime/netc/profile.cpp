@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
 
@@ -17,6 +18,7 @@ namespace {
 
 struct ProfileOptions : WorkloadOptions {
   std::string svg;
+  bool json = false;
 };
 
 /// One call of a kernel in every step, at its fastest.
@@ -84,6 +86,26 @@ void print_summary(const std::string& model, const ProfileOptions& options, cons
   fmt::print("machine: {:.1f} GFLOP/s, {:.1f} GB/s\n", machine.flops_per_second / 1e9, machine.bytes_per_second / 1e9);
 }
 
+void print_json(const std::string& model, const ProfileOptions& options, const Profile& profile,
+                const Roofline& machine) {
+  nlohmann::ordered_json kernels = nlohmann::ordered_json::array();
+  for (const Call& call : profile.calls) {
+    kernels.push_back({{"name", call.kernel->name()},
+                       {"ms", call.seconds * 1e3},
+                       {"gflop", call.work.flops / 1e9},
+                       {"gigabytes", call.work.bytes / 1e9}});
+  }
+  const nlohmann::ordered_json json{{"model", model},
+                                    {"mode", options.mode},
+                                    {"batch", options.batch},
+                                    {"threads", threads()},
+                                    {"ms", profile.step_seconds * 1e3},
+                                    {"machine_gflops", machine.flops_per_second / 1e9},
+                                    {"machine_gigabytes_per_second", machine.bytes_per_second / 1e9},
+                                    {"kernels", kernels}};
+  fmt::print("{}\n", json.dump());
+}
+
 /// Bars, the longest call first.
 std::string draw(const std::string& title, const Profile& profile, const Roofline& machine) {
   std::vector<Call> calls = profile.calls;
@@ -123,8 +145,12 @@ void profile(const Model& model, const ProfileOptions& options) {
   Workload workload(model, options);
   const Roofline machine = measure_roofline(threads());
   const Profile profile = measure(workload, options.seconds);
-  print_table(profile, machine);
-  print_summary(name, options, profile, machine);
+  if (options.json) {
+    print_json(name, options, profile, machine);
+  } else {
+    print_table(profile, machine);
+    print_summary(name, options, profile, machine);
+  }
   if (options.svg.empty()) return;
   const std::string title = fmt::format("{}: {}, batch {}, {} threads, {:.2f} ms", name, options.mode, options.batch,
                                         threads(), profile.step_seconds * 1e3);
@@ -138,6 +164,7 @@ void add_profile_command(CLI::App& app, const Model& model) {
   CLI::App* command = app.add_subcommand("profile", "Time each kernel of a step, beside what the machine can do");
   add_workload_options(*command, model, *options);
   command->add_option("--svg", options->svg, "draw the kernels, the longest first")->type_name("FILE");
+  command->add_flag("--json", options->json, "one JSON object instead of a table");
   command->callback([&model, options] { profile(model, *options); });
 }
 
