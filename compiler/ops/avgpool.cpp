@@ -56,18 +56,28 @@ void forward(KernelBuilder& kernel, const Node& node, const Windows& w) {
   define_mean(kernel, node, w, window_sum(kernel, shape, pixel));
 }
 
+/// dy of the window that comes `back_y` rows and `back_x` columns before the last that covers the pixel `at`.
+Expr from_window(KernelBuilder& kernel, const Node& node, const Point& at, const Expr& back_y, const Expr& back_x) {
+  const Windows w = windows(node.attributes);
+  const Shape& pooled = kernel.shape(node.inputs[0]);
+  const Covering y = covering(at.axes[1], back_y, w.y, pooled[2]);
+  const Covering x = covering(at.axes[2], back_x, w.x, pooled[3]);
+  const Expr gradient = padded_read(kernel, node.inputs[0], at, y.window, x.window, kernel.constant(0));
+  return select(y.exists && x.exists, gradient, kernel.constant(0));
+}
+
 /// dx[n, c, y, x] = sum over the windows that cover the pixel of dy, divided by their area
 void backward(KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
   const Shape& shape = kernel.shape(node.outputs[0]);
-  const Shape& pooled = kernel.shape(node.inputs[0]);
-  const Point at = kernel.point(shape);
   const RDom r = covering_windows(kernel, w);
-  const Covering y = covering(at.axes[1], r.y, w.y, pooled[2]);
-  const Covering x = covering(at.axes[2], r.x, w.x, pooled[3]);
-  const Expr gradient = padded_read(kernel, node.inputs[0], at, y.window, x.window, kernel.constant(0));
-  const Expr term = select(y.exists && x.exists, gradient, kernel.constant(0));
-  define_mean(kernel, node, w, window_sum(kernel, shape, term));
+  define_mean(kernel, node, w, window_sum(kernel, shape, from_window(kernel, node, kernel.point(shape), r.y, r.x)));
+}
+
+Expr backward_at(KernelBuilder& kernel, const Node& node, const Point& at) {
+  const Windows w = windows(node.attributes);
+  const auto term = [&](const Expr& y, const Expr& x) { return from_window(kernel, node, at, y, x); };
+  return covering_sum(node, term) / kernel.constant(static_cast<double>(w.y.kernel * w.x.kernel));
 }
 
 }  // namespace
@@ -82,6 +92,7 @@ const Operator avgpool{
     .gradient = gradient,
     .algorithm = [](KernelBuilder& kernel, const Node& node) { forward(kernel, node, windows(node.attributes)); },
     .schedule = schedule_pool,
+    .reads_once = overlap_little,
     .samples = pool_samples(),
 };
 
@@ -89,8 +100,10 @@ const Operator avgpool_backward{
     .name = "avgpool_backward",
     .doc = "The gradient of avgpool: every pixel gathers its share from the windows that cover it.",
     .in_language = false,
+    .value_at = backward_at,
     .algorithm = backward,
     .schedule = schedule_pool,
+    .may_move = covers_little,
 };
 
 const Operator globalavgpool{

@@ -127,6 +127,7 @@ struct WindowSum {
   std::function<Expr(const Expr& i, const Expr& ky, const Expr& kx)> term;
   std::function<Expr(const Expr& ky, const Expr& kx)> exists{};  // where only some taps have terms
   std::function<Expr(const Expr& ky)> in_image{};                // where some rows of taps read nothing but zeros
+  std::function<Expr(const Expr& kx)> in_row{};                  // the same of columns, where whole_rows
 };
 
 /// Defines the output as this sum. Long ones have parts (see part_extent): some channels through one tap, of pairs
@@ -154,6 +155,7 @@ void define_sum(KernelBuilder& kernel, const Node& node, const Factors& factors,
   RDom r(0, extent(of.channels / channels), 0, extent(w.x.kernel), 0, extent(w.y.kernel), kernel.name("r"));
   if (of.exists) r.where(of.exists(r.z, r.y));
   if (of.in_image) r.where(of.in_image(r.z));
+  if (of.in_row) r.where(of.in_row(r.y));
   std::vector<Expr> of_part(at.begin(), at.end());
   of_part.insert(of_part.end(), {r.x, r.y, r.z});
   Func sum(kernel.name("sum"));
@@ -269,6 +271,18 @@ Expr reading(const Expr& at, const Expr& k, const Window& w) {
   return at + extent(w.pad) - k * extent(w.dilation);
 }
 
+/// Whether the gradient with respect to images that lie side by side sums whole rows in registers, so that it is known
+/// of each column which taps read nothing but zeros: where many do.
+bool whole_rows(const KernelBuilder& kernel, const Node& node) {
+  const Window w = windows(node.attributes).x;
+  const std::int64_t columns = kernel.shape(node.outputs[0])[3];
+  const std::int64_t read = kernel.shape(node.inputs[0])[3] * w.kernel;
+  const int registers = kernel.machine().accumulators * kernel.machine().vector / kernel.lanes();
+  const bool possible = kernel.lanes() > 1 && w.stride == 1 && columns <= registers;
+  const bool pays = possible && read * 5 < columns * w.kernel * 4;
+  return possible && kernel.choice("whole_rows", pays ? 1 : 0, {0, 1}) == 1;
+}
+
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
 void backward_data(KernelBuilder& kernel, const Node& node) {
   if (const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::backward)) {
@@ -311,8 +325,10 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
       return reading(at.axes[1], ky, w.y) % stride_y == 0 && reading(at.axes[2], kx, w.x) % stride_x == 0;
     };
   } else if (around && !kernel.machine().is_gpu()) {
-    const std::int64_t height = kernel.shape(node.inputs[0])[2];
-    sum.in_image = [&, height](const Expr& ky) { return inside(reading(at.axes[1], ky, w.y), height); };
+    const Shape& dy = kernel.shape(node.inputs[0]);
+    sum.in_image = [&](const Expr& ky) { return inside(reading(at.axes[1], ky, w.y), dy[2]); };
+    const auto in_row = [&](const Expr& kx) { return inside(reading(at.axes[2], kx, w.x), dy[3]); };
+    if (whole_rows(kernel, node)) sum.in_row = in_row;
   }
   define_sum(kernel, node, factors, w, sum);
 }
@@ -552,7 +568,8 @@ void schedule_few(KernelBuilder& kernel, const Node& node, const Factors& factor
 }
 
 /// Tiles of channels and columns in registers; what the images are padded with is written once an image.
-void schedule_images(KernelBuilder& kernel, const Node& node, const Factors& factors, std::int64_t stride) {
+/// `row`: a tile is as wide as the image, and taps along it are unrolled.
+void schedule_images(KernelBuilder& kernel, const Node& node, const Factors& factors, std::int64_t stride, bool row) {
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Machine& machine = kernel.machine();
   Func sum = kernel.defined(node.outputs[0]);
@@ -566,9 +583,11 @@ void schedule_images(KernelBuilder& kernel, const Node& node, const Factors& fac
   int vector = machine.vector;
   if (kernel.lanes() > 1) {
     const int rows = machine.accumulators * machine.vector / kernel.lanes();
-    const int channels = kernel.choice("channels", tile_extent(shape[1], std::min(rows, 6)), up_to(shape[1], rows));
+    const int most = row ? rows / extent(shape[3]) : rows;
+    const int channels = kernel.choice("channels", tile_extent(shape[1], std::min(most, 6)), up_to(shape[1], most));
     const int columns =
-        kernel.choice("columns", tile_extent(shape[3], rows / channels), up_to(shape[3], rows / channels));
+        row ? extent(shape[3])
+            : kernel.choice("columns", tile_extent(shape[3], rows / channels), up_to(shape[3], rows / channels));
     tile = {{kernel.lane(), kernel.lanes()}, {x, columns}, {c, channels}};
   } else {
     vector = vector_extent(machine, shape[1]);
@@ -588,7 +607,7 @@ void schedule_images(KernelBuilder& kernel, const Node& node, const Factors& fac
   }
   Func part = kernel.stage("part");
   schedule_tiles(sum, out, tile, vector, r, loops, 1, part.has_update_definition() ? 1 : factors.together());
-  if (kernel.lanes() == 1 && stride > 1) sum.update().unroll(r[1]);
+  if (row || (kernel.lanes() == 1 && stride > 1)) sum.update().unroll(r[1]);
   schedule_parts(part, sum, tile, vector, factors.together());
   schedule_weights_copy(kernel, factors, sum, tile, vector);
   schedule_padded(kernel, Halide::LoopLevel(out, kernel.block()), kernel.shape(node.inputs[0])[1]);
@@ -596,21 +615,22 @@ void schedule_images(KernelBuilder& kernel, const Node& node, const Factors& fac
 
 /// By Winograd's algorithm where there is one, otherwise directly.
 void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::optional<WinogradConv>& conv,
-                          std::int64_t stride) {
+                          std::int64_t stride, bool row) {
   const Factors factors = direct_factors(kernel, node, conv.has_value());
   if (!conv && kernel.few()) return schedule_few(kernel, node, factors);
-  if (!conv) return schedule_images(kernel, node, factors, stride);
+  if (!conv) return schedule_images(kernel, node, factors, stride, row);
   if (kernel.has_stage("weights")) schedule_packed(kernel, factors, "weights");
   const Halide::LoopLevel block = schedule_by_winograd(kernel, *conv);
   schedule_padded(kernel, block, kernel.shape(node.inputs[0])[1]);
 }
 
 void schedule_forward(KernelBuilder& kernel, const Node& node) {
-  schedule_convolution(kernel, node, forward_winograd(kernel, node), 1);
+  schedule_convolution(kernel, node, forward_winograd(kernel, node), 1, false);
 }
 
 void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
-  schedule_convolution(kernel, node, backward_winograd(kernel, node), windows(node.attributes).x.stride);
+  schedule_convolution(kernel, node, backward_winograd(kernel, node), windows(node.attributes).x.stride,
+                       whole_rows(kernel, node));
 }
 
 /// So many output channels by up to `most` input channels; where there are few of those, by columns and rows of the

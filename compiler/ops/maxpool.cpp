@@ -2,7 +2,6 @@
 #include "compiler/graph_builder.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/pool.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 
@@ -92,27 +91,7 @@ void backward(KernelBuilder& kernel, const Node& node) {
 }
 
 Expr backward_at(KernelBuilder& kernel, const Node& node, const Point& at) {
-  const Windows w = windows(node.attributes);
-  Expr sum;
-  for (std::int64_t y = most_covering(w.y) - 1; y >= 0; --y) {
-    for (std::int64_t x = most_covering(w.x) - 1; x >= 0; --x) {
-      const Expr term = from_window(kernel, node, at, extent(y), extent(x));
-      sum = sum.defined() ? sum + term : term;
-    }
-  }
-  return sum;
-}
-
-/// Windows that cover a pixel four times at most, and leave less than half of the pixels.
-bool may_move(const Node& node) {
-  const Windows w = windows(node.attributes);
-  return most_covering(w.y) * most_covering(w.x) <= 4 && w.y.stride * w.x.stride > 2;
-}
-
-/// Windows that overlap little.
-bool reads_once(const Node& node, std::size_t operand) {
-  const Windows w = windows(node.attributes);
-  return operand == 0 && w.y.kernel * w.x.kernel <= 3 * w.y.stride * w.x.stride;
+  return covering_sum(node, [&](const Expr& y, const Expr& x) { return from_window(kernel, node, at, y, x); });
 }
 
 // ---- The operator --------------------------------------------------------------------------------------------------
@@ -150,7 +129,7 @@ const Operator maxpool{
     .gradient = gradient,
     .algorithm = forward,
     .schedule = schedule_pool,
-    .reads_once = reads_once,
+    .reads_once = overlap_little,
     .samples = samples(),
 };
 
@@ -162,7 +141,7 @@ const Operator maxpool_backward{
     .value_at = backward_at,
     .algorithm = backward,
     .schedule = schedule_pool,
-    .may_move = may_move,
+    .may_move = covers_little,
 };
 
 }  // namespace netc::ops

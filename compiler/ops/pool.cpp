@@ -32,6 +32,11 @@ Inference infer_pool(const std::string& op, const std::vector<Shape>& inputs, co
   return {.outputs = {{x[0], x[1], slid.height, slid.width}}, .warnings = slid.warnings};
 }
 
+bool overlap_little(const Node& node, std::size_t operand) {
+  const Windows w = windows(node.attributes);
+  return operand == 0 && w.y.kernel * w.x.kernel <= 3 * w.y.stride * w.x.stride;
+}
+
 std::vector<Sample> pool_samples() {
   const auto sample = [](const std::string& name, const Shape& input, IntPair kernel, IntPair stride, IntPair pad) {
     return Sample{name, {input}, {{"kernel", kernel}, {"stride", stride}, {"pad", pad}}};
@@ -63,12 +68,31 @@ Covering covering(const Expr& at, const Expr& back, const Window& window, std::i
   return {index, tap, index >= 0 && index < static_cast<int>(outputs) && tap < static_cast<int>(window.kernel)};
 }
 
+namespace {
+
+/// Windows that cover a pixel at most.
 std::int64_t most_covering(const Window& window) {
   return ceil_div(window.kernel, window.stride);
 }
 
+}  // namespace
+
 RDom covering_windows(KernelBuilder& kernel, const Windows& windows) {
   return {0, extent(most_covering(windows.x)), 0, extent(most_covering(windows.y)), kernel.name("r")};
+}
+
+Expr covering_sum(const Node& node, const std::function<Expr(const Expr& y, const Expr& x)>& term) {
+  const Windows w = windows(node.attributes);
+  Expr sum;
+  for (int y = 0; y < most_covering(w.y); ++y) {
+    for (int x = 0; x < most_covering(w.x); ++x) sum = sum.defined() ? sum + term(y, x) : term(y, x);
+  }
+  return sum;
+}
+
+bool covers_little(const Node& node) {
+  const Windows w = windows(node.attributes);
+  return most_covering(w.y) * most_covering(w.x) <= 4 && w.y.stride * w.x.stride > 2;
 }
 
 Func window_sum(KernelBuilder& kernel, const Shape& shape, const Expr& term) {

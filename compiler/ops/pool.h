@@ -4,6 +4,7 @@
 #include <Halide.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ Inference infer_pool(const std::string& op, const std::vector<Shape>& inputs, co
 /// Odd sizes, windows that overlap, leave gaps, reach over the edge, and are not square.
 std::vector<Sample> pool_samples();
 
+/// Whether windows read a pixel of their image, the operand 0, three times at most.
+bool overlap_little(const Node& node, std::size_t operand);
+
 /// Pixel (y, x) of an image value at `at`; `outside` where there is none.
 Halide::Expr padded_read(KernelBuilder& kernel, ValueId value, const Point& at, const Halide::Expr& y,
                          const Halide::Expr& x, const Halide::Expr& outside);
@@ -33,11 +37,15 @@ struct Covering {
 };
 Covering covering(const Halide::Expr& at, const Halide::Expr& back, const Window& window, std::int64_t outputs);
 
-/// Windows that cover a pixel at most.
-std::int64_t most_covering(const Window& window);
-
 /// The gather over all windows that cover a pixel: x and y say how far back.
 Halide::RDom covering_windows(KernelBuilder& kernel, const Windows& windows);
+
+/// The same in one expression: the sum of `term` over all of them.
+Halide::Expr covering_sum(const Node& node,
+                          const std::function<Halide::Expr(const Halide::Expr& y, const Halide::Expr& x)>& term);
+
+/// Whether at most four windows cover a pixel, and there are less than half as many windows as pixels.
+bool covers_little(const Node& node);
 
 /// The sum of `term` over the reduction variables in it, for every element of a value of this shape: the stage that
 /// `schedule_pool` schedules.
