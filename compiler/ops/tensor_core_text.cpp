@@ -6,27 +6,29 @@ namespace netc::ops {
 namespace {
 
 constexpr const char* tf32_factors =
-    R"cuda(// ---- Factors: what tensor cores multiply, rounded, of the 16 terms of a chunk that a thread holds four of. `upper` and
-// `lower` are of two rows eight apart.
+    R"cuda(// ---- Factors: what tensor cores multiply, rounded. Of each eight terms a thread holds two.
 
 /// Numbers with 10 bits behind the point of their mantissa, to nearest.
 constexpr int steps = 2;  // products of tensor cores in a chunk, each of 8 terms
+constexpr int apart = 4;  // from the one of a thread's terms to the other
 
 struct Factors {
   unsigned words[2 * steps];
 };
 
 __device__ unsigned rounded(float number) {
-  unsigned word;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(word) : "f"(number));
-  return word;
+  // As cvt.rna.tf32.f32, in two instructions where that takes four: the bits that tensor cores do not read stay. Alone,
+  // the sum would make a number of a NaN whose bits are all set.
+  const unsigned word = __float_as_uint(number);
+  return isfinite(number) ? word + 0x1000 : word;
 }
 
-__device__ Factors factors(float2 low, float2 high) {
-  return {rounded(low.x), rounded(low.y), rounded(high.x), rounded(high.y)};
+__device__ Factors factors(float a, float b, float c, float d) {
+  return {rounded(a), rounded(b), rounded(c), rounded(d)};
 }
 
-__device__ void add_product(float (&sum)[4], const Factors& upper, const Factors& lower, const Factors& right, int step) {
+__device__ void add_product(float (&sum)[4], const Factors& upper, const Factors& lower, const Factors& right,
+                            int step) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
@@ -36,25 +38,28 @@ __device__ void add_product(float (&sum)[4], const Factors& upper, const Factors
 )cuda";
 
 constexpr const char* bf16_factors =
-    R"cuda(// ---- Factors: what tensor cores multiply, rounded, of the 16 terms of a chunk that a thread holds four of. `upper` and
-// `lower` are of two rows eight apart.
+    R"cuda(// ---- Factors: what tensor cores multiply, rounded. Of each eight terms a thread holds two.
 
 /// Numbers with 8 bits of precision, to nearest with ties to even; two in a word.
 constexpr int steps = 1;  // products of tensor cores in a chunk, each of 16 terms
+constexpr int apart = 1;  // from the one of a thread's terms to the other
 
 struct Factors {
   unsigned words[2 * steps];
 };
 
-__device__ unsigned rounded(float2 pair) {
+__device__ unsigned rounded(float low, float high) {
   unsigned word;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(pair.y), "f"(pair.x));
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
   return word;
 }
 
-__device__ Factors factors(float2 low, float2 high) { return {rounded(low), rounded(high)}; }
+__device__ Factors factors(float a, float b, float c, float d) {
+  return {rounded(a, b), rounded(c, d)};
+}
 
-__device__ void add_product(float (&sum)[4], const Factors& upper, const Factors& lower, const Factors& right, int step) {
+__device__ void add_product(float (&sum)[4], const Factors& upper, const Factors& lower, const Factors& right,
+                            int step) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
@@ -67,47 +72,85 @@ constexpr const char* sums = R"cuda(
 /// Terms of the sums that are staged at a time.
 constexpr int chunk = 16;
 
-// ---- Tiles in shared memory. Groups of eight floats change places, so that the lanes of a warp read different banks.
+// ---- Tiles in shared memory. Groups of four or eight floats change places, so that the lanes of a warp read different
+// banks. A thread reads the factors of lines that lie eight apart: places that it works out once, and constants from
+// them.
+
+__device__ int lane() {
+  return threadIdx.x % 32;
+}
+__device__ int warp() {
+  return threadIdx.x / 32;
+}
+/// The first of a thread's terms.
+__device__ int first_term() {
+  return apart == 1 ? lane() % 4 * 2 : lane() % 4;
+}
 
 /// A row for each line of the tile, terms side by side.
 struct TermsTogether {
-  static __device__ int at(int line, int term) { return line * chunk + (term ^ ((line & 2) * 4)); }
-  static __device__ float2 pair(const float* tile, int line, int term) {
-    return *reinterpret_cast<const float2*>(tile + at(line, term));
-  }
+  static __device__ int at(int line, int term) { return line * chunk + (term ^ ((line & 2) * 4 | (line & 4))); }
+
+  struct Reader {
+    int places[4];  // of the thread's terms
+
+    __device__ explicit Reader(int first_line) {
+      for (int i = 0; i < 4; ++i) places[i] = at(first_line + lane() / 4, first_term() + i % 2 * apart + i / 2 * 8);
+    }
+    /// Of line 8 * number + lane / 4 behind the first one.
+    __device__ Factors read(const float* tile, int number) const {
+      const float* const line = tile + number * 8 * chunk;
+      if (apart > 1) return factors(line[places[0]], line[places[1]], line[places[2]], line[places[3]]);
+      const float2 low = *reinterpret_cast<const float2*>(line + places[0]);
+      const float2 high = *reinterpret_cast<const float2*>(line + places[2]);
+      return factors(low.x, low.y, high.x, high.y);
+    }
+  };
 };
 
 /// A row for each term, lines side by side.
 template <int lines>
 struct LinesTogether {
-  static __device__ int at(int line, int term) { return term * lines + (line ^ ((term & 6) * 4)); }
-  static __device__ float2 pair(const float* tile, int line, int term) {
-    return {tile[at(line, term)], tile[at(line, term + 1)]};
-  }
+  static __device__ int at(int line, int term) { return term * lines + (line ^ ((term & 3) ^ (term >> 2 & 1)) * 8); }
+
+  struct Reader {
+    int places[4];  // of the first term in every eighth line; the second one's are those of the neighbours
+
+    __device__ explicit Reader(int first_line) {
+      for (int i = 0; i < 4; ++i) places[i] = at(first_line + 8 * i + lane() / 4, first_term());
+    }
+    __device__ Factors read(const float* tile, int number) const {
+      const float* const first = tile + places[number % 4] + number / 4 * 32;
+      const float* const second = tile + places[number % 4 ^ 1] + number / 4 * 32 + apart * lines;
+      return factors(first[0], second[0], first[8 * lines], second[8 * lines]);
+    }
+  };
 };
 
-/// Copies neighbours to shared memory while threads go on: zeros where they do not exist. Four lie at a multiple of 16
-/// bytes, unless they may lie `anywhere`.
+/// Copies neighbours to shared memory while threads go on. `read` is 1, or 0 where they do not exist: then there are
+/// zeros, and nothing is read. Four lie at a multiple of 16 bytes, unless they may lie `anywhere`.
 template <int floats, bool anywhere = false>
-__device__ void copy(float* to, const float* from, bool exists) {
+__device__ void copy(float* to, const float* from, int read) {
   const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(to));
   const size_t source = __cvta_generic_to_global(from);
-  const int bytes = exists ? 4 : 0;
   if (floats == 4 && (!anywhere || source % 16 == 0)) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(source), "r"(4 * bytes));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(source), "r"(16 * read));
   } else {
 #pragma unroll
     for (int i = 0; i < floats; ++i)
-      asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at + 4 * i), "l"(source + 4 * i), "r"(bytes));
+      asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at + 4 * i), "l"(source + 4 * i),
+                   "r"(4 * read));
   }
 }
 
-__device__ void end_of_chunk() { asm volatile("cp.async.commit_group;"); }
+__device__ void end_of_chunk() {
+  asm volatile("cp.async.commit_group;");
+}
 
 /// Until at most so many chunks are still under way.
 template <int chunks>
 __device__ void wait_for_chunks() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(chunks));
+  asm volatile("cp.async.wait_group %0;" ::"n"(chunks) : "memory");
 }
 
 // ---- Sums of a block: of a tile of rows by columns, divided among warps.
@@ -119,29 +162,18 @@ struct Sums {
 
   float sums[row_tiles][column_tiles][4] = {};
 
-  static __device__ int lane() { return threadIdx.x % 32; }
-  static __device__ int warp() { return threadIdx.x / 32; }
-  /// Of the numbers that a thread holds of each product: two neighbours in this row and in the one eight further down.
-  static __device__ int row(int tile) {
-    return (warp() / Shape::warps_along_columns * row_tiles + tile) * 16 + lane() / 4;
-  }
-  static __device__ int column(int tile) {
-    return (warp() % Shape::warps_along_columns * column_tiles + tile) * 8 + lane() % 4 * 2;
-  }
+  static __device__ int first_row() { return warp() / Shape::warps_along_columns * row_tiles * 16; }
+  static __device__ int first_column() { return warp() % Shape::warps_along_columns * column_tiles * 8; }
 
   template <class Left, class Right>
-  __device__ void add(const float* left, const float* right) {
-    const int term = lane() % 4 * 2;
-    const auto read = [&](const auto& pair, int line) { return factors(pair(line, term), pair(line, term + 8)); };
-    const auto row_pair = [&](int line, int at) { return Left::pair(left, line, at); };
-    const auto column_pair = [&](int line, int at) { return Right::pair(right, line, at); };
+  __device__ void add(const float* left_tile, const Left& left, const float* right_tile, const Right& right) {
     Factors columns[column_tiles];
 #pragma unroll
-    for (int j = 0; j < column_tiles; ++j) columns[j] = read(column_pair, column(j) - term + lane() / 4);
+    for (int j = 0; j < column_tiles; ++j) columns[j] = right.read(right_tile, j);
 #pragma unroll
     for (int i = 0; i < row_tiles; ++i) {
-      const Factors upper = read(row_pair, row(i));
-      const Factors lower = read(row_pair, row(i) + 8);
+      const Factors upper = left.read(left_tile, 2 * i);
+      const Factors lower = left.read(left_tile, 2 * i + 1);
 #pragma unroll
       for (int step = 0; step < steps; ++step)
 #pragma unroll
@@ -151,27 +183,33 @@ struct Sums {
 
   /// Adds up so many chunks from `place` on, which `left` and `right` copy to shared memory some ahead of their use.
   template <class Place, class Left, class Right>
-  __device__ void add_all(int chunks, Place place, const Left& left, const Right& right) {
+  __device__ void add_all(int chunks, Place place, Left& left, const Right& right) {
     constexpr int left_floats = Shape::rows * chunk;
     constexpr int floats = left_floats + Shape::columns * chunk;
     __shared__ __align__(128) float staged[Shape::stages * floats];
-    const auto stage = [&](int number) {
-      float* const to = staged + number % Shape::stages * floats;
-      if (number < chunks) {
-        left.copy_chunk(to, place);
-        right.copy_chunk(to + left_floats, place);
+    const auto after = [](int stage) { return stage + 1 == Shape::stages ? 0 : stage + 1; };
+    int filled = 0;
+    const auto stage = [&](bool exists) {
+      if (exists) {
+        left.copy_chunk(staged + filled * floats, place);
+        right.copy_chunk(staged + filled * floats + left_floats, place);
         place.advance();
       }
+      filled = after(filled);
       end_of_chunk();
     };
 #pragma unroll
-    for (int ahead = 0; ahead < Shape::stages - 1; ++ahead) stage(ahead);
+    for (int ahead = 0; ahead < Shape::stages - 1; ++ahead) stage(ahead < chunks);
+    const typename Left::Tile::Reader left_reader(first_row());
+    const typename Right::Tile::Reader right_reader(first_column());
+    int used = 0;
     for (int number = 0; number < chunks; ++number) {
       wait_for_chunks<Shape::stages - 2>();
       __syncthreads();
-      stage(number + Shape::stages - 1);
-      const float* const tiles = staged + number % Shape::stages * floats;
-      add<typename Left::Tile, typename Right::Tile>(tiles, tiles + left_floats);
+      stage(number + Shape::stages - 1 < chunks);
+      const float* const tiles = staged + used * floats;
+      add(tiles, left_reader, tiles + left_floats, right_reader);
+      used = after(used);
     }
   }
 
@@ -184,7 +222,8 @@ struct Sums {
       for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (int j = 0; j < column_tiles; ++j)
-          write(row(i) + 8 * half, column(j), sums[i][j][2 * half], sums[i][j][2 * half + 1]);
+          write(first_row() + 16 * i + 8 * half + lane() / 4, first_column() + 8 * j + lane() % 4 * 2,
+                sums[i][j][2 * half], sums[i][j][2 * half + 1]);
   }
 };
 
@@ -201,8 +240,8 @@ __device__ void write_two(float* to, float first, float second, bool second_exis
 )cuda";
 
 constexpr const char* pixels = R"cuda(
-// ---- Convolutions, their gradients with respect to the images, and likewise linear layers: rows are pixels, columns the
-// channels that are computed, terms the channels and taps that are summed.
+// ---- Convolutions, their gradients with respect to the images, and likewise linear layers: rows are pixels, columns
+// the channels that are computed, terms the channels and taps that are summed.
 
 /// What pixels read along an axis of the images. In a gradient, pixels that lie a stride apart read through the same
 /// taps: such a phase is computed by itself.
@@ -262,6 +301,7 @@ struct Pixel {
 template <class Shape>
 struct ImageTile {
   using Tile = TermsTogether;
+  using Read = typename Shape::Read;
   static constexpr int threads_a_row = chunk / 4;
   static constexpr int rows_at_once = Shape::threads / threads_a_row;
   static constexpr int turns = Shape::rows / rows_at_once;
@@ -273,6 +313,8 @@ struct ImageTile {
   int image[turns];
   int y[turns];
   int x[turns];
+  const float* pixels[turns];  // that are read through the current tap
+  int exists[turns];           // 1 or 0
 
   static __device__ int row(int turn) { return threadIdx.x / threads_a_row + turn * rows_at_once; }
   static __device__ int term() { return threadIdx.x % threads_a_row * 4; }
@@ -283,35 +325,46 @@ struct ImageTile {
     for (int turn = 0; turn < turns; ++turn) {
       const int number = first_row + row(turn);
       const Pixel<Shape> pixel(number);
-      image[turn] = pixel.image * Shape::Read::image_stride;
+      image[turn] = pixel.image * Read::image_stride + term();
       y[turn] = number < rows ? along_y.source(pixel.y, 0) : nowhere;
       x[turn] = along_x.source(pixel.x, 0);
     }
   }
 
-  __device__ void copy_chunk(float* to, const WindowPlace<Shape>& place) const {
-    const int channel = place.channel + term();
+  __device__ void begin_tap(const WindowPlace<Shape>& place) {
 #pragma unroll
     for (int turn = 0; turn < turns; ++turn) {
       const int source_y = y[turn] + place.tap_y * along_y.tap_step;
       const int source_x = x[turn] + place.tap_x * along_x.tap_step;
-      const bool exists = channel < Shape::Read::channels && static_cast<unsigned>(source_y) < Shape::Read::height &&
-                          static_cast<unsigned>(source_x) < Shape::Read::width;
-      const int offset = image[turn] + source_y * Shape::Read::row_stride + source_x * Shape::Read::column_stride + channel;
-      copy<4, Shape::Read::anywhere>(to + Tile::at(row(turn), term()), images + (exists ? offset : 0), exists);
+      exists[turn] = static_cast<unsigned>(source_y) < Read::height && static_cast<unsigned>(source_x) < Read::width;
+      const int offset = image[turn] + source_y * Read::row_stride + source_x * Read::column_stride;
+      pixels[turn] = images + (exists[turn] ? offset : 0);
+    }
+  }
+
+  __device__ void copy_chunk(float* to, const WindowPlace<Shape>& place) {
+    if (place.channel == 0) begin_tap(place);
+    const bool channels_exist = Read::channels % chunk == 0 || place.channel + term() < Read::channels;
+#pragma unroll
+    for (int turn = 0; turn < turns; ++turn) {
+      copy<4, Read::anywhere>(to + Tile::at(row(0), term()) + turn * rows_at_once * chunk, pixels[turn] + place.channel,
+                              channels_exist ? exists[turn] : 0);
     }
   }
 };
 
-/// The weights of the channels that a block computes. Outputs lie side by side in memory: the channels that are computed
-/// in a convolution, those that are summed in its gradient.
+/// The weights of the channels that a block computes. Outputs lie side by side in memory: the channels that are
+/// computed in a convolution, those that are summed in its gradient.
 template <class Shape>
 struct FilterTile {
   using Tile = typename Shape::Filter;
+  static constexpr int summed = Shape::Read::channels;
+  static constexpr int computed = Shape::Computed::channels;
   static constexpr int along_memory = Shape::backward ? chunk : Shape::columns;
-  static constexpr int floats = (Shape::backward ? Shape::Read::channels : Shape::Computed::channels) % 4 == 0 ? 4 : 1;
+  static constexpr int lines = Shape::backward ? Shape::columns : chunk;
+  static constexpr int floats = (Shape::backward ? summed : computed) % 4 == 0 ? 4 : 1;
   static constexpr int threads_a_line = along_memory / floats;
-  static constexpr int elements = chunk * Shape::columns / floats;
+  static constexpr int lines_at_once = Shape::threads / threads_a_line;
 
   const float* filter;
   int first_column;
@@ -324,20 +377,19 @@ struct FilterTile {
     const int tap_y = first_tap_y + place.tap_y * tap_stride_y;
     const int tap_x = first_tap_x + place.tap_x * tap_stride_x;
     const int tap = tap_y * Shape::kernel_x + tap_x;
+    const float* const from = filter + (Shape::backward ? (tap * computed + first_column) * summed + place.channel
+                                                        : (tap * summed + place.channel) * computed + first_column);
+    const int dense = threadIdx.x % threads_a_line * floats;
 #pragma unroll
-    for (int turn = 0; turn * Shape::threads < elements; ++turn) {
-      const int number = threadIdx.x + turn * Shape::threads;
-      if (elements % Shape::threads != 0 && number >= elements) break;
-      const int line = number / threads_a_line;
-      const int dense = number % threads_a_line * floats;
+    for (int turn = 0; turn * lines_at_once < lines; ++turn) {
+      const int line = threadIdx.x / threads_a_line + turn * lines_at_once;
+      if (lines % lines_at_once != 0 && line >= lines) break;
       const int term = Shape::backward ? dense : line;
       const int column = Shape::backward ? line : dense;
-      const int summed = place.channel + term;
-      const int computed = first_column + column;
-      const bool exists = summed < Shape::Read::channels && computed < Shape::Computed::channels;
-      const int offset = Shape::backward ? (tap * Shape::Computed::channels + computed) * Shape::Read::channels + summed
-                                         : (tap * Shape::Read::channels + summed) * Shape::Computed::channels + computed;
-      copy<floats>(to + Tile::at(column, term), filter + (exists ? offset : 0), exists);
+      const bool exists = (summed % chunk == 0 || place.channel + term < summed) &&
+                          (computed % Shape::columns == 0 || first_column + column < computed);
+      const int offset = line * (Shape::backward ? summed : computed) + dense;
+      copy<floats>(to + Tile::at(column, term), from + offset, exists);
     }
   }
 };
@@ -358,9 +410,9 @@ __device__ void compute_pixels(const float* images, const float* filter, const f
       axis<Shape::backward>(Shape::kernel_x, Shape::stride_x, Shape::pad_x, Shape::dilation_x, phase_x);
 
   constexpr int chunks_a_tap = (Shape::Read::channels + chunk - 1) / chunk;
-  const ImageTile<Shape> image_tile(images, along_y, along_x, first_row, rows);
-  const FilterTile<Shape> filter_tile{filter,           first_column,      along_y.first_tap, along_x.first_tap,
-                                      along_y.tap_stride, along_x.tap_stride};
+  ImageTile<Shape> image_tile(images, along_y, along_x, first_row, rows);
+  const FilterTile<Shape> filter_tile{
+      filter, first_column, along_y.first_tap, along_x.first_tap, along_y.tap_stride, along_x.tap_stride};
   Sums<Shape> sums;
   sums.add_all(along_y.taps * along_x.taps * chunks_a_tap, WindowPlace<Shape>{along_x.taps}, image_tile, filter_tile);
 
@@ -397,13 +449,18 @@ struct PixelPlace {
   __device__ void advance() { pixel += chunk; }
 };
 
-/// Of an image: what pixels of the outputs read through a tap, or the outputs themselves.
-template <class Shape, class Image, int lines>
+/// Of an image: what pixels of the outputs read through a tap, or the outputs themselves. `same`: pixels of the same
+/// numbers.
+template <class Shape, class Image, int lines, bool same>
 struct PixelTile {
   using Tile = LinesTogether<lines>;
+  using Outputs = typename Shape::Outputs;
   static constexpr int floats = Image::channels % 4 == 0 ? 4 : 1;
   static constexpr int threads_a_term = lines / floats;
-  static constexpr int elements = chunk * threads_a_term;
+  static constexpr int terms_at_once = Shape::threads / threads_a_term;
+  /// Whether pixels follow each other in memory at one distance.
+  static constexpr bool in_order = same && Image::row_stride == Image::width * Image::column_stride &&
+                                   Image::image_stride == Image::height * Image::row_stride;
 
   const float* image;
   int first_channel;
@@ -412,21 +469,23 @@ struct PixelTile {
   int pixels;
 
   __device__ void copy_chunk(float* to, const PixelPlace& place) const {
+    const int line = threadIdx.x % threads_a_term * floats;
+    const bool channel_exists = Image::channels % lines == 0 || first_channel + line < Image::channels;
 #pragma unroll
-    for (int turn = 0; turn * Shape::threads < elements; ++turn) {
-      const int number = threadIdx.x + turn * Shape::threads;
-      if (elements % Shape::threads != 0 && number >= elements) break;
-      const int term = number / threads_a_term;
-      const int line = number % threads_a_term * floats;
-      const int channel = first_channel + line;
+    for (int turn = 0; turn * terms_at_once < chunk; ++turn) {
+      const int term = threadIdx.x / threads_a_term + turn * terms_at_once;
+      if (chunk % terms_at_once != 0 && term >= chunk) break;
       const int pixel = place.pixel + term;
-      const int y = pixel / Shape::Outputs::width % Shape::Outputs::height * Image::step_y + from_y;
-      const int x = pixel % Shape::Outputs::width * Image::step_x + from_x;
-      const bool exists = pixel < pixels && channel < Image::channels && static_cast<unsigned>(y) < Image::height &&
-                          static_cast<unsigned>(x) < Image::width;
-      const int offset = pixel / (Shape::Outputs::height * Shape::Outputs::width) * Image::image_stride + y * Image::row_stride +
-                         x * Image::column_stride + channel;
-      copy<floats, Image::anywhere>(to + Tile::at(line, term), image + (exists ? offset : 0), exists);
+      bool exists = pixel < pixels && channel_exists;
+      int offset = pixel * Image::column_stride;
+      if (!in_order) {
+        const int y = pixel / Outputs::width % Outputs::height * Image::step_y + from_y;
+        const int x = pixel % Outputs::width * Image::step_x + from_x;
+        exists = exists && static_cast<unsigned>(y) < Image::height && static_cast<unsigned>(x) < Image::width;
+        offset = pixel / (Outputs::height * Outputs::width) * Image::image_stride + y * Image::row_stride +
+                 x * Image::column_stride;
+      }
+      copy<floats, Image::anywhere>(to + Tile::at(line, term), image + (first_channel + line + offset), exists);
     }
   }
 };
@@ -437,6 +496,7 @@ __device__ void compute_weights(const float* gradients, const float* images, flo
   using Outputs = typename Shape::Outputs;
   constexpr int row_blocks = (Inputs::channels + Shape::rows - 1) / Shape::rows;
   constexpr int column_blocks = (Outputs::channels + Shape::columns - 1) / Shape::columns;
+  constexpr int taps = Shape::kernel_y * Shape::kernel_x;
   const int first_column = blockIdx.x % column_blocks * Shape::columns;
   const int first_row = blockIdx.x / column_blocks % row_blocks * Shape::rows;
   const int tap = blockIdx.x / (column_blocks * row_blocks);
@@ -447,13 +507,14 @@ __device__ void compute_weights(const float* gradients, const float* images, flo
   const int chunks = (pixels + chunk - 1) / chunk;
   const int chunks_a_part = (chunks + Shape::parts - 1) / Shape::parts;
   const int first = blockIdx.y * chunks_a_part;
-  const PixelTile<Shape, Inputs, Shape::rows> inputs{
-      images, first_row, tap_y * Shape::dilation_y - Shape::pad_y, tap_x * Shape::dilation_x - Shape::pad_x, pixels};
-  const PixelTile<Shape, Outputs, Shape::columns> outputs{gradients, first_column, 0, 0, pixels};
+  constexpr bool same = taps == 1 && Inputs::step_y == 1 && Inputs::step_x == 1 && Inputs::height == Outputs::height &&
+                        Inputs::width == Outputs::width;
+  PixelTile<Shape, Inputs, Shape::rows, same> inputs{images, first_row, tap_y * Shape::dilation_y - Shape::pad_y,
+                                                     tap_x * Shape::dilation_x - Shape::pad_x, pixels};
+  const PixelTile<Shape, Outputs, Shape::columns, true> outputs{gradients, first_column, 0, 0, pixels};
   Sums<Shape> sums;
   sums.add_all(min(chunks_a_part, chunks - first), PixelPlace{first * chunk}, inputs, outputs);
 
-  constexpr int taps = Shape::kernel_y * Shape::kernel_x;
   float* const part = result + (blockIdx.y * taps + tap) * Inputs::channels * Outputs::channels;
   sums.write_all([&](int row_of_block, int column_of_block, float first, float second) {
     const int row = first_row + row_of_block;

@@ -116,14 +116,15 @@ bool TensorProduct::suits(const KernelBuilder& kernel) const {
   return lanes && dense_channels && channels && !spreads;
 }
 
-/// Choice: blocks of 128 by 128 where there are as many channels, of which two have place on a processor: smaller ones
-/// read more from the cache than it gives tensor cores, by arithmetic; nothing of this was measured on a GPU. Examples
-/// of linear layers are fewer than pixels (2026-11).
+/// Choice: blocks of 128 by 128 where there are as many channels, each warp 64 by 64, as many sums as registers hold:
+/// larger tiles read less from the cache, and of shared memory (6 instructions for each one that multiplies; 9 with
+/// warps of 64 by 32, 13 with 32 by 32). By arithmetic: nothing of this was measured on a GPU. Examples of linear
+/// layers are fewer than pixels (2026-11).
 void TensorProduct::choose_tile() {
   const bool weights = kind_ == Kind::weights;
   const bool wide = computed_.channels > 64 && (!weights || read_.channels > 64) && !linear_;
   if (wide) {
-    tile_ = {128, 128, 2, 4, 3};
+    tile_ = {128, 128, 2, 2, 3};
   } else if (weights || linear_) {
     tile_ = {64, computed_.channels > 32 ? 64 : 32, 2, 2, 4};
   } else if (computed_.channels > 32) {
@@ -162,9 +163,7 @@ int TensorProduct::blocks_y() const {
 
 std::string TensorProduct::specialised(const std::string& name) const {
   const bool weights = kind_ == Kind::weights;
-  // Registers for two blocks of 256 threads, or three of 128; some kernels would spill a few then.
-  const bool many_registers = weights && (read_.anywhere || computed_.anywhere);
-  const int blocks = tile_.threads() == 128 ? 3 : many_registers ? 1 : 2;
+  const int blocks = tile_.rows * tile_.columns > 128 * 64 ? 2 : 3;  // that share a processor's registers
   return fmt::format(R"(
 struct Shape_{0} {{
   static constexpr int {1};

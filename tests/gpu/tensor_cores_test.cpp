@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <random>
 
@@ -373,6 +375,19 @@ void check_kernel(const Kernel& kernel, const LoadedKernels& loaded, Precision p
   CHECK(std::sqrt(rounding / size) < unit);
 }
 
+/// What is no number, of whatever bits, or infinite, stays so.
+void check_no_numbers(const Kernel& kernel, const LoadedKernels& loaded) {
+  for (const std::uint32_t bits : {0x7fffffffU, 0xffffffffU, 0x7fc00000U, 0x7f800000U}) {
+    CAPTURE(bits);
+    Numbers numbers(*kernel.layer);
+    numbers.x(0, 0, 0, 0) = std::bit_cast<float>(bits);
+    const std::vector<float> computed = loaded.run(kernel, numbers);
+    const Numbers::Expected expected = numbers.expected(kernel.node);
+    for (std::size_t i = 0; i < computed.size(); ++i)
+      CHECK(std::isfinite(computed[i]) == std::isfinite(expected.sums[i]));
+  }
+}
+
 void check_kernels(Precision precision) {
   if (!CudaCompiler::installed()) {
     REQUIRE_MESSAGE(std::getenv("CUDA_HOME") == nullptr, "no nvcc in $CUDA_HOME/bin");
@@ -383,10 +398,13 @@ void check_kernels(Precision precision) {
   CHECK(all.size() == 30);
   std::string source = ops::tensor_core_prelude(precision);
   for (const Kernel& kernel : all) source += kernel.text;
-  const std::filesystem::path scratch =
-      std::filesystem::temp_directory_path() / fmt::format("netc_tensor_cores_{}", name_of(precision));
-  const LoadedKernels loaded(CudaCompiler::installed()->ptx(source, scratch));
+  const std::string stem = fmt::format("tensor_cores_{}", name_of(precision));
+  const std::string ptx = CudaCompiler::installed()->ptx(source, std::filesystem::temp_directory_path() / stem);
+  // Where ctest has it checked, too.
+  if (const char* folder = std::getenv("NETC_PTX_FOLDER")) std::ofstream(fmt::format("{}/{}.ptx", folder, stem)) << ptx;
+  const LoadedKernels loaded(ptx);
   for (const Kernel& kernel : all) check_kernel(kernel, loaded, precision);
+  check_no_numbers(all[0], loaded);
   CHECK(loaded.counts().uninitialized_reads == 0);
 }
 
