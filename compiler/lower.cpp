@@ -61,8 +61,7 @@ const Machine& cuda_machine(Precision products) {
 bool suits_tensor_cores(const KernelEntry& entry, Precision products) {
   if (products == Precision::f32) return false;
   const KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, cuda_machine(products));
-  const Node& first = entry.plan->graph.nodes[static_cast<std::size_t>(entry.group->nodes[0])];
-  return ops::TensorProduct::of(builder, first).has_value();
+  return ops::TensorProduct::of(builder, entry.group->anchor_in(entry.plan->graph)).has_value();
 }
 
 /// That of tensor cores only where they compute something: all other kernels are those of f32.

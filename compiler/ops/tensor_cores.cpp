@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "compiler/gpu_products.h"
+#include "compiler/gpu_schedules.h"
 #include "compiler/ops/ops.h"
 #include "compiler/schedules.h"
 
@@ -66,6 +67,29 @@ std::string text(const Window& window, char axis) {
                      window.stride, window.pad, window.dilation);
 }
 
+/// An operand: where it lies, or where it is to lie when the group computes it.
+ImageInMemory operand_of(const KernelBuilder& kernel, ValueId value) {
+  const ImageInMemory image = in_memory(kernel, value);
+  return kernel.computes(value) ? dense(image) : image;
+}
+
+std::string operand_stage(std::size_t number) {
+  return fmt::format("operand{}", number);
+}
+
+/// Channels innermost, whole, in every image.
+void keep_dense(KernelBuilder& kernel, Func func, const ImageInMemory& image, bool linear) {
+  func.compute_root().bound(kernel.axis(1), 0, image.channels).bound(kernel.lane(), 0, 1);
+  func.bound(kernel.block(), 0, kernel.blocks());
+  std::vector<Var> storage{kernel.axis(1)};
+  if (!linear) {
+    func.bound(kernel.axis(3), 0, image.width).bound(kernel.axis(2), 0, image.height);
+    storage.insert(storage.end(), {kernel.axis(3), kernel.axis(2)});
+  }
+  storage.insert(storage.end(), {kernel.lane(), kernel.block()});
+  func.reorder_storage(storage);
+}
+
 std::string text(const TensorCoreTile& tile) {
   return fmt::format(
       "rows = {}, columns = {}, warps_along_rows = {}, warps_along_columns = {}, threads = {}, stages = {}", tile.rows,
@@ -97,8 +121,8 @@ TensorProduct::TensorProduct(const KernelBuilder& kernel, const Node& node, Kind
       kind_(kind),
       windows_(windows),
       linear_(kernel.shape(node.inputs[0]).rank() == 2),
-      read_(in_memory(kernel, node.inputs[kind == Kind::weights ? 1 : 0])),
-      computed_(in_memory(kernel, kind == Kind::weights ? node.inputs[0] : node.outputs[0])),
+      read_(operand_of(kernel, node.inputs[kind == Kind::weights ? 1 : 0])),
+      computed_(kind == Kind::weights ? operand_of(kernel, node.inputs[0]) : in_memory(kernel, node.outputs[0])),
       starts_(kind == Kind::forward && node.inputs.size() > 2) {
   if (kind != Kind::weights && kernel.output() != node.outputs[0]) computed_ = dense(computed_);
   choose_tile();
@@ -213,6 +237,17 @@ void TensorProduct::define(KernelBuilder& kernel) const {
   define_whole(kernel);
 }
 
+/// Memory, or a stage that computes what pointwise nodes make of it.
+Halide::ExternFuncArgument TensorProduct::operand(KernelBuilder& kernel, std::size_t number) const {
+  const ValueId value = node_.inputs[number];
+  if (!kernel.computes(value)) return kernel.memory(value);
+  const Shape& shape = kernel.shape(value);
+  Func computed(kernel.name("operand"));
+  computed(kernel.variables(shape)) = kernel.read(value, kernel.point(shape));
+  kernel.stage(operand_stage(number), computed);
+  return computed;
+}
+
 /// `result` is what the kernel writes.
 void TensorProduct::call(KernelBuilder& kernel, Func result, const std::vector<Var>& arguments) const {
   const std::string kernel_name = name(kernel);
@@ -225,9 +260,8 @@ void TensorProduct::call(KernelBuilder& kernel, Func result, const std::vector<V
                                                blocks_x(kernel.batch()),
                                                Expr(blocks_y()),
                                                Expr(threads()),
-                                               kernel.batch(),
-                                               kernel.memory(node_.inputs[0]),
-                                               kernel.memory(node_.inputs[1])};
+                                               kernel.batch()};
+  for (std::size_t i = 0; i < 2; ++i) call.push_back(operand(kernel, i));
   if (starts_) call.emplace_back(kernel.memory(node_.inputs[2]));
   result.define_extern(starts_ ? "netc_cuda_product_with_start" : "netc_cuda_product", call, {Halide::Float(32)},
                        arguments, Halide::NameMangling::C, Halide::DeviceAPI::CUDA);
@@ -252,8 +286,17 @@ void TensorProduct::define_in_parts(KernelBuilder& kernel) const {
   kernel.define(node_.outputs[0], weight);
 }
 
-/// Where it is no output, it lies in memory as the kernel writes it: densely.
+/// Where it is no output, it lies in memory as the kernel writes it: densely. So do computed operands, each element
+/// by a thread.
 void TensorProduct::schedule(KernelBuilder& kernel) const {
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (!kernel.has_stage(operand_stage(i))) continue;
+    Func computed = kernel.stage(operand_stage(i));
+    keep_dense(kernel, computed, kind_ == Kind::weights && i == 0 ? computed_ : read_, linear_);
+    std::vector<Var> order = computed.args();
+    std::stable_partition(order.begin(), order.end(), [&](const Var& v) { return v.same_as(kernel.axis(1)); });
+    map_to_threads(computed, order, {});
+  }
   Func product = kernel.stage("product");
   product.compute_root();
   if (kind_ == Kind::weights) {
@@ -261,17 +304,9 @@ void TensorProduct::schedule(KernelBuilder& kernel) const {
     product.bound(kernel.axis(0), 0, computed_.channels).bound(kernel.axis(1), 0, read_.channels);
     product.bound(kernel.axis(3), 0, extent(windows_.x.kernel)).bound(kernel.axis(2), 0, extent(windows_.y.kernel));
     product.bound(part_variable, 0, parts_);
-    return;
+  } else if (kernel.output() != node_.outputs[0]) {
+    keep_dense(kernel, product, computed_, linear_);
   }
-  if (kernel.output() == node_.outputs[0]) return;
-  std::vector<Var> storage{kernel.axis(1)};
-  product.bound(kernel.axis(1), 0, computed_.channels).bound(kernel.lane(), 0, 1);
-  if (!linear_) {
-    product.bound(kernel.axis(3), 0, computed_.width).bound(kernel.axis(2), 0, computed_.height);
-    storage.insert(storage.end(), {kernel.axis(3), kernel.axis(2)});
-  }
-  storage.insert(storage.end(), {kernel.lane(), kernel.block()});
-  product.reorder_storage(storage);
 }
 
 }  // namespace netc::ops

@@ -9,6 +9,8 @@
 // A block of threads computes a tile of rows by columns. What it multiplies is copied to shared memory some chunks of
 // terms ahead, and rounded where it is read from there; sums stay in registers.
 //
+// What pointwise nodes in front of a product compute lies in scratch memory while it runs.
+//
 // Choice: a stage of the Halide pipeline calls the kernel on the buffers of the device, so that the group's other
 // stages (activations, a bias' gradient, the sum of parts) stay Halide's and the runtime sees one function as ever.
 // Alternative: a function of C++ in place of the group's, which a C++ compiler would have to build for every kernel
@@ -76,6 +78,7 @@ class TensorProduct {
   std::string weights_text() const;
   void define_whole(KernelBuilder& kernel) const;
   void define_in_parts(KernelBuilder& kernel) const;
+  Halide::ExternFuncArgument operand(KernelBuilder& kernel, std::size_t number) const;
   void call(KernelBuilder& kernel, Halide::Func result, const std::vector<Halide::Var>& arguments) const;
   std::string name(const KernelBuilder& kernel) const;
 
