@@ -557,7 +557,6 @@ CopyPlace schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeig
   const int vector = kernel.machine().vector;
   const int points = conv.points();
   const int channels = extent(shape[1]);
-  const Var& task = blocks.points_in_parallel() ? j : sl;
 
   Func slice = kernel.stage("slice");
   const Halide::RVar run = slice.rvars(0)[0];
@@ -567,10 +566,18 @@ CopyPlace schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeig
       .bound(c, 0, channels)
       .bound(i, 0, points)
       .bound(j, 0, points);
-  slice.vectorize(k, vector).parallel(task);
+  slice.vectorize(k, vector);
   Halide::Stage update = slice.update();
   update.split(k, kb, kk, registers.filters).split(kk, kk, kv, vector).split(c, c, ci, blocks.channels);
-  update.reorder({kv, kk, ci, c, kb, i, j, run, sl}).vectorize(kv).unroll(kk).unroll(ci).parallel(task);
+  update.reorder({kv, kk, ci, c, kb, i, j, run, sl}).vectorize(kv).unroll(kk).unroll(ci);
+  for (Halide::Stage stage : {Halide::Stage(slice), update}) {
+    const Var point("point");
+    if (blocks.points_in_parallel()) {
+      stage.fuse(i, j, point).parallel(point);
+    } else {
+      stage.parallel(sl);
+    }
+  }
 
   Func block = kernel.stage("block");
   const std::vector<Halide::RVar> r = block.rvars(0);
