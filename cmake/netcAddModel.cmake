@@ -1,5 +1,5 @@
 # netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [MAX_MEMORY size]
-#                [PRECISION f32|bf16] [NATIVE] [CUDA] [PROGRAM])
+#                [PRECISION f32|tf32|bf16] [NATIVE] [CUDA] [PROGRAM])
 #
 # Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
 # a file that it imports changes. `#include "lenet.hpp"` and link TARGET.

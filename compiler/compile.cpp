@@ -23,6 +23,7 @@
 #include "compiler/examples.h"
 #include "compiler/fit_memory.h"
 #include "compiler/fuse.h"
+#include "compiler/gpu_binary.h"
 #include "compiler/imports.h"
 #include "compiler/inline_pointwise.h"
 #include "compiler/kernel_cache.h"
@@ -229,6 +230,16 @@ int with_tiles_checked(Use use) try {
   return 1;
 }
 
+/// What CUDA kernels multiply: what was asked for, if there is a compiler for kernels that use tensor cores.
+Precision cuda_products(const Options& options) {
+  if (!options.cuda || options.precision == Precision::f32 || CudaCompiler::installed()) return options.precision;
+  fmt::print(stderr,
+             "note: kernels for CUDA multiply f32: {} takes CUDA's nvcc, which is neither on the PATH nor in "
+             "$CUDA_HOME/bin\n",
+             name_of(options.precision));
+  return Precision::f32;
+}
+
 /// Compiles, prints the diagnostics, and passes a complete model on to `use`, which returns the exit status.
 template <class Use>
 int with_model(const Options& options, Use use) {
@@ -240,6 +251,7 @@ int with_model(const Options& options, Use use) {
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (options.native) model.kernels.only = best_isa();
   model.kernels.cuda = options.cuda;
+  model.kernels.cuda_products = cuda_products(options);
   return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
 }
 
@@ -370,6 +382,7 @@ int dump(const Options& options, const std::string& stage) {
       compile(options, compilation, dump, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   model.kernels.cuda = options.cuda;
+  model.kernels.cuda_products = cuda_products(options);
   if (complete && stage == "emit") dump.text = emitted(model, options);
   return with_tiles_checked([&] {
     if (complete && stage == "lower" && model.has_model()) dump.text = loop_nests(model);

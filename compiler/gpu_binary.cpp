@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <regex>
 #include <stdexcept>
 #include <vector>
 
@@ -30,6 +31,15 @@ void run_tool(const std::vector<std::string>& command) {
   const std::optional<int> status = run_process(command);
   if (status == 0) return;
   throw std::runtime_error(fmt::format("{} failed: {}", command[0], quoted(command)));
+}
+
+std::string identity_of(const std::string& tool) {
+  return fmt::format("{} {} {}", tool, fs::file_size(tool), fs::last_write_time(tool).time_since_epoch().count());
+}
+
+std::string contents(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 /// Halide names the buffer that holds a pipeline's PTX so.
@@ -69,25 +79,31 @@ const std::optional<GpuAssembler>& GpuAssembler::installed() {
 
 GpuAssembler::GpuAssembler(std::string ptxas, std::string fatbinary)
     : ptxas_(std::move(ptxas)), fatbinary_(std::move(fatbinary)) {
-  identity_ =
-      fmt::format("{} {} {}", ptxas_, fs::file_size(ptxas_), fs::last_write_time(ptxas_).time_since_epoch().count());
+  identity_ = identity_of(ptxas_);
 }
 
 Halide::Module GpuAssembler::with_binaries(const Halide::Module& module, const fs::path& scratch) const {
   Halide::Module result(module.name(), module.target());
   for (const Halide::Internal::LoweredFunc& function : module.functions()) result.append(function);
   for (const Halide::Buffer<>& buffer : module.buffers()) {
-    result.append(holds_ptx(buffer) ? fat_binary(buffer, scratch) : buffer);
+    result.append(holds_ptx(buffer) ? with_binaries(buffer, scratch) : buffer);
   }
   return result;
 }
 
+Halide::Buffer<> GpuAssembler::with_binaries(const Halide::Buffer<>& ptx, const fs::path& scratch) const {
+  const std::string bytes = fat_binary(static_cast<const char*>(ptx.data()), scratch);
+  Halide::Buffer<std::uint8_t> packed(static_cast<int>(bytes.size()), ptx.name());
+  std::memcpy(packed.data(), bytes.data(), bytes.size());
+  return packed;
+}
+
 /// PTX goes in as it is, not compressed, for whoever reads it (the driver, `scripts/ptx-check`).
-Halide::Buffer<> GpuAssembler::fat_binary(const Halide::Buffer<>& ptx, const fs::path& scratch) const {
+std::string GpuAssembler::fat_binary(const std::string& ptx, const fs::path& scratch) const {
   ScratchFiles files(scratch);
   const std::string source = files.file(".ptx");
   const std::string result = files.file(".fatbin");
-  std::ofstream(source) << static_cast<const char*>(ptx.data());
+  std::ofstream(source) << ptx;
   std::vector<std::string> pack{fatbinary_,         "--64",
                                 "--create",         result,
                                 "--compress=false", fmt::format("--image3=kind=ptx,sm=80,file={}", source)};
@@ -97,11 +113,36 @@ Halide::Buffer<> GpuAssembler::fat_binary(const Halide::Buffer<>& ptx, const fs:
     pack.push_back(fmt::format("--image3=kind=elf,sm={},file={}", capability, binary));
   }
   run_tool(pack);
-  std::ifstream in(result, std::ios::binary);
-  const std::vector<char> bytes(std::istreambuf_iterator<char>(in), {});
-  Halide::Buffer<std::uint8_t> packed(static_cast<int>(bytes.size()), ptx.name());
-  std::memcpy(packed.data(), bytes.data(), bytes.size());
-  return packed;
+  return contents(result);
+}
+
+const std::optional<CudaCompiler>& CudaCompiler::installed() {
+  static const std::optional<CudaCompiler> compiler = []() -> std::optional<CudaCompiler> {
+    const std::string nvcc = find_tool("nvcc");
+    if (nvcc.empty() || !GpuAssembler::installed()) return std::nullopt;
+    return CudaCompiler(nvcc);
+  }();
+  return compiler;
+}
+
+CudaCompiler::CudaCompiler(std::string nvcc)
+    : nvcc_(std::move(nvcc)), identity_(identity_of(nvcc_) + " " + GpuAssembler::installed()->identity()) {}
+
+/// Choice: the PTX says that it is version 7.0, which drivers know from CUDA 11.0 on, as Halide's does; nvcc writes its
+/// own version, which only drivers of its age read, and has no option for another. The assembler, which refuses what
+/// that version does not have, is the check (2026-11).
+std::string CudaCompiler::ptx(const std::string& source, const fs::path& scratch) const {
+  ScratchFiles files(scratch);
+  const std::string text = files.file(".cu");
+  const std::string compiled = files.file(".nvcc.ptx");
+  std::ofstream(text) << source;
+  run_tool({nvcc_, "--ptx", "--std=c++17", "-O3", "--gpu-architecture=compute_80", text, "-o", compiled});
+  static const std::regex version(R"(\.version \d+\.\d+)");
+  return std::regex_replace(contents(compiled), version, ".version 7.0", std::regex_constants::format_first_only);
+}
+
+std::string CudaCompiler::fat_binary(const std::string& source, const fs::path& scratch) const {
+  return GpuAssembler::installed()->fat_binary(ptx(source, scratch), scratch);
 }
 
 }  // namespace netc

@@ -27,7 +27,7 @@ GpuWork gpu_work(const Plan& plan, const KernelTable& table, const std::vector<i
     work.flops += 2.0 * static_cast<double>(multiply_adds(plan, group) * batch);
     for (const ValueId value : group.inputs) work.bytes += operand_bytes(plan, value, batch);
     for (const ValueId value : group.outputs) work.bytes += operand_bytes(plan, value, batch);
-    work.launches += cuda_launches(table.entries[static_cast<std::size_t>(kernels_of[i])]);
+    work.launches += cuda_launches(table, table.entries[static_cast<std::size_t>(kernels_of[i])]);
   }
   return work;
 }

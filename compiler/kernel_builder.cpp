@@ -144,9 +144,16 @@ void KernelBuilder::constrain(Halide::OutputImageParam param, ValueId value, boo
   if (logical.has_batch()) dimension(i, (batch_ + (stored.lanes - 1)) / stored.lanes, stored.block_stride);
 }
 
-/// One Func a shape: values of one shape are written in one pass.
+/// One Func a shape: values of one shape are written in one pass. A stage that Halide does not look into writes by
+/// itself.
 Func KernelBuilder::write(const std::vector<ValueId>& values) {
   const Shape& logical = shape(values[0]);
+  if (const auto made = definitions_.find(values[0]); made != definitions_.end() && values.size() == 1) {
+    if (Func whole = made->second; whole.is_extern()) {
+      constrain(whole.output_buffers()[0], values[0], true);
+      return whole;
+    }
+  }
   std::vector<Expr> elements;
   elements.reserve(values.size());
   for (ValueId value : values) elements.push_back(read(value, point(logical)));

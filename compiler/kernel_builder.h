@@ -7,6 +7,7 @@
 
 #include <Halide.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "compiler/graph.h"
 #include "compiler/layout.h"
 #include "compiler/operator.h"
+#include "compiler/precision.h"
 #include "compiler/tiles.h"
 
 namespace netc {
@@ -38,6 +40,9 @@ struct Machine {
   int accumulators;                       // vector registers that a tile of sums may take
   Halide::Type real = Halide::Float(32);  // what f32 values are computed and stored in; tests ask for doubles
   bool bf16 = false;                      // has instructions that add up products of pairs of bf16 (dot products)
+  Precision products = Precision::f32;    // of a GPU: what its tensor cores are to multiply
+  /// Compiles a kernel in CUDA C++ to what a driver loads; none where pipelines are only looked at.
+  std::function<std::string(const std::string& source)> cuda_image{};
 
   bool is_gpu() const { return target.has_gpu_feature(); }
 };
@@ -92,6 +97,9 @@ class KernelBuilder {
   Expr read(ValueId value, const Point& point);
   /// The element of a value without a batch.
   Expr parameter(ValueId value, std::vector<Expr> axes) { return read(value, Point{{}, {}, std::move(axes)}); }
+
+  /// The operand itself, for stages that Halide does not look into.
+  Halide::ImageParam memory(ValueId value) { return parameter_for(value); }
 
   /// anchor: this Func (arguments as `variables`) computes `value`.
   void define(ValueId value, Func func);

@@ -15,6 +15,7 @@
 #include "compiler/kernel_builder.h"
 #include "compiler/lower_function.h"
 #include "compiler/operator.h"
+#include "compiler/ops/tensor_cores.h"
 #include "compiler/precision.h"
 
 namespace netc {
@@ -44,10 +45,28 @@ const std::vector<Machine>& machines() {
 
 /// PTX for capability 8.0, which drivers compile for whatever GPU there is from then on. Halide's assertions stay: only
 /// they see what the driver returns.
-const Machine& cuda_machine() {
-  static const Machine machine{
-      "cuda", Halide::Target("x86-64-linux-sse41-cuda-cuda_capability_80-no_bounds_query-no_runtime"), 1, 1};
-  return machine;
+const Machine& cuda_machine(Precision products) {
+  const auto machine = [](Precision precision) {
+    return Machine{.name = precision == Precision::f32 ? "cuda" : fmt::format("cuda_{}", name_of(precision)),
+                   .target = Halide::Target("x86-64-linux-sse41-cuda-cuda_capability_80-no_bounds_query-no_runtime"),
+                   .vector = 1,
+                   .accumulators = 1,
+                   .products = precision};
+  };
+  static const std::array<Machine, 3> all{machine(Precision::f32), machine(Precision::tf32), machine(Precision::bf16)};
+  return all[static_cast<std::size_t>(products)];
+}
+
+/// Whether tensor cores compute the group's anchor where they are asked for this.
+bool suits_tensor_cores(const KernelEntry& entry, Precision products) {
+  if (products == Precision::f32) return false;
+  const KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, cuda_machine(products));
+  return ops::TensorProduct::of(builder, entry.group->anchor_in(entry.plan->graph)).has_value();
+}
+
+/// That of tensor cores only where they compute something: all other kernels are those of f32.
+const Machine& cuda_machine_of(const KernelTable& table, const KernelEntry& entry) {
+  return cuda_machine(suits_tensor_cores(entry, table.cuda_products) ? table.cuda_products : Precision::f32);
 }
 
 /// The group with its values numbered from 0: groups of one description are computed by one kernel.
@@ -86,7 +105,9 @@ const Machine& machine_of(Isa isa) {
 }
 
 void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, const fs::path& object) {
-  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, target, choices);
+  Machine machine = target;
+  machine.cuda_image = [&](const std::string& source) { return CudaCompiler::installed()->fat_binary(source, object); };
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine, choices);
   Halide::Pipeline pipeline = builder.build();
   const std::string name = entry.symbol + "_" + target.name;
   const std::map<Halide::OutputFileType, std::string> files{{Halide::OutputFileType::object, object.string()}};
@@ -130,20 +151,25 @@ void compile(const KernelEntry& entry, const Machine& target, const Choices& cho
 /// A kernel for an instruction set, or for CUDA.
 struct Job {
   const KernelEntry* entry;
+  const Machine* machine;
   std::optional<Isa> isa;  // none: CUDA
 };
 
 /// The object of a kernel, from the cache where it is there.
 fs::path object_of(const Job& job, const Tiles& tiles, const KernelCache& cache) {
   const KernelEntry& entry = *job.entry;
-  const Machine& target = job.isa ? machine_of(*job.isa) : cuda_machine();
+  const Machine& target = *job.machine;
   Choices choices;
   if (job.isa && entry.group != nullptr) {
     choices = tiles.choices(*job.isa, tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
   }
   std::string key = fmt::format("{}\n{}\n{}{}", target.target.to_string(), entry.symbol, entry.description,
                                 choices.empty() ? "" : to_string(choices) + "\n");
-  if (target.is_gpu() && GpuAssembler::installed()) key += GpuAssembler::installed()->identity() + "\n";
+  if (target.products != Precision::f32) {
+    key += fmt::format("{} by {}\n", name_of(target.products), CudaCompiler::installed()->identity());
+  } else if (target.is_gpu() && GpuAssembler::installed()) {
+    key += GpuAssembler::installed()->identity() + "\n";
+  }
   return cache.object(key, [&](const fs::path& object) { compile(entry, target, choices, object); });
 }
 
@@ -175,11 +201,11 @@ std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa i
 
 std::optional<std::string> KernelTable::cuda_function(const KernelEntry& entry) const {
   if (!cuda || entry.function != nullptr) return std::nullopt;
-  return fmt::format("{}_{}_argv", entry.symbol, cuda_machine().name);
+  return fmt::format("{}_{}_argv", entry.symbol, cuda_machine_of(*this, entry).name);
 }
 
-int cuda_launches(const KernelEntry& entry) {
-  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, cuda_machine(), {});
+int cuda_launches(const KernelTable& table, const KernelEntry& entry) {
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, cuda_machine_of(table, entry), {});
   const Halide::Pipeline pipeline = builder.build();
   std::vector<Halide::Internal::Function> outputs;
   for (const Halide::Func& out : pipeline.outputs()) outputs.push_back(out.function());
@@ -250,14 +276,17 @@ Operand operand(const Plan& plan, ValueId value) {
 
 std::string loop_nest(const Plan& plan, const Group& group, const KernelTable& table) {
   const Choices& tuned = table.tiles.choices(Isa::avx512, tuned_name(plan.graph, group, plan.layouts));
-  KernelBuilder builder(plan.graph, group, plan.layouts, table.cuda ? cuda_machine() : machine_of(Isa::avx512),
-                        table.cuda ? Choices{} : tuned);
+  Machine machine = table.cuda ? cuda_machine(table.cuda_products) : machine_of(Isa::avx512);
+  std::string source;
+  machine.cuda_image = [&](const std::string& text) { return source = text; };
+  KernelBuilder builder(plan.graph, group, plan.layouts, machine, table.cuda ? Choices{} : tuned);
   Halide::Pipeline pipeline = builder.build();
   std::ostringstream captured;
   std::streambuf* cerr = std::cerr.rdbuf(captured.rdbuf());  // Halide prints loop nests there and nowhere else
   pipeline.print_loop_nest();
   std::cerr.rdbuf(cerr);
-  return captured.str();
+  if (source.empty()) return captured.str();
+  return captured.str() + source.substr(ops::tensor_core_prelude(machine.products).size());
 }
 
 namespace {
@@ -266,9 +295,9 @@ std::vector<Job> list_jobs(const KernelTable& table) {
   std::vector<Job> jobs;
   for (const KernelEntry& entry : table.entries) {
     for (const Isa isa : all_isas) {
-      if (table.compiles(entry, isa)) jobs.push_back({&entry, isa});
+      if (table.compiles(entry, isa)) jobs.push_back({&entry, &machine_of(isa), isa});
     }
-    if (table.cuda_function(entry)) jobs.push_back({&entry, {}});
+    if (table.cuda_function(entry)) jobs.push_back({&entry, &cuda_machine_of(table, entry), {}});
   }
   return jobs;
 }

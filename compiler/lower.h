@@ -9,6 +9,7 @@
 
 #include "compiler/kernel_cache.h"
 #include "compiler/plan_memory.h"
+#include "compiler/precision.h"
 #include "compiler/tensor_function.h"
 #include "compiler/tiles.h"
 #include "netc/kernel.h"
@@ -33,9 +34,10 @@ struct KernelEntry {
 struct KernelTable {
   std::vector<KernelEntry> entries;
   std::vector<std::vector<int>> of;
-  std::optional<Isa> only;  // of the instruction sets, kernels are compiled for this one alone
-  bool cuda = false;        // and groups for CUDA, too
-  Tiles tiles;              // choices of the schedules
+  std::optional<Isa> only;                   // of the instruction sets, kernels are compiled for this one alone
+  bool cuda = false;                         // and groups for CUDA, too
+  Precision cuda_products = Precision::f32;  // of what tensor cores multiply there
+  Tiles tiles;                               // choices of the schedules
 
   /// Whether an entry is compiled for an instruction set: only kernels that multiply bf16 are for those with dot
   /// products of bf16; a program of others alone takes the next best.
@@ -47,7 +49,7 @@ struct KernelTable {
 };
 
 /// Kernels that a GPU runs for one call of a group's kernel.
-int cuda_launches(const KernelEntry& entry);
+int cuda_launches(const KernelTable& table, const KernelEntry& entry);
 
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
 

@@ -43,8 +43,8 @@ std::string check_target(const std::string& target) {
 }
 
 std::string check_precision(const std::string& precision) {
-  if (precision == "f32" || precision == "bf16") return "";
-  return fmt::format("'{}' is not a precision; precisions: f32, bf16", precision);
+  if (find_precision(precision)) return "";
+  return fmt::format("'{}' is not a precision; precisions: {}", precision, fmt::join(precision_names, ", "));
 }
 
 std::string check_model(const std::string& name) {
@@ -101,14 +101,13 @@ void add_tiles(CLI::App& command, CommandLine& line) {
 
 /// Of the commands that show or compile kernels.
 void add_precision(CLI::App& command, CommandLine& line) {
-  const auto set = [&line](const std::string& name) {
-    line.options.precision = name == "bf16" ? Precision::bf16 : Precision::f32;
-  };
+  const auto set = [&line](const std::string& name) { line.options.precision = *find_precision(name); };
   command
-      .add_option_function<std::string>(
-          "--precision", set,
-          "What convolutions and linear layers multiply: f32, or numbers rounded to bf16, added up in f32")
-      ->type_name("f32|bf16")
+      .add_option_function<std::string>("--precision", set,
+                                        "What convolutions and linear layers multiply: f32, or numbers rounded to "
+                                        "bf16, or for GPUs to TF32, added up "
+                                        "in f32")
+      ->type_name("f32|tf32|bf16")
       ->default_str("f32")
       ->check(CLI::Validator(check_precision, ""));
 }
@@ -177,6 +176,7 @@ void add_inspection(CLI::App& app, CommandLine& line) {
   summary_command->add_flag("--json", options.json, "Print JSON");
   add_memory(*summary_command, line);
   add_target(*summary_command, line);
+  add_precision(*summary_command, line);
 
   CLI::App* dump_command = add_model_command(app, line, "dump", "Print a model as it is after a stage of the compiler",
                                              [&] { return dump(options, line.stage); });
@@ -306,10 +306,11 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}", app->help());
     return wrong_usage;
   }
-  if (line.options.cuda && line.options.precision == Precision::bf16) {
-    fmt::print(stderr,
-               "error: --precision bf16 is for the CPU; kernels for CUDA multiply f32\nhelp: leave out one of "
-               "--precision and --target\n");
+  if (!line.options.cuda && line.options.precision == Precision::tf32) {
+    fmt::print(
+        stderr,
+        "error: --precision tf32 is for GPUs; kernels for the CPU multiply f32 or bf16\nhelp: add --target cuda, "
+        "or choose f32 or bf16\n");
     return wrong_usage;
   }
   if (!line.action) line.action = [&line] { return generate(line.options); };

@@ -9,13 +9,22 @@
 // gradients stored in bf16 everywhere, which rounds sums and residual branches too (2026-11).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 #include "compiler/graph.h"
 
 namespace netc {
 
-enum class Precision : std::uint8_t { f32, bf16 };
+/// TF32 is an f32 with 10 bits of mantissa, which the tensor cores of GPUs multiply; CPUs know nothing of it.
+enum class Precision : std::uint8_t { f32, tf32, bf16 };
+
+constexpr std::array<std::string_view, 3> precision_names{"f32", "tf32", "bf16"};
+std::string_view name_of(Precision precision);
+/// None where there is no such precision.
+std::optional<Precision> find_precision(std::string_view name);
 
 /// Lets all nodes that can (Operator::multiplies_bf16) multiply bf16: they get the attribute `bf16`.
 void multiply_bf16(Graph& graph);

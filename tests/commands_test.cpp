@@ -36,8 +36,9 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
   const std::vector<Case> cases{
       {{}, "Usage: netc"},
       {{"a.net", "--target", "abacus"}, "'abacus' is not a target of this netc; targets: cpu, cuda"},
-      {{"a.net", "--precision", "f16"}, "'f16' is not a precision; precisions: f32, bf16"},
-      {{"a.net", "--precision", "bf16", "--target", "cuda"}, "--precision bf16 is for the CPU"},
+      {{"a.net", "--precision", "f16"}, "'f16' is not a precision; precisions: f32, tf32, bf16"},
+      {{"a.net", "--precision", "tf32"},
+       "--precision tf32 is for GPUs; kernels for the CPU multiply f32 or bf16\nhelp:"},
       {{"build", "a.net", "--precision", "BF16"}, "'BF16' is not a precision"},
       {{"a.net", "--set", "batch"}, "'batch' is not of the form PATH=VALUE"},
       {{"a.net", "--set", "=3"}, "'=3' is not of the form PATH=VALUE"},
@@ -57,6 +58,20 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
     CHECK(result.out.empty());
     CHECK(contains(result.err, c.message));
   }
+}
+
+TEST_CASE("without CUDA's compiler, kernels for CUDA multiply f32, and a line says so") {
+  const WorkingFolder folder;
+  const std::string model = folder.before() / "models/resnet18.net";
+  ::setenv("CUDA_HOME", "/nowhere", 1);
+  const CommandResult tf32 = run_netc({"summary", model, "--target", "cuda", "--precision", "tf32"});
+  const CommandResult f32 = run_netc({"summary", model, "--target", "cuda"});
+  ::unsetenv("CUDA_HOME");
+  CHECK(tf32.status == 0);
+  CHECK(tf32.err ==
+        "note: kernels for CUDA multiply f32: tf32 takes CUDA's nvcc, which is neither on the PATH nor in "
+        "$CUDA_HOME/bin\n");
+  CHECK(tf32.out == f32.out);
 }
 
 TEST_CASE("--help everywhere and --version: exit status 0, on standard output") {

@@ -7,6 +7,7 @@
 #include "compiler/ops/conv_winograd.h"
 #include "compiler/ops/factors.h"
 #include "compiler/ops/ops.h"
+#include "compiler/ops/tensor_cores.h"
 #include "compiler/ops/window.h"
 #include "compiler/schedules.h"
 
@@ -230,6 +231,7 @@ Factors direct_factors(const KernelBuilder& kernel, const Node& node, bool winog
 
 /// y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, …]
 void forward(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->define(kernel);
   const Windows w = windows(node.attributes);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const std::int64_t group_in = kernel.shape(node.inputs[1])[1];
@@ -285,6 +287,7 @@ bool whole_rows(const KernelBuilder& kernel, const Node& node) {
 
 /// dx[n, i, y, x] = sum over o, ky, kx of weight[o, i, ky, kx] * dy[n, o, (y + pad - ky * dilation) / stride, …]
 void backward_data(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->define(kernel);
   if (const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::backward)) {
     return blocks->define(kernel, kernel.constant(0));
   }
@@ -455,6 +458,8 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const Func dy = output_gradient(kernel, factors, node.inputs[0]);
   if (winograd) {
     define_weights_by_winograd(kernel, *winograd, padded, dy);
+  } else if (const auto product = TensorProduct::of(kernel, node)) {
+    product->define(kernel);
   } else if (const auto blocks = BlockWeights::of(kernel, node)) {
     blocks->define(kernel);
   } else if (kernel.machine().is_gpu()) {
@@ -724,6 +729,7 @@ void schedule_images_on_gpu(KernelBuilder& kernel, const Node& node) {
 }
 
 void schedule_forward_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->schedule(kernel);
   const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::forward);
   if (blocks) return blocks->schedule(kernel);
   schedule_images_on_gpu(kernel, node);
@@ -731,6 +737,7 @@ void schedule_forward_on_gpu(KernelBuilder& kernel, const Node& node) {
 
 /// Columns that a stride apart read through the same taps have no tiles: which taps exist differs from one to the next.
 void schedule_backward_data_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->schedule(kernel);
   const auto blocks = BlockConv::of(kernel, node, BlockConv::Direction::backward);
   if (blocks) return blocks->schedule(kernel);
   const Windows w = windows(node.attributes);
@@ -738,7 +745,11 @@ void schedule_backward_data_on_gpu(KernelBuilder& kernel, const Node& node) {
 }
 
 void schedule_weights_on_gpu(KernelBuilder& kernel, const Node& node) {
-  if (const auto blocks = BlockWeights::of(kernel, node)) blocks->schedule(kernel);
+  if (const auto product = TensorProduct::of(kernel, node)) {
+    product->schedule(kernel);
+  } else if (const auto blocks = BlockWeights::of(kernel, node)) {
+    blocks->schedule(kernel);
+  }
   if (node.outputs.size() > 1) schedule_channel_sums_on_gpu(kernel, "bias");
 }
 

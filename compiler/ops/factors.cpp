@@ -21,7 +21,7 @@ Expr to_bf16(const Expr& element) {
 
 Factors::Factors(const KernelBuilder& kernel, const Node& node, std::int64_t terms, bool dense)
     : real_(kernel.real()),
-      rounded_(multiplies_bf16(node)),
+      rounded_(multiplies_bf16(node) && !kernel.machine().is_gpu()),
       pairs_(rounded_ && kernel.machine().bf16 && dense && kernel.lanes() == 1 && terms % 2 == 0) {}
 
 Expr Factors::stored(const Expr& element) const {

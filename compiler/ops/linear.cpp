@@ -5,6 +5,7 @@
 #include "compiler/ops/factors.h"
 #include "compiler/ops/linear_gpu.h"
 #include "compiler/ops/ops.h"
+#include "compiler/ops/tensor_cores.h"
 #include "compiler/schedules.h"
 
 #include <fmt/format.h>
@@ -100,6 +101,7 @@ Factors forward_factors(const KernelBuilder& kernel, const Node& node) {
 }
 
 void forward(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->define(kernel);
   const Point point = existing(kernel, kernel.point(kernel.shape(node.outputs[0])));
   const bool bias = node.inputs.size() > 2;
   const Expr start = bias ? kernel.parameter(node.inputs[2], {point.axes[0]}) : kernel.constant(0);
@@ -129,6 +131,7 @@ Factors backward_data_factors(const KernelBuilder& kernel, const Node& node) {
 
 /// dx[n, i] = sum_o dy[n, o] w[o, i]
 void backward_data(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->define(kernel);
   if (linear_in_blocks(kernel, node)) return define_rows_in_blocks(kernel, node, kernel.constant(0), true);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const int vector = summed_vector(kernel, node);
@@ -175,7 +178,9 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   Func gradient(kernel.name("gradient"));
   gradient(o, kernel.lane(), kernel.block()) = kernel.read(node.inputs[0], Point{kernel.lane(), kernel.block(), {o}});
   kernel.stage("gradient", gradient);
-  if (linear_in_blocks(kernel, node)) {
+  if (const auto product = TensorProduct::of(kernel, node)) {
+    product->define(kernel);
+  } else if (linear_in_blocks(kernel, node)) {
     define_weights_in_blocks(kernel, node);
   } else {
     Func weight(kernel.name("weight"));
@@ -365,17 +370,20 @@ void schedule_thread_rows(KernelBuilder& kernel, const Node& node) {
 }
 
 void schedule_forward_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->schedule(kernel);
   if (linear_in_blocks(kernel, node)) return schedule_rows_in_blocks(kernel, node, false);
   schedule_thread_rows(kernel, node);
 }
 
 void schedule_backward_data_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->schedule(kernel);
   if (linear_in_blocks(kernel, node)) return schedule_rows_in_blocks(kernel, node, true);
   schedule_thread_rows(kernel, node);
 }
 
 /// Tiles of outputs by inputs, one a thread.
 void schedule_weights_on_gpu(KernelBuilder& kernel, const Node& node) {
+  if (const auto product = TensorProduct::of(kernel, node)) return product->schedule(kernel);
   if (linear_in_blocks(kernel, node)) return schedule_weights_in_blocks(kernel, node);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Var o = kernel.axis(0), i = kernel.axis(1);

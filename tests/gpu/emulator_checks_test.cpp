@@ -103,6 +103,29 @@ TEST_CASE("writing twice is a race where the values differ") {
   CHECK(run("mov.b64 %rd4, 0; red.shared.add.u32 [%rd4], 1; ld.shared.b32 %r2, [%rd4];", 4) == kLaunchFailed);
 }
 
+TEST_CASE("copies that go on race like writes, from their start to the wait") {
+  const std::string address = "cvt.u32.u64 %r10, %rd2; xor.b32 %r11, %r10, 128;\n";  // its own, that of another warp
+  const std::string copy = "cp.async.ca.shared.global [%r10], [%rd3], 4; cp.async.commit_group;\n";
+  const std::string wait = "cp.async.wait_group 0;\n";
+  const std::string barrier = "bar.sync 0;\n";
+  const std::string read = "ld.shared.b32 %r2, [%r11];\n";
+  CHECK(run(address + copy + wait + barrier + read, 256) == 0);
+  CHECK(run(address + copy + wait + read, 256) == kLaunchFailed);
+  CHECK(run(address + copy + barrier + wait + read, 256) == kLaunchFailed);
+  CHECK(run(address + "st.shared.b32 [%r10], %r1;" + barrier + read + copy + wait, 256) == kLaunchFailed);
+  CHECK(run(address + "st.shared.b32 [%r10], %r1;" + barrier + read + barrier + copy + wait, 256) == 0);
+}
+
+TEST_CASE("copies have bounds and multiples") {
+  const std::string place = "mov.b32 %r10, 0; mov.b32 %r11, 0;\n";
+  const std::string only_first = "setp.eq.u32 %p1, %r1, 0; @%p1 ";
+  CHECK(run(place + only_first + "cp.async.cg.shared.global [%r10], [%rd1+240], 16;", 16) == 0);
+  CHECK(run(place + only_first + "cp.async.cg.shared.global [%r10], [%rd1+256], 16;", 16) == kIllegalAddress);
+  CHECK(run(place + only_first + "cp.async.cg.shared.global [%r10], [%rd1+256], 16, %r11;", 16) == 0);
+  CHECK(run(place + only_first + "cp.async.cg.shared.global [%r10], [%rd1+8], 16;", 16) == kMisaligned);
+  CHECK(run(place + only_first + "cp.async.cg.shared.global [%r10], [%rd1], 16;", 12) == kIllegalAddress);
+}
+
 TEST_CASE("bytes beside each other do not race") {
   const std::string body = "cvt.u64.u32 %rd4, %r1; st.shared.b8 [%rd4], %r1;";
   CHECK(run(body, 64) == 0);

@@ -202,6 +202,9 @@ TEST_CASE("bits") {
   CHECK(evaluate<U32>("shf.r.clamp.b32 %r9, %r1, 0xf, 40;", a) == std::vector<U32>{0xf, 0xf});
   CHECK(evaluate<U32>("prmt.b32 %r9, %r1, 0xaabbccdd, 0x7b06;", a) == std::vector<U32>{0xaa0078bb, 0xaaff01bb});
   CHECK(evaluate<U32>("bfe.s32 %r9, %r1, 4, 4;", a) == std::vector<U32>{7, 0});
+  CHECK(evaluate<U32>("bfi.b32 %r9, %r1, 1431655765, 8, 12;", a) == std::vector<U32>{0x55567855, 0x55500155});
+  CHECK(evaluate<U32>("bfi.b32 %r9, %r1, 7, 24, 20;", a) == std::vector<U32>{0x78000007, 0x01000007});
+  CHECK(evaluate<U32>("bfi.b32 %r9, %r1, 7, 32, 4;", a) == std::vector<U32>{7, 7});
   CHECK(evaluate<U32>("bfe.s32 %r9, %r1, 28, 4;", a) == std::vector<U32>{1, 0xfffffff8});
   CHECK(evaluate<U32>("brev.b32 %r9, %r1;", a) == std::vector<U32>{0x1e6a2c48, 0x80000001});
 }
@@ -278,6 +281,9 @@ TEST_CASE("conversions") {
   CHECK(evaluate<float>("cvt.rn.f16.f32 %rs1, %r1; cvt.f32.f16 %r9, %rs1;", numbers)[3] == doctest::Approx(0.09997559));
   CHECK(evaluate<U32>("cvt.rna.tf32.f32 %r9, %r1;", std::vector<U32>{0x3f800fff, 0x3f801000, 0xbf803000}) ==
         std::vector<U32>{0x3f800000, 0x3f802000, 0xbf804000});
+  // The first operand is the upper half.
+  CHECK(evaluate<U32>("cvt.rn.bf16x2.f32 %r9, %r1, %r2;", std::vector<float>{1, 3.140625F},
+                      std::vector<float>{-2, 1.00390625F}) == std::vector<U32>{0x3f80c000, 0x40493f80});
 }
 
 TEST_CASE("registers are packed and unpacked") {
@@ -392,6 +398,80 @@ TEST_CASE("products of matrices") {
       for (U32 k = 0; k < 8; ++k) expected += a(lane / 4 + 8 * (part / 2), k) * b(k, 2 * (lane % 4) + part % 2);
       CHECK(d[lane] == expected);
     }
+  }
+}
+
+U32 pair_of_bfloats(float low, float high) {
+  return (std::bit_cast<U32>(high) & 0xffff0000) | std::bit_cast<U32>(low) >> 16;
+}
+
+TEST_CASE("products of matrices of bf16") {
+  // A of 16 x 16, B of 16 x 8; lane 4 g + t holds rows g and g + 8, columns 2 t, 2 t + 1, 2 t + 8 and 2 t + 9.
+  const auto a = [](U32 row, U32 column) { return static_cast<float>(row) - 2.0F * static_cast<float>(column) + 0.5F; };
+  const auto b = [](U32 row, U32 column) { return static_cast<float>(row * column) - 3.0F; };
+  std::vector<U32> a0(32), a1(32), a2(32), a3(32), b0(32), b1(32);
+  for (U32 lane = 0; lane < 32; ++lane) {
+    const U32 g = lane / 4;
+    const U32 k = 2 * (lane % 4);
+    a0[lane] = pair_of_bfloats(a(g, k), a(g, k + 1));
+    a1[lane] = pair_of_bfloats(a(g + 8, k), a(g + 8, k + 1));
+    a2[lane] = pair_of_bfloats(a(g, k + 8), a(g, k + 9));
+    a3[lane] = pair_of_bfloats(a(g + 8, k + 8), a(g + 8, k + 9));
+    b0[lane] = pair_of_bfloats(b(k, g), b(k + 1, g));
+    b1[lane] = pair_of_bfloats(b(k + 8, g), b(k + 9, g));
+  }
+  const std::string multiply =
+      "mov.b32 %r10, 0f3F800000; mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%r11, %r12, %r13, %r14}, "
+      "{%r1, %r2, %r3, %r4}, {%r5, %r6}, {%r10, %r10, %r10, %r10}; mov.b32 %r9, ";
+  for (U32 part = 0; part < 4; ++part) {
+    const std::vector<float> d =
+        evaluate<float>(multiply + "%r1" + std::to_string(part + 1) + ";", a0, a1, a2, a3, b0, b1);
+    for (U32 lane = 0; lane < 32; ++lane) {
+      float expected = 1;
+      for (U32 k = 0; k < 16; ++k) expected += a(lane / 4 + 8 * (part / 2), k) * b(k, 2 * (lane % 4) + part % 2);
+      CHECK(d[lane] == expected);
+    }
+  }
+}
+
+TEST_CASE("copies to shared memory are there when they were waited for") {
+  const Driver driver;
+  std::vector<U32> numbers(64);
+  for (U32 i = 0; i < numbers.size(); ++i) numbers[i] = 1000 + i;
+  const Driver::Address from = driver.upload(numbers);
+  const Driver::Address to = driver.allocate(4 * 32);
+  const std::string body = R"(
+    ld.param.b64 %rd1, [from];
+    ld.param.b64 %rd2, [to];
+    mov.u32 %r1, %tid.x;
+    mul.wide.u32 %rd3, %r1, 16;
+    add.s64 %rd1, %rd1, %rd3;
+    shl.b32 %r2, %r1, 6;
+    add.s32 %r3, %r2, 16;
+    add.s32 %r4, %r2, 32;
+    cp.async.cg.shared.global [%r2], [%rd1], 16;
+    cp.async.commit_group;
+    cp.async.ca.shared.global [%r3], [%rd1], 4;
+    mov.b32 %r5, 0;
+    cp.async.ca.shared.global [%r4], [%rd1+99999], 8, %r5;
+    cp.async.commit_group;
+    cp.async.wait_group 1;
+    ld.shared.v2.b32 {%r6, %r7}, [%r2+8];
+    ld.shared.b32 %r8, [%r3];
+    cp.async.wait_all;
+    ld.shared.b32 %r9, [%r3];
+    ld.shared.v2.b32 {%r10, %r11}, [%r4];
+    shl.b32 %r12, %r1, 5;
+    cvt.u64.u32 %rd4, %r12;
+    add.s64 %rd2, %rd2, %rd4;
+    st.global.v4.b32 [%rd2], {%r6, %r7, %r8, %r9};
+    st.global.v2.b32 [%rd2+16], {%r10, %r11};)";
+  const Driver::Shape shape{{1, 1, 1}, {4, 1, 1}, 256};
+  REQUIRE(driver.launch(test::kernel(".param .u64 from, .param .u64 to", body), shape, from, to) == 0);
+  const std::vector<U32> values = driver.download<U32>(to, 32);
+  for (U32 i = 0; i < 4; ++i) {
+    const std::vector<U32> expected{1002 + 4 * i, 1003 + 4 * i, 0xffffffff, 1000 + 4 * i, 0, 0};
+    CHECK(std::vector<U32>(&values[8 * i], &values[8 * i + 6]) == expected);
   }
 }
 

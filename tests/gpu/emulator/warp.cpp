@@ -32,6 +32,7 @@ void Warp::start_block(const Dim3& block_index) {
   live_ = existing_;
   state_ = State::ready;
   groups_.assign(1, {0, existing_, false});
+  copies_.start_block();
   since_ = launch_.shared.now();
   for (const auto& [special, row] : launch_.program.specials) fill_special(special, row, block_index);
 }

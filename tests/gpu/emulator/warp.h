@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "asynchronous_copies.h"
 #include "device_memory.h"
 #include "program.h"
 #include "shared_memory.h"
@@ -54,6 +55,7 @@ class Warp {
   Mask live() const { return live_; }
   Accessor accessor(int lane) const { return {thread(lane), since_}; }
   std::uint8_t* local(int lane);
+  AsynchronousCopies& copies() { return copies_; }
   void synchronize() { since_ = launch_.shared.synchronize_warp(); }
   void count_multiply_adds(std::int64_t count) { multiply_adds_ += count; }
 
@@ -89,6 +91,7 @@ class Warp {
   std::vector<std::uint32_t> registers_;
   std::size_t padding_ = 0;
   std::vector<std::uint8_t> local_;
+  AsynchronousCopies copies_;
   std::uint32_t since_ = 0;
   std::int64_t instructions_ = 0;
   std::int64_t multiply_adds_ = 0;

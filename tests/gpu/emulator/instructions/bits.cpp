@@ -169,6 +169,35 @@ void translate_counted(Decoder& decoder) {
   for (std::size_t i = 2; i < 2 + counts; ++i) instruction.rows[i] = decoder.source(decoder.operand(i), Type::b32);
 }
 
+/// The low bits of a, as many as `list[0]` says, in place of those of b from a position on.
+template <class T>
+void insert_field(Warp& warp, const Instruction& instruction, Mask mask) {
+  constexpr std::uint32_t kWidth = 8 * sizeof(T);
+  const T* a = warp.row<T>(instruction.rows[1]);
+  const T* b = warp.row<T>(instruction.rows[2]);
+  const auto* position = warp.row<std::uint32_t>(instruction.rows[3]);
+  const auto* length = warp.row<std::uint32_t>(instruction.list[0]);
+  T* result = warp.row<T>(instruction.rows[0]);
+  for_lanes(mask, [&](int lane) {
+    const std::uint32_t from = position[lane] & 255;
+    const std::uint32_t bits = length[lane] & 255;
+    const T ones = bits >= kWidth ? ~T{0} : static_cast<T>((T{1} << bits) - 1);
+    const T field = from >= kWidth ? T{0} : static_cast<T>(ones << from);
+    result[lane] = static_cast<T>((b[lane] & ~field) | (from >= kWidth ? T{0} : a[lane] << from & field));
+  });
+}
+
+// bfi.b32 d, a, b, position, length;
+void translate_insert(Decoder& decoder) {
+  const Type type = decoder.statement().type();
+  Instruction& instruction =
+      decoder.emit(size_of(type) == 8 ? insert_field<std::uint64_t> : insert_field<std::uint32_t>);
+  instruction.rows[0] = decoder.destination(decoder.operand(0), type);
+  for (std::size_t i = 1; i <= 2; ++i) instruction.rows[i] = decoder.source(decoder.operand(i), type);
+  instruction.rows[3] = decoder.source(decoder.operand(3), Type::b32);
+  instruction.list.push_back(decoder.source(decoder.operand(4), Type::b32));
+}
+
 template <class Operation>
 void translate_count(Decoder& decoder) {
   const Type type = decoder.statement().type();
@@ -208,6 +237,7 @@ std::vector<InstructionEntry> bit_instructions() {
           {"shl", translate_counted<ShiftLeft, 1>},
           {"shr", translate_counted<ShiftRight, 1>},
           {"bfe", translate_counted<ExtractField, 2>},
+          {"bfi", translate_insert},
           {"shf", translate_funnel, "l r wrap clamp"},
           {"prmt", translate_permute},
           {"brev", translate_reverse},

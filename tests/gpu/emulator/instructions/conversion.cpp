@@ -194,8 +194,22 @@ void translate_tf32(Decoder& decoder) {
   instruction.rows[1] = decoder.source(decoder.operand(1), Type::f32);
 }
 
+struct PackBfloats {
+  static std::uint32_t apply(float high, float low) {
+    return std::uint32_t{Bfloat(high).bits} << 16 | Bfloat(low).bits;
+  }
+};
+
+// cvt.rn.bf16x2.f32 d, high, low;
+void translate_bfloats(Decoder& decoder) {
+  Instruction& instruction = decoder.emit(elementwise<PackBfloats, std::uint32_t, float, float>);
+  instruction.rows[0] = decoder.destination(decoder.operand(0), Type::b32);
+  for (std::size_t i = 1; i <= 2; ++i) instruction.rows[i] = decoder.source(decoder.operand(i), Type::f32);
+}
+
 void translate_cvt(Decoder& decoder) {
   const Statement& statement = decoder.statement();
+  if (statement.has("bf16x2")) return translate_bfloats(decoder);
   const Type to = statement.type(1);
   const Type from = statement.type();
   if (to == Type::tf32) return translate_tf32(decoder);
@@ -311,7 +325,7 @@ void translate_mov(Decoder& decoder) {
 }  // namespace
 
 std::vector<InstructionEntry> conversion_instructions() {
-  return {{"cvt", translate_cvt, "rn rna rni rmi rpi rzi ftz sat"},
+  return {{"cvt", translate_cvt, "rn rna rni rmi rpi rzi ftz sat bf16x2"},
           {"cvta", translate_cvta, "to global shared local const"},
           {"mov", translate_mov}};
 }

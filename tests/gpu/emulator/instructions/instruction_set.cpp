@@ -13,9 +13,9 @@ using InstructionSet = std::map<std::string_view, InstructionEntry>;
 const InstructionSet& instruction_set() {
   static const InstructionSet all = [] {
     InstructionSet set;
-    for (const auto group :
-         {arithmetic_instructions, bit_instructions, math_instructions, comparison_instructions,
-          conversion_instructions, memory_instructions, atomic_instructions, warp_instructions, control_instructions}) {
+    for (const auto group : {arithmetic_instructions, bit_instructions, math_instructions, comparison_instructions,
+                             conversion_instructions, memory_instructions, atomic_instructions,
+                             asynchronous_instructions, warp_instructions, control_instructions}) {
       for (const InstructionEntry& entry : group()) set.emplace(entry.opcode, entry);
     }
     return set;

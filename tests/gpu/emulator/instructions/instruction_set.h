@@ -23,6 +23,7 @@ std::vector<InstructionEntry> comparison_instructions();
 std::vector<InstructionEntry> conversion_instructions();
 std::vector<InstructionEntry> memory_instructions();
 std::vector<InstructionEntry> atomic_instructions();
+std::vector<InstructionEntry> asynchronous_instructions();
 std::vector<InstructionEntry> warp_instructions();
 std::vector<InstructionEntry> control_instructions();
 

@@ -109,48 +109,78 @@ void translate_vote(Decoder& decoder) {
   instruction.rows[0] = decoder.source(decoder.operand(2), Type::b32);
 }
 
-// D = A B + C with A of 16 x k, B of k x 8. Lane 4 g + t holds rows g and g + 8 and, of each half of the columns, t.
+// D = A B + C with A of 16 x k, B of k x 8, sums and C in f32. Lane 4 g + t holds rows g and g + 8 of A, column g of B.
 constexpr int kRows = 16;
 constexpr int kColumns = 8;
+constexpr int kDeepest = 16;
 
 struct Fragments {
-  float a[kRows][8] = {};
-  float b[8][kColumns] = {};
+  float a[kRows][kDeepest] = {};
+  float b[kDeepest][kColumns] = {};
   float d[kRows][kColumns] = {};
 };
 
-// Tensor cores read 19 bits of each number.
-float read_tf32(std::uint32_t bits) {
-  return std::bit_cast<float>(bits & 0xffffe000);
-}
+/// The registers of a lane: of the result, of A, of B, of C.
+class ProductRegisters {
+ public:
+  ProductRegisters(Warp& warp, const Instruction& instruction) : warp_(warp), list_(instruction.list) {}
 
-Fragments gather(Warp& warp, const Instruction& instruction, int halves) {
+  std::uint32_t a(std::size_t index, int lane) const { return value(4 + index, lane); }
+  std::uint32_t b(std::size_t index, int lane) const { return value(list_.size() - 4 - b_count() + index, lane); }
+  float c(std::size_t index, int lane) const { return std::bit_cast<float>(value(list_.size() - 4 + index, lane)); }
+  float& d(std::size_t index, int lane) const { return warp_.row<float>(list_[index])[lane]; }
+  /// Of those of B; A has twice as many.
+  std::size_t b_count() const { return (list_.size() - 8) / 3; }
+
+ private:
+  std::uint32_t value(std::size_t index, int lane) const { return warp_.row<std::uint32_t>(list_[index])[lane]; }
+
+  Warp& warp_;
+  const std::vector<Row>& list_;
+};
+
+/// A register holds the 19 bits of a number that tensor cores read: of every four terms, number t.
+struct Tf32Terms {
+  static constexpr int each = 1;
+  static int term(int half, int t, int /*part*/) { return t + 4 * half; }
+  static float read(std::uint32_t bits, int /*part*/) { return std::bit_cast<float>(bits & 0xffffe000); }
+};
+
+/// A register holds two numbers: of every eight terms, numbers 2 t and 2 t + 1.
+struct Bf16Terms {
+  static constexpr int each = 2;
+  static int term(int half, int t, int part) { return 2 * t + part + 8 * half; }
+  static float read(std::uint32_t bits, int part) {
+    return std::bit_cast<float>(part == 0 ? bits << 16 : bits & 0xffff0000);
+  }
+};
+
+template <class Terms>
+Fragments gather(const ProductRegisters& registers) {
   Fragments matrices;
-  const auto value = [&](int index, int lane) {
-    return warp.row<std::uint32_t>(instruction.list[static_cast<std::size_t>(index)])[lane];
-  };
-  const int a = 4;
-  const int b = a + 2 * halves;
-  const int c = b + halves;
   for (int lane = 0; lane < kWarpSize; ++lane) {
     const int g = lane / 4;
     const int t = lane % 4;
-    for (int half = 0; half < halves; ++half) {
-      matrices.a[g][t + 4 * half] = read_tf32(value(a + 2 * half, lane));
-      matrices.a[g + 8][t + 4 * half] = read_tf32(value(a + 2 * half + 1, lane));
-      matrices.b[t + 4 * half][g] = read_tf32(value(b + half, lane));
+    for (std::size_t half = 0; half < registers.b_count(); ++half) {
+      for (int part = 0; part < Terms::each; ++part) {
+        const int term = Terms::term(static_cast<int>(half), t, part);
+        matrices.a[g][term] = Terms::read(registers.a(2 * half, lane), part);
+        matrices.a[g + 8][term] = Terms::read(registers.a(2 * half + 1, lane), part);
+        matrices.b[term][g] = Terms::read(registers.b(half, lane), part);
+      }
     }
-    for (int i = 0; i < 4; ++i) {
-      matrices.d[g + 8 * (i / 2)][2 * t + i % 2] = std::bit_cast<float>(value(c + i, lane));
-    }
+    for (std::size_t i = 0; i < 4; ++i)
+      matrices.d[g + 8 * (i / 2)][2 * t + static_cast<int>(i % 2)] = registers.c(i, lane);
   }
   return matrices;
 }
 
+template <class Terms>
 void multiply_matrices(Warp& warp, const Instruction& instruction, Mask mask) {
   if (mask != kAllLanes) throw Fault(Result::illegal_instruction, "a product of matrices needs all 32 lanes");
+  const ProductRegisters registers(warp, instruction);
   const int depth = static_cast<int>(instruction.immediate);
-  Fragments matrices = gather(warp, instruction, depth / 4);
+  Fragments matrices = gather<Terms>(registers);
   for (int row = 0; row < kRows; ++row) {
     for (int k = 0; k < depth; ++k) {
       for (int column = 0; column < kColumns; ++column) {
@@ -159,9 +189,10 @@ void multiply_matrices(Warp& warp, const Instruction& instruction, Mask mask) {
     }
   }
   for (int lane = 0; lane < kWarpSize; ++lane) {
-    for (int i = 0; i < 4; ++i) {
-      warp.row<float>(instruction.list[static_cast<std::size_t>(i)])[lane] =
-          matrices.d[lane / 4 + 8 * (i / 2)][2 * (lane % 4) + i % 2];
+    for (std::size_t i = 0; i < 4; ++i) {
+      registers.d(i, lane) =
+          matrices
+              .d[static_cast<std::size_t>(lane / 4) + 8 * (i / 2)][static_cast<std::size_t>(2 * (lane % 4)) + i % 2];
     }
   }
   warp.count_multiply_adds(std::int64_t{kRows} * kColumns * depth);
@@ -170,14 +201,17 @@ void multiply_matrices(Warp& warp, const Instruction& instruction, Mask mask) {
 // mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {d}, {a}, {b}, {c};
 void translate_mma(Decoder& decoder) {
   const Statement& statement = decoder.statement();
-  if (!statement.has("tf32")) decoder.fail("products of TF32 only");
-  Instruction& instruction = decoder.emit(multiply_matrices);
+  const bool tf32 = statement.has("tf32");
+  const bool bf16 = statement.has("bf16");
+  if (tf32 == bf16) decoder.fail("products of TF32 or of bf16 only");
+  Instruction& instruction = decoder.emit(tf32 ? multiply_matrices<Tf32Terms> : multiply_matrices<Bf16Terms>);
   instruction.flow = Flow::warp;
-  instruction.immediate = statement.has("m16n8k8") ? 8 : 4;
+  instruction.immediate = statement.has("m16n8k16") ? 16 : statement.has("m16n8k8") ? 8 : 4;
   for (std::size_t i = 0; i < 4; ++i) {
     for (const Operand& item : decoder.operand(i).items) instruction.list.push_back(decoder.source(item, Type::b32));
   }
-  const auto expected = static_cast<std::size_t>(8 + 3 * instruction.immediate / 4);
+  const std::int64_t terms_a_register = tf32 ? 4 : 8;
+  const auto expected = static_cast<std::size_t>(8 + 3 * instruction.immediate / terms_a_register);
   if (instruction.list.size() != expected) decoder.fail("another number of registers than the shape needs");
 }
 
@@ -196,7 +230,7 @@ std::vector<InstructionEntry> warp_instructions() {
   return {{"shfl", translate_shuffle, "sync up down bfly idx"},
           {"vote", translate_vote, "sync ballot any all"},
           {"activemask", translate_active_mask},
-          {"mma", translate_mma, "sync aligned m16n8k8 m16n8k4 row col"}};
+          {"mma", translate_mma, "sync aligned m16n8k16 m16n8k8 m16n8k4 row col"}};
 }
 
 }  // namespace netc::emulator

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""A network whose products tensor cores compute, against the same in f32 on the CPU: output, gradients, a step.
+
+    tensor_cores_model_test.py NETC EMULATOR_FOLDER FOLDER PRECISION ...
+
+Builds tensor_cores.net with CUDA's compiler ($CUDA_HOME, or the PATH) and runs it on the emulator. What is computed must
+differ from f32 as much as the rounding of factors makes it, and no more: Halide's kernels in f32 would not differ.
+"""
+import json
+import math
+import os
+import pathlib
+import random
+import re
+import struct
+import subprocess
+import sys
+
+MODEL = pathlib.Path(__file__).parent / "tensor_cores.net"
+BATCH = 5
+# Of whole tensors, relative: a product of rounded factors is off by less than 2^-11 or 2^-8, and layers add up.
+MOST_OFF = {"tf32": 4e-3, "bf16": 3e-2}
+LEAST_OFF = {"tf32": 1e-4, "bf16": 1e-3}
+# Forward and both gradients of four convolutions; of the linear layer not the gradient that sums ten channels alone.
+KERNELS = 14
+
+
+def run(command, **environment):
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False,
+                            env=os.environ | {key: str(value) for key, value in environment.items()})
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
+    return result
+
+
+def write_npy(path, kind, shape, values):
+    header = f"{{'descr': '<{kind}4', 'fortran_order': False, 'shape': {shape}, }}"
+    header += " " * (63 - (len(header) + 10) % 64) + "\n"
+    data = struct.pack(f"<{len(values)}{'f' if kind == 'f' else 'i'}", *values)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+
+
+def read_npy(path):
+    data = path.read_bytes()
+    begin = 10 + struct.unpack_from("<H", data, 8)[0]
+    return struct.unpack_from(f"<{(len(data) - begin) // 4}f", data, begin)
+
+
+def read_safetensors(path):
+    data = path.read_bytes()
+    length = struct.unpack_from("<Q", data)[0]
+    header = json.loads(data[8:8 + length])
+    tensors = {}
+    for name, tensor in header.items():
+        if name == "__metadata__" or tensor["dtype"] != "F32":
+            continue
+        begin, end = tensor["data_offsets"]
+        tensors[name] = struct.unpack_from(f"<{(end - begin) // 4}f", data, 8 + length + begin)
+    return tensors
+
+
+def write_safetensors(path, tensors):
+    """`tensors`: shape and values by name."""
+    header, data = {}, b""
+    for name, (shape, values) in tensors.items():
+        packed = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def draw_weights(netc, numbers):
+    """Numbers for all that the model reads: variances and scales around 1, weights by the size of their sums."""
+    text = run([netc, "dump", "--after=elaborate", MODEL]).stdout
+    tensors = {}
+    for name, extents in re.findall(r"([\w.]+\.\w+):f32\[([\d,]+)\]", text):
+        shape = [int(extent) for extent in extents.split(",")]
+        sums = math.prod(shape[1:])
+        around = 1 if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")) else 0
+        values = [around + numbers.uniform(-1, 1) * (1 / math.sqrt(sums) if sums > 1 else 0.5)
+                  for _ in range(math.prod(shape))]
+        tensors[name] = (shape, values)
+    return tensors
+
+
+def difference(values, expected):
+    size = math.sqrt(sum(e * e for e in expected))
+    return math.sqrt(sum((v - e)**2 for v, e in zip(values, expected, strict=True))) / max(size, 1e-6)
+
+
+def compute(folder, device, **environment):
+    """Output, gradients, and parameters after steps."""
+    program, stem = folder / "tensor_cores", folder / device
+    inputs = ["--input", f"image={folder.parent / 'image.npy'}", "--label", folder.parent / "label.npy",
+              "--weights", folder.parent / "weights.safetensors"]
+    run([program, "run", *inputs, "--device", device, "--mode", "train", "--output", f"{stem}.npy", "--gradients",
+         f"{stem}.gradients"], **environment)
+    run([program, "run", *inputs, "--device", device, "--steps", "2", "--save", f"{stem}.saved"], **environment)
+    results = {"output": read_npy(pathlib.Path(f"{stem}.npy"))}
+    results |= {f"gradient of {k}": v for k, v in read_safetensors(pathlib.Path(f"{stem}.gradients")).items()}
+    return results | {f"{k} after steps": v for k, v in read_safetensors(pathlib.Path(f"{stem}.saved")).items()}
+
+
+def build(netc, folder, precision):
+    """The folder of the model's program. Beside kernels for CUDA that multiply TF32, those for the CPU multiply f32."""
+    built = folder / precision
+    run([netc, "build", "--native", "--target", "cuda", "--precision", precision, MODEL, "-o", built])
+    return built
+
+
+def check(emulator, built, precision, expected):
+    """Returns what is wrong, in words."""
+    log = built / "log"
+    faults = []
+    largest = 0
+    for name, values in compute(built, "cuda", LD_LIBRARY_PATH=emulator, NETC_EMULATOR_LOG=log).items():
+        off = difference(values, expected[name])
+        largest = max(largest, off)
+        if not off <= MOST_OFF[precision]:
+            faults.append(f"{precision}: {name} is off by {off:.1e}")
+    if largest < LEAST_OFF[precision]:
+        faults.append(f"{precision}: nothing is off by more than {largest:.1e}: these are no products of {precision}")
+    launched = set(re.findall(r"^launch (\w+_" + precision + r"_\w+)", log.read_text(), re.MULTILINE))
+    if len(launched) != KERNELS:
+        faults.append(f"{precision}: {len(launched)} kernels for tensor cores ran, not {KERNELS}: {sorted(launched)}")
+    print(f"{precision}: {len(launched)} kernels on tensor cores, off by at most {largest:.1e}")
+    return faults
+
+
+def main(netc, emulator, folder, *precisions):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = random.Random(1)
+    write_npy(folder / "image.npy", "f", (BATCH, 3, 8, 8), [numbers.uniform(-1, 1) for _ in range(BATCH * 3 * 64)])
+    write_npy(folder / "label.npy", "i", (BATCH,), [numbers.randrange(10) for _ in range(BATCH)])
+    write_safetensors(folder / "weights.safetensors", draw_weights(netc, numbers))
+    expected = compute(build(netc, folder, "tf32"), "cpu")
+    faults = []
+    for precision in precisions:
+        faults += check(emulator, build(netc, folder, precision), precision, expected)
+    print("\n".join(faults))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
