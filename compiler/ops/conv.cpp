@@ -435,7 +435,7 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
     define_weights(kernel, node, factors, padded);
   }
   if (node.outputs.size() == 1) return;
-  const auto gradient = [&](const Point& at) { return kernel.read(node.inputs[0], at); };
+  const auto gradient = [&](const Point& at) { return Terms{kernel.read(node.inputs[0], at)}; };
   kernel.define(node.outputs[1], channel_sums(kernel, "bias", kernel.shape(node.inputs[0]), gradient));
 }
 
