@@ -195,7 +195,7 @@ void KernelBuilder::check_choices() const {
 
 Halide::Pipeline KernelBuilder::build() {
   for (ValueId value : group_.inputs) parameter_for(value);
-  const Node& first = graph_.nodes[static_cast<std::size_t>(group_.nodes[0])];
+  const Node& first = group_.anchor_in(graph_);
   const bool anchored = first.op->fusion == Fusion::anchor;
   if (anchored) first.op->algorithm(*this, first);
   for (std::size_t begin = 0, end = 0; begin < group_.outputs.size(); begin = end) {

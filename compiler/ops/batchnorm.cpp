@@ -236,6 +236,7 @@ const Operator batchnorm_statistics{
     .algorithm = statistics,
     .schedule = schedule_statistics,
     .gpu_schedule = schedule_statistics_on_gpu,
+    .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
 };
 
 const Operator batchnorm_normalize{
@@ -265,6 +266,7 @@ const Operator batchnorm_backward_sums{
     .algorithm = backward_sums,
     .schedule = schedule_backward_sums,
     .gpu_schedule = schedule_backward_sums_on_gpu,
+    .reads_once = [](const Node&, std::size_t operand) { return operand < 2; },
 };
 
 const Operator batchnorm_backward{
