@@ -24,10 +24,10 @@ What can be known before a run, of a training step at the recipe's batch (forwar
 
 All kernels of a model's program, for training and evaluation, assembled for sm_80 and sm_90. Products are the kernels
 of convolutions and linear layers that sum by blocks of threads: the last column is the least share of multiply-adds
-among the instructions of their hottest loops.
+among the instructions of their hottest loops. A multiprocessor has 65,536 registers, a block at most 48 KiB of memory.
 
-| model | kernels | spills | in local memory | registers, at most | shared memory, at most | products | least share |
-|---|---|---|---|---|---|---|---|
+| model | kernels | spills | in local memory | registers of a thread | of a block | shared memory | products | least share |
+|---|---|---|---|---|---|---|---|---|
 """
 STEP = """
 ## What a step asks of a GPU
@@ -51,9 +51,13 @@ def row(*cells):
 
 
 def checked_row(options, model):
-    found = json.loads((program_of(options, model).parent / "ptx.json").read_text())
+    """"" where the model was not checked yet."""
+    file = program_of(options, model).parent / "ptx.json"
+    if not file.exists():
+        return ""
+    found = json.loads(file.read_text())
     return row(TITLES[model], found["kernels"], found["spills"], found["local"], found["registers"],
-               f"{found['shared'] / 1024:.1f} KiB", found["held"], f"{found['lowest_share']:.0%}")
+               f"{found['block_registers']:,}", f"{found['shared'] / 1024:.1f} KiB", found["held"], f"{found['lowest_share']:.0%}")
 
 
 def step_row(options, model):

@@ -168,6 +168,10 @@ def round_up(value, unit):
     return (value + unit - 1) // unit * unit
 
 
+def block_registers(kernel):
+    return round_up(kernel.registers, REGISTER_UNIT) * round_up(kernel.threads, WARP)
+
+
 def faults(kernel, options):
     """What is wrong with a kernel, in words."""
     found = []
@@ -175,7 +179,7 @@ def faults(kernel, options):
         found.append("spills registers")
     if kernel.local and not options.allow_local:
         found.append("has local memory")
-    if round_up(kernel.registers, REGISTER_UNIT) * round_up(kernel.threads, WARP) > REGISTERS:
+    if block_registers(kernel) > REGISTERS:
         found.append(f"needs more than {REGISTERS:,} registers for a block")
     if kernel.shared > SHARED_BYTES:
         found.append(f"needs more than {SHARED_BYTES:,} bytes of shared memory")
@@ -241,12 +245,13 @@ def is_held(kernel, options):
 def summarize(kernels, errors, options):
     """What the check found, as numbers."""
     held = [kernel.share or 0 for kernel in kernels if is_held(kernel, options)]
-    return {"kernels": len({kernel.kernel for kernel in kernels}),
+    return {"kernels": len(kernels) // len(options.arch),  # those of one name, for other shapes, are others
             "spills": sum(kernel.spilled > 0 for kernel in kernels),
             "local": sum(kernel.local > 0 for kernel in kernels),
             "registers": max((kernel.registers for kernel in kernels), default=0),
             "shared": max((kernel.shared for kernel in kernels), default=0),
-            "held": len({kernel.kernel for kernel in kernels if is_held(kernel, options)}),
+            "block_registers": max((block_registers(kernel) for kernel in kernels), default=0),
+            "held": len(held) // len(options.arch),
             "lowest_share": min(held, default=None),
             "faults": sum(bool(kernel.faults) for kernel in kernels) + len(errors)}
 
@@ -262,7 +267,7 @@ def main(arguments):
         options.json.write_text(json.dumps(found) + "\n")
     share = f"; {found['held']} with {found['lowest_share']:.0%} multiply-adds or more" if found["held"] else ""
     print(f"cuda: {options.name}, {', '.join(options.arch)}: kernels checked: {found['kernels']}, spills {found['spills']}, "
-          f"local memory {found['local']}, at most {found['registers']} registers{share}; "
+          f"local memory {found['local']}, registers {found['registers']} or fewer{share}; "
           f"with faults: {found['faults'] or 'none'}")
     bad, names = found["faults"], found["kernels"]
     if names == 0:
