@@ -136,13 +136,6 @@ std::string recipe(const Recipe& recipe) {
   return "{\n" + text + "      }";
 }
 
-/// Operators that do have numbered streams.
-bool draws_random_numbers(const CompiledModel& model) {
-  if (!model.training) return false;
-  const std::vector<Node>& nodes = model.training->graph.nodes;
-  return std::any_of(nodes.begin(), nodes.end(), [](const Node& node) { return node.attributes.has("stream"); });
-}
-
 }  // namespace
 
 std::string emit_description(const Emission& emission) {
@@ -161,7 +154,7 @@ std::string emit_description(const Emission& emission) {
       .forward = {},   // bytes an example, bytes once, examples are rounded up to a multiple of
       .few = {},
       .training = {},
-      .recipe = {},{}{}
+      .recipe = {},{}
   }};
   return description;
 }}
@@ -171,8 +164,7 @@ std::string emit_description(const Emission& emission) {
                      parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
                      arena_layout(graph, Role::buffer).floats, memory(model.evaluation.memory),
                      memory(model.few.memory), memory(model.training ? model.training->memory : MemoryPlan{}),
-                     recipe(graph.recipe), model.kernels.cuda ? "\n      .cuda = true," : "",
-                     draws_random_numbers(model) ? "\n      .random = true," : "");
+                     recipe(graph.recipe), model.kernels.cuda ? "\n      .cuda = true," : "");
 }
 
 }  // namespace netc

@@ -229,7 +229,12 @@ void KernelBuilder::schedule(const Node& first) {
 }
 
 std::vector<Halide::Argument> KernelBuilder::pipeline_arguments() const {
-  std::vector<Halide::Argument> arguments{batch_, seed_, step_};
+  std::vector<Halide::Argument> arguments{batch_};
+  if (machine_.is_gpu()) {
+    arguments.emplace_back(counters_);
+  } else {
+    arguments.insert(arguments.end(), {seed_, step_});
+  }
   for (ValueId value : group_.inputs) arguments.push_back(inputs_.at(value));
   return arguments;
 }

@@ -74,8 +74,8 @@ class KernelBuilder {
   Expr batch() const { return batch_; }
   Expr blocks() const { return lanes_ == 1 ? Expr(batch_) : (batch_ + (lanes_ - 1)) / lanes_; }
   /// Key and counter of the random numbers.
-  Expr seed() const { return seed_; }
-  Expr step() const { return step_; }
+  Expr seed() const { return machine_.is_gpu() ? counter(0) : Expr(seed_); }
+  Expr step() const { return machine_.is_gpu() ? counter(1) : Expr(step_); }
 
   /// The variables: of a batch `lane`, `block`, and an axis each; `axis(i)` counts as the shape does, so that of an
   /// image axis(1) is the channel.
@@ -127,12 +127,13 @@ class KernelBuilder {
   /// Those that were asked for, in their order.
   const std::vector<Offer>& offers() const { return offers_; }
 
-  /// Runs the algorithms, then the schedules, and returns the pipeline and its arguments: batch, seed, step, the
-  /// group's inputs, in order.
+  /// Runs the algorithms, then the schedules, and returns the pipeline and its arguments: batch, seed, step (for a GPU
+  /// one buffer of both), the group's inputs, in order.
   Halide::Pipeline build();
   std::vector<Halide::Argument> pipeline_arguments() const;
 
  private:
+  Expr counter(int i) const { return Halide::cast<std::uint32_t>(counters_(i)); }
   Expr load(ValueId value, const Point& point);
   Expr load_stored(ValueId value, const Point& point);
   Halide::ImageParam parameter_for(ValueId value);
@@ -152,6 +153,7 @@ class KernelBuilder {
   Halide::Param<int> batch_{"batch"};
   Halide::Param<std::uint32_t> seed_{"seed"};
   Halide::Param<std::uint32_t> step_{"step"};
+  Halide::ImageParam counters_{Halide::Int(32), 1, "counters"};
   Var lane_{"l"};
   Var block_{"n"};
   std::vector<Var> axes_;

@@ -75,21 +75,37 @@ TEST_CASE("a batch that does not fit is refused before anything is computed") {
   CHECK(contains(result.err, "MB of the GPU's memory, of which "));
   CHECK(contains(result.err, "take a smaller batch"));
   CHECK(contains(read_text("log"), " launches 0 "));
+  // Parameters fit, but not what training adds to them.
+  const CommandResult training = run_with({"NETC_EMULATOR_MEMORY=1000000"}, RESIDUAL_PROGRAM,
+                                          {"bench", "--mode", "train", "--batch", "40", "--seconds", "0.01"});
+  CHECK(training.status == 1);
+  CHECK(contains(training.err, "a batch of 40 needs "));
+  const CommandResult parameters = run_with({"NETC_EMULATOR_MEMORY=10000"}, RESIDUAL_PROGRAM,
+                                            {"bench", "--mode", "infer", "--batch", "1", "--seconds", "0.01"});
+  CHECK(parameters.status == 1);
+  CHECK(contains(parameters.err, "bytes for parameters of residual on the GPU: 10000 are free"));
 }
 
 TEST_CASE("a GPU that is lost in training ends it with the driver's error, and the run goes on from its checkpoint") {
   WorkingFolder folder;
   std::filesystem::create_directory("data");
-  write_small_data("data", 4, 2);
-  const Strings train{"train",    "--data", "data",         "--set", "train.batch=2",
-                      "--epochs", "2",      "--checkpoint", "run",   "--checkpoint-seconds",
+  write_small_data("data", 8, 2);
+  const auto train = [](const Strings& settings, const std::string& run, const Strings& more) {
+    Strings arguments{"train",    "--data", "data",         "--set", "train.batch=2",
+                      "--epochs", "2",      "--checkpoint", run,     "--checkpoint-seconds",
                       "0"};
-  const CommandResult lost = run_with({"NETC_EMULATOR_LOST_AFTER=60"}, LENET_PROGRAM, train);
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_with(settings, LENET_PROGRAM, arguments);
+  };
+  REQUIRE(train({}, "whole", {"--save", "whole.safetensors"}).status == 0);
+  const CommandResult lost = train({"NETC_EMULATOR_LOST_AFTER=100"}, "run", {});
   CHECK(lost.status == 1);
-  CHECK(contains(lost.err, "CUDA_ERROR_"));
-  Strings resume = train;
-  resume.insert(resume.end(), {"--resume", "--device", "cpu"});
-  const CommandResult resumed = run_with({}, LENET_PROGRAM, resume);
+  CHECK(contains(lost.err, "CUDA_ERROR_LAUNCH_FAILED"));
+  std::filesystem::copy("run", "run_on_cpu");
+  const CommandResult resumed = train({}, "run", {"--resume", "--save", "resumed.safetensors"});
   REQUIRE_MESSAGE(resumed.status == 0, resumed.err);
-  CHECK(contains(resumed.err, "continuing"));
+  CHECK(contains(resumed.err, "after 0 epochs and "));
+  CHECK(!contains(resumed.err, "after 0 epochs and 0 batches"));
+  CHECK(read_text("resumed.safetensors") == read_text("whole.safetensors"));
+  CHECK(train({}, "run_on_cpu", {"--resume", "--device", "cpu"}).status == 0);
 }

@@ -19,20 +19,34 @@ std::size_t at(ValueId value) {
 }
 
 using Buffers = std::vector<Halide::Runtime::Buffer<void>>;
-using Call = int (*)(const Halide::Callable& kernel, int batch, std::uint32_t seed, std::uint32_t step,
-                     Buffers& buffers);
+using Counters = std::array<std::uint32_t, 2>;
+using Call = int (*)(const Halide::Callable& kernel, int batch, const Counters& counters, Buffers& buffers);
 
 template <std::size_t... I>
-int call(const Halide::Callable& kernel, int batch, std::uint32_t seed, std::uint32_t step, Buffers& buffers,
-         std::index_sequence<I...>) {
-  return kernel(batch, seed, step, buffers[I]...);
+int call_on_cpu(const Halide::Callable& kernel, int batch, const Counters& counters, Buffers& buffers,
+                std::index_sequence<I...>) {
+  return kernel(batch, counters[0], counters[1], buffers[I]...);
+}
+
+template <std::size_t... I>
+int call_on_gpu(const Halide::Callable& kernel, int batch, const Counters& counters, Buffers& buffers,
+                std::index_sequence<I...>) {
+  std::array<std::int32_t, 2> elements{static_cast<std::int32_t>(counters[0]), static_cast<std::int32_t>(counters[1])};
+  Halide::Runtime::Buffer<std::int32_t> memory(elements.data(), 2);
+  memory.set_host_dirty();
+  return kernel(batch, memory, buffers[I]...);
 }
 
 /// A Callable takes its buffers as separate arguments: a function for each number of them.
 template <std::size_t... N>
-constexpr std::array<Call, sizeof...(N)> calls(std::index_sequence<N...>) {
-  return {[](const Halide::Callable& kernel, int batch, std::uint32_t seed, std::uint32_t step, Buffers& buffers) {
-    return call(kernel, batch, seed, step, buffers, std::make_index_sequence<N>());
+constexpr std::array<Call, sizeof...(N)> calls(bool gpu, std::index_sequence<N...>) {
+  if (gpu) {
+    return {[](const Halide::Callable& kernel, int batch, const Counters& counters, Buffers& buffers) {
+      return call_on_gpu(kernel, batch, counters, buffers, std::make_index_sequence<N>());
+    }...};
+  }
+  return {[](const Halide::Callable& kernel, int batch, const Counters& counters, Buffers& buffers) {
+    return call_on_cpu(kernel, batch, counters, buffers, std::make_index_sequence<N>());
   }...};
 }
 
@@ -94,13 +108,13 @@ Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme e
 }
 
 GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles, bool few,
-                         Device device, bool bf16_dot_products)
+                         Halide::DeviceAPI api, bool bf16_dot_products)
     : laid_out_(laid_out),
       groups_(fuse(laid_out.graph, laid_out.layouts, few)),
       batch_(batch),
       real_(real),
       tiles_(std::move(tiles)),
-      device_(device),
+      api_(api),
       bf16_dot_products_(bf16_dot_products && best_isa() == Isa::avx512_bf16) {
   memory_.resize(laid_out.graph.values.size());
   for (ValueId value = 0; value < static_cast<ValueId>(memory_.size()); ++value) {
@@ -199,15 +213,17 @@ Halide::Runtime::Buffer<void> GraphRunner::buffer(ValueId value) const {
 
 namespace {
 
-Machine cuda_machine(Halide::Type real) {
+Machine gpu(Halide::DeviceAPI api, Halide::Type real) {
   const Halide::Target host = Halide::get_host_target();
+  if (api == Halide::DeviceAPI::OpenCL) return {"opencl", host.with_feature(Halide::Target::OpenCL), 1, 1, real};
   return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
 }
 
 }  // namespace
 
 GraphRunner::Kernel GraphRunner::compile(const Group& group) {
-  const Machine machine = device_ == Device::cuda ? cuda_machine(real_) : host(real_, bf16_dot_products_);
+  const bool on_gpu = api_ != Halide::DeviceAPI::Host;
+  const Machine machine = on_gpu ? gpu(api_, real_) : host(real_, bf16_dot_products_);
   KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine,
                         tiles_.choices(host_isa, tuned_name(laid_out_.graph, group, laid_out_.layouts)));
   Halide::Pipeline pipeline = builder.build();
@@ -215,16 +231,13 @@ GraphRunner::Kernel GraphRunner::compile(const Group& group) {
   Buffers buffers;
   for (ValueId value : group.inputs) buffers.push_back(buffer(value));
   for (ValueId value : group.outputs) buffers.push_back(buffer(value));
-  static constexpr std::array<Call, most_buffers> by_count = calls(std::make_index_sequence<most_buffers>());
-  const Call call = by_count.at(buffers.size());
-  if (device_ == Device::cpu) {
-    return [this, kernel, call, buffers]() mutable { call(kernel, batch_, seed_, step_, buffers); };
-  }
+  const Call call = calls(on_gpu, std::make_index_sequence<most_buffers>()).at(buffers.size());
+  if (!on_gpu) return [this, kernel, call, buffers]() mutable { call(kernel, batch_, counters_, buffers); };
   // Every kernel gets copies of its operands, apart from each other in memory that the driver watches.
   const std::size_t inputs = group.inputs.size();
   return [this, kernel, call, buffers, inputs]() mutable {
     for (std::size_t i = 0; i < inputs; ++i) buffers[i].set_host_dirty();
-    call(kernel, batch_, seed_, step_, buffers);
+    call(kernel, batch_, counters_, buffers);
     for (std::size_t i = inputs; i < buffers.size(); ++i) buffers[i].copy_to_host();
     for (Halide::Runtime::Buffer<void>& buffer : buffers) buffer.device_deallocate();
   };

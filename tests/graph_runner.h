@@ -1,9 +1,10 @@
 // Runs a graph in this process: every group is compiled by Halide's JIT, with all of Halide's assertions, for the CPU
-// or for whatever calls itself CUDA's driver here.
+// (Halide calls it Host), or for whatever calls itself CUDA's driver or OpenCL here.
 #pragma once
 
 #include <Halide.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -12,7 +13,6 @@
 #include "compiler/fuse.h"
 #include "compiler/lay_out.h"
 #include "compiler/tiles.h"
-#include "netc/device.h"
 
 namespace netc::test {
 
@@ -27,7 +27,7 @@ class GraphRunner {
   /// block of a value given by `set` hold 7, those of `set_gradient` hold 0. `tiles`: choices of the schedules;
   /// `few`: the schedules for a few examples.
   GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles = {}, bool few = false,
-              Device device = Device::cpu, bool bf16_dot_products = false);
+              Halide::DeviceAPI api = Halide::DeviceAPI::Host, bool bf16_dot_products = false);
   GraphRunner(const GraphRunner&) = delete;
   GraphRunner& operator=(const GraphRunner&) = delete;
 
@@ -40,7 +40,9 @@ class GraphRunner {
   std::vector<double> padding(ValueId value) const { return elements(value, examples(value), padded(value)); }
 
   /// Key and counter of random numbers.
-  void seed(std::uint32_t seed, std::uint32_t step) { seed_ = seed, step_ = step; }
+  void seed(std::uint32_t seed, std::uint32_t step) { counters_ = {seed, step}; }
+  /// How many kernels the graph takes.
+  std::size_t kernels() const { return kernels_.size(); }
   /// Runs the groups of the forward pass, or all of them. Halide's errors are exceptions.
   void run_forward();
   void run();
@@ -65,10 +67,9 @@ class GraphRunner {
   int batch_;
   Halide::Type real_;
   Tiles tiles_;
-  Device device_;
+  Halide::DeviceAPI api_;
   bool bf16_dot_products_;
-  std::uint32_t seed_ = 1;
-  std::uint32_t step_ = 0;
+  std::array<std::uint32_t, 2> counters_{1, 0};  // seed and step
   mutable std::vector<std::vector<std::byte>> memory_;
   std::vector<Kernel> kernels_;
 };

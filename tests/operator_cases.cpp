@@ -102,7 +102,8 @@ Experiment evaluation(const Case& c) {
 }
 
 std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs,
-                                    std::optional<Extreme> extreme, bool few, Device device, bool bf16_dot_products) {
+                                    std::optional<Extreme> extreme, bool few, Halide::DeviceAPI api,
+                                    bool bf16_dot_products) {
   for (const auto& [name, value] : e.given) {
     const bool data = e.graph[value].role == Role::input || name == "projection";
     if (data && inputs == Inputs::activations) e.graph[value].role = Role::activation;
@@ -111,7 +112,7 @@ std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide:
   for (std::size_t i = 0; i < e.graph.gradients.size(); ++i) e.graph.gradients[i] = laid_out.graph.gradients[i];
   if (!laid_out.graph.outputs.empty()) e.output = laid_out.graph.outputs[0];
   const Tiles tiles = extreme ? extreme_choices(laid_out, real, *extreme) : Tiles();
-  return std::make_unique<GraphRunner>(laid_out, batch, real, tiles, few, device, bf16_dot_products);
+  return std::make_unique<GraphRunner>(laid_out, batch, real, tiles, few, api, bf16_dot_products);
 }
 
 }  // namespace netc::test

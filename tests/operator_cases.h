@@ -44,7 +44,7 @@ enum class Inputs { rows, activations };
 /// Lays the graph out and compiles it, where `extreme` is given with such choices. Its outputs and gradients may become
 /// copies: `e` follows.
 std::unique_ptr<GraphRunner> runner(Experiment& e, int batch, int lanes, Halide::Type real, Inputs inputs,
-                                    std::optional<Extreme> extreme = {}, bool few = false, Device device = Device::cpu,
-                                    bool bf16_dot_products = false);
+                                    std::optional<Extreme> extreme = {}, bool few = false,
+                                    Halide::DeviceAPI api = Halide::DeviceAPI::Host, bool bf16_dot_products = false);
 
 }  // namespace netc::test

@@ -225,8 +225,8 @@ void check_bf16(const Case& c, const InBf16& how, double tolerance) {
   const Vectors expected = read_vectors(c, "bf16");
   Experiment e = training(c);
   multiply_bf16(e.graph);
-  const auto run =
-      runner(e, batch, how.lanes, how.real, Inputs::activations, {}, how.few, Device::cpu, how.dot_products);
+  const auto run = runner(e, batch, how.lanes, how.real, Inputs::activations, {}, how.few, Halide::DeviceAPI::Host,
+                          how.dot_products);
   Vectors given = expected;
   for (auto& [name, elements] : given) {
     if (name == "input0" || name == "weight") elements = near(elements);

@@ -14,6 +14,14 @@ namespace {
 
 constexpr unsigned attach_global = 1;
 
+/// The driver gives more shared memory than the GPU has, and then moves it to and fro while kernels run.
+void require_free(std::int64_t bytes, const std::string& purpose) {
+  const std::int64_t free = free_bytes();
+  if (bytes <= free) return;
+  throw Error(ErrorKind::memory,
+              fmt::format("cannot allocate {} bytes for {} on the GPU: {} are free", bytes, purpose, free));
+}
+
 }  // namespace
 
 const std::string& problem() {
@@ -24,6 +32,7 @@ void* allocate(std::int64_t bytes, Memory kind, const std::string& purpose) {
   const CurrentContext current;
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1));
   const bool shared = kind == Memory::shared;
+  if (shared) require_free(bytes, purpose);
   Address memory = 0;
   const Status status =
       shared ? current.call().allocate_managed(&memory, size, attach_global) : current.call().allocate(&memory, size);

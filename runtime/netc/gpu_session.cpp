@@ -24,17 +24,15 @@ GpuSession::~GpuSession() {
   }
 }
 
-void GpuSession::upload(std::span<const Part> parts) {
-  const std::int64_t bytes = total_bytes(parts);
+void GpuSession::upload(void* device, std::span<const Source> sources) {
+  const std::int64_t bytes = sources.back().offset + sources.back().bytes;
   if (bytes > uploads_.back().memory.bytes()) reserve_uploads(bytes);
   Slot& upload = slot(uploads_, uploaded_++);
   upload.copied.wait();
-  std::byte* pinned = upload.memory.data();
-  for (const Part& part : parts) {
-    std::memcpy(pinned, part.host, static_cast<std::size_t>(part.bytes));
-    queue_.copy_to_device(part.device, pinned, part.bytes);
-    pinned += part.bytes;
+  for (const Source& source : sources) {
+    std::memcpy(upload.memory.data() + source.offset, source.host, static_cast<std::size_t>(source.bytes));
   }
+  queue_.copy_to_device(device, upload.memory.data(), bytes);
   upload.copied.set(queue_);
 }
 

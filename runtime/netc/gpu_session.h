@@ -21,19 +21,24 @@ class GpuSession {
 
   const cuda::Queue& queue() const { return queue_; }
 
-  /// Memory of the GPU's, and of the caller's that goes there.
-  struct Part {
-    void* device;
+  /// What goes to the GPU: so many bytes of the caller's, to a place behind where all of it goes.
+  struct Source {
+    const void* host;
     std::int64_t bytes;
-    const void* host = nullptr;
+    std::int64_t offset;
   };
-  /// Copies all parts to the GPU. On return the caller may change them, while the GPU may still be at work with those
-  /// before.
-  void upload(std::span<const Part> parts);
+  /// Copies all of them to the GPU at once, with what lies between. They come in the order of their places. On return
+  /// the caller may change them, while the GPU may still be at work with those before.
+  void upload(void* device, std::span<const Source> sources);
 
   /// Waits for what was launched, and copies.
   void download(void* to, const void* from, std::int64_t bytes);
 
+  /// Memory of the GPU's.
+  struct Part {
+    const void* device;
+    std::int64_t bytes;
+  };
   /// Has the GPU copy parts of its memory, one after the other, when what was launched is done. At most two downloads
   /// may be under way.
   void start_download(std::span<const Part> parts);

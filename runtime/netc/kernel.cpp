@@ -103,6 +103,9 @@ std::int64_t describe(const Operand& operand, const void* memory, const Launch& 
   return last;
 }
 
+/// Of Launch::counters, as kernels for CUDA read them.
+constexpr Operand counters_of_launch{DType::i32, 1, {Dim{2, 1}}};
+
 KernelObserver observer;
 
 [[noreturn]] void fail(const char* name, const std::string& why) {
@@ -165,8 +168,17 @@ void Kernel::call(const Launch& launch, std::span<const void* const> pointers) c
   }
   halide::install_hooks();
   Launch scalars = launch;
+  Buffer counters;
   std::array<Buffer, max_operands> buffers;
-  std::array<void*, 3 + max_operands> arguments{&scalars.batch, &scalars.seed, &scalars.step};
+  std::array<void*, 3 + max_operands> arguments{&scalars.batch};
+  std::size_t count = 1;
+  if (launch.device == Device::cuda) {
+    describe(counters_of_launch, launch.counters, launch, counters);
+    arguments[count++] = &counters.header;
+  } else {
+    arguments[count++] = &scalars.seed;
+    arguments[count++] = &scalars.step;
+  }
   for (std::size_t i = 0; i < pointers.size(); ++i) {
     // Halide takes a buffer without memory for a question about sizes, answers it, and computes nothing.
     if (pointers[i] == nullptr) fail(name_, fmt::format("operand {} has no memory", i));
@@ -176,7 +188,7 @@ void Kernel::call(const Launch& launch, std::span<const void* const> pointers) c
                   fmt::format("a batch of {} is too large: kernel {} would need a tensor of {} elements", launch.batch,
                               name_, last + 1));
     }
-    arguments[3 + i] = &buffers[i].header;
+    arguments[count++] = &buffers[i].header;
   }
   if (const int status = variant_for(variants_, launch.device)(arguments.data()); status != 0) {
     const std::string why = fmt::format("status {}: {}", status, halide::take_error());

@@ -49,8 +49,9 @@ struct Launch {
   std::int32_t batch;  // examples
   std::uint32_t seed;  // random numbers are a function of seed, step, stream and element alone
   std::uint32_t step;
-  Device device = Device::cpu;  // whose memory the operands lie in
-  bool recorded = false;        // what would be launched runs as a part of something recorded
+  Device device = Device::cpu;     // whose memory the operands lie in
+  const void* counters = nullptr;  // on a GPU: seed and step, one after the other in its memory
+  bool recorded = false;           // what would be launched runs as a part of something recorded
 };
 
 /// What a kernel computes for one example; other operations are not counted.
@@ -66,7 +67,9 @@ struct Work {
 
 class Kernel {
  public:
-  /// The variants take batch, seed, step, then buffers.
+  /// The variants take batch, seed, step, then buffers; that for CUDA a buffer of seed and step. Choice: what is
+  /// launched as a recorded whole draws new numbers each time. Alternative: scalars, which a recording holds as they
+  /// were, so that models with dropout were launched kernel by kernel (2026-11).
   constexpr Kernel(const char* name, KernelVariants variants, std::span<const Operand> operands, MultiplyAdds work)
       : name_(name), variants_(variants), operands_(operands), multiply_adds_(work) {}
 

@@ -150,9 +150,7 @@ Network::Network(const Description& description, Device device)
 Network::~Network() = default;
 
 void Network::allocate_gradients() {
-  if (gradients_) return;
-  const std::int64_t bytes = description_.parameter_floats * static_cast<std::int64_t>(sizeof(float));
-  gradients_ = allocate(bytes, "gradients", Reached::by_users);
+  if (!gradients_) gradients_ = allocate(gradient_bytes(), "gradients", Reached::by_users);
 }
 
 std::int64_t Network::memory_bytes() const {
@@ -330,36 +328,43 @@ void Network::reserve(const MemoryPlan& plan) {
   if (!arena_ || bytes > arena_bytes_) {
     arena_.reset();  // before the larger one is made: their contents are not kept
     arena_bytes_ = 0;
-    if (device_ == Device::cuda) require_gpu_memory(description_.name, launch_.batch, bytes);
+    if (device_ == Device::cuda) {
+      const bool wants_gradients = &plan == &description_.training && !gradients_;
+      require_gpu_memory(description_.name, launch_.batch, bytes + (wants_gradients ? gradient_bytes() : 0));
+    }
     arena_ = allocate(bytes, "activations", Reached::by_kernels);
     arena_bytes_ = bytes;
   }
   if (device_ == Device::cuda) copy_to_gpu();
 }
 
-/// Bytes behind the plan's memory for what the caller passed in; the CPU's kernels read it where it is.
+/// Bytes behind the plan's memory for what kernels are told and what the caller passed in; the CPU's kernels read it
+/// where it is.
 std::int64_t Network::staging_bytes() const {
   if (device_ == Device::cpu) return 0;
-  std::int64_t bytes = gpu_line;  // the plan's memory may end within a line
+  std::int64_t bytes = 2 * gpu_line;  // the plan's memory may end within one, the counters take another
   for (const TensorSpec& spec : description_.inputs) bytes += gpu_bytes(spec, launch_.batch);
   for (const TensorSpec& spec : description_.labels) bytes += gpu_bytes(spec, launch_.batch);
   return bytes;
 }
 
 void Network::copy_to_gpu() {
-  auto* next = reinterpret_cast<std::byte*>(arena_.get()) + round_up(plan_->bytes(launch_.batch), gpu_line);
-  std::vector<GpuSession::Part> parts;
+  std::byte* start = reinterpret_cast<std::byte*>(arena_.get()) + round_up(plan_->bytes(launch_.batch), gpu_line);
+  const std::uint32_t counters[] = {launch_.seed, launch_.step};
+  std::vector<GpuSession::Source> sources{{counters, sizeof counters, 0}};
+  launch_.counters = start;
+  std::int64_t next = gpu_line;
   const auto add = [&](const std::vector<TensorSpec>& specs, std::vector<const void*>& data) {
     for (std::size_t i = 0; i < specs.size(); ++i) {
       if (data[i] == nullptr) continue;  // a pass without labels
-      parts.push_back({next, bytes_of(specs[i], launch_.batch), data[i]});
-      data[i] = next;
+      sources.push_back({data[i], bytes_of(specs[i], launch_.batch), next});
+      data[i] = start + next;
       next += gpu_bytes(specs[i], launch_.batch);
     }
   };
   add(description_.inputs, inputs_);
   add(description_.labels, labels_);
-  gpu_->upload(parts);
+  gpu_->upload(start, sources);
 }
 
 /// Runs kernels that are told the same each time; on a GPU they are launched as one.
@@ -422,10 +427,10 @@ float Network::backward(std::span<const AnyView> inputs, std::span<const AnyView
 void Network::compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
   require_loss();
   bind(inputs, description_.labels, labels);
+  launch_.step = steps_;
   reserve(description_.training);
   allocate_gradients();
-  launch_.step = steps_;
-  run_pass(description_.random ? nullptr : &GpuSession::training, [&] {
+  run_pass(&GpuSession::training, [&] {
     forward_pass();
     backward_pass();
   });
@@ -458,7 +463,7 @@ void Network::start_step(std::span<const AnyView> inputs, std::span<const AnyVie
   under_way_.push_back(launch_.batch);
   if (!gpu_) return;
   const auto part = [&](const Result& result, std::int64_t floats) {
-    return GpuSession::Part{const_cast<float*>(result.data()), floats * static_cast<std::int64_t>(sizeof(float))};
+    return GpuSession::Part{result.data(), floats * static_cast<std::int64_t>(sizeof(float))};
   };
   const std::int64_t outputs = count(shape_for(description_.outputs[0], launch_.batch));
   const GpuSession::Part parts[] = {part(losses_, launch_.batch), part(outputs_[0], outputs)};

@@ -72,8 +72,7 @@ struct Description {
   MemoryPlan few;  // the same, of batches of at most few_examples
   MemoryPlan training;
   Recipe recipe;
-  bool cuda = false;    // whether the kernels were compiled for CUDA, too
-  bool random = false;  // whether training draws random numbers
+  bool cuda = false;  // whether the kernels were compiled for CUDA, too
 };
 
 /// Any input or label of a call: a contiguous tensor in PyTorch's order.
@@ -221,6 +220,7 @@ class Network {
   Floats allocate_on_gpu(std::int64_t bytes, const char* purpose, Reached reached) const;
   void allocate_gradients();
   std::size_t parameter_floats() const { return static_cast<std::size_t>(description_.parameter_floats); }
+  std::int64_t gradient_bytes() const { return description_.parameter_floats * std::int64_t{sizeof(float)}; }
   float* place(std::int64_t offset) const { return arena_.get() + offset / static_cast<std::int64_t>(sizeof(float)); }
   void bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
             std::span<const AnyView> labels);

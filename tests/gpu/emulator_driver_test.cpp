@@ -70,6 +70,18 @@ TEST_CASE("copies, fills, launches and memory are counted") {
   CHECK(counts.multiply_adds == 0);
 }
 
+TEST_CASE("the least cap on registers is noted") {
+  const Driver driver;
+  CHECK(driver.counts().register_cap == 0);
+  for (const std::size_t cap : {255U, 64U, 128U}) {
+    int option = 0;  // CU_JIT_MAX_REGISTERS
+    auto* value = reinterpret_cast<void*>(cap);
+    void* module = nullptr;
+    driver.require("cuModuleLoadDataEx", &module, kIncrement.c_str(), 1U, &option, &value);
+  }
+  CHECK(driver.counts().register_cap == 64);
+}
+
 TEST_CASE("new memory holds NaN") {
   const Driver driver;
   CHECK(driver.download<std::uint32_t>(driver.allocate(8), 2) == std::vector<std::uint32_t>(2, 0xffffffff));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Assembles the PTX in kernels' objects and checks what the GPU's assembler makes of it.
 
-    ptx_check.py [--arch sm_80] [--launches LOG] [--floor REGEX=SHARE] FILE ...
+    ptx_check.py [--arch sm_80] [--launches LOG] [--floor REGEX=SHARE] [--name NAME] FILE ...
 
 FILE is an object, an archive, a program or a text of PTX. Prints a line for each kernel and architecture: registers,
 threads of a block, bytes of spilled registers, of other local memory and of shared memory, and the share of
@@ -18,6 +18,7 @@ import argparse
 import collections
 import concurrent.futures
 import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -167,6 +168,10 @@ def round_up(value, unit):
     return (value + unit - 1) // unit * unit
 
 
+def block_registers(kernel):
+    return round_up(kernel.registers, REGISTER_UNIT) * round_up(kernel.threads, WARP)
+
+
 def faults(kernel, options):
     """What is wrong with a kernel, in words."""
     found = []
@@ -174,7 +179,7 @@ def faults(kernel, options):
         found.append("spills registers")
     if kernel.local and not options.allow_local:
         found.append("has local memory")
-    if round_up(kernel.registers, REGISTER_UNIT) * round_up(kernel.threads, WARP) > REGISTERS:
+    if block_registers(kernel) > REGISTERS:
         found.append(f"needs more than {REGISTERS:,} registers for a block")
     if kernel.shared > SHARED_BYTES:
         found.append(f"needs more than {SHARED_BYTES:,} bytes of shared memory")
@@ -196,6 +201,9 @@ def parse_options(arguments):
     parser.add_argument("--floor", action="append", default=[], type=parse_floor, metavar="REGEX=SHARE",
                         help="least share of multiply-adds for kernels of such names")
     parser.add_argument("--allow-local", action="store_true", help="arrays in local memory are no fault")
+    parser.add_argument("--name", default="these files", help="what the summary calls them")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the summary there, too")
+    parser.add_argument("--brief", action="store_true", help="print kernels with faults alone, and the summary")
     parser.add_argument("files", nargs="+", metavar="FILE")
     options = parser.parse_args(arguments)
     options.arch = options.arch or ["sm_80", "sm_90"]
@@ -229,15 +237,39 @@ def check(options):
     return sorted(kernels, key=lambda kernel: (kernel.kernel, kernel.arch)), errors
 
 
+def is_held(kernel, options):
+    """Whether there is a floor for it."""
+    return any(re.search(pattern, kernel.kernel) for pattern, _ in options.floor)
+
+
+def summarize(kernels, errors, options):
+    """What the check found, as numbers."""
+    held = [kernel.share or 0 for kernel in kernels if is_held(kernel, options)]
+    return {"kernels": len(kernels) // len(options.arch),  # those of one name, for other shapes, are others
+            "spills": sum(kernel.spilled > 0 for kernel in kernels),
+            "local": sum(kernel.local > 0 for kernel in kernels),
+            "registers": max((kernel.registers for kernel in kernels), default=0),
+            "shared": max((kernel.shared for kernel in kernels), default=0),
+            "block_registers": max((block_registers(kernel) for kernel in kernels), default=0),
+            "held": len(held) // len(options.arch),
+            "lowest_share": min(held, default=None),
+            "faults": sum(bool(kernel.faults) for kernel in kernels) + len(errors)}
+
+
 def main(arguments):
     options = parse_options(arguments)
     kernels, errors = check(options)
-    print_table(kernels)
+    print_table([kernel for kernel in kernels if kernel.faults or not options.brief])
     for error in errors:
         print(f"ptxas: {error}")
-    bad = sum(bool(kernel.faults) for kernel in kernels) + len(errors)
-    names = len({kernel.kernel for kernel in kernels})
-    print(f"{names} kernels on {', '.join(options.arch)}: {bad or 'none'} with faults")
+    found = summarize(kernels, errors, options)
+    if options.json:
+        options.json.write_text(json.dumps(found) + "\n")
+    share = f"; {found['held']} with {found['lowest_share']:.0%} multiply-adds or more" if found["held"] else ""
+    print(f"cuda: {options.name}, {', '.join(options.arch)}: kernels checked: {found['kernels']}, spills {found['spills']}, "
+          f"local memory {found['local']}, registers {found['registers']} or fewer{share}; "
+          f"with faults: {found['faults'] or 'none'}")
+    bad, names = found["faults"], found["kernels"]
     if names == 0:
         print("ptx_check: no PTX in these files", file=sys.stderr)
     return 1 if bad or names == 0 else 0

@@ -79,12 +79,14 @@ class PtxCheckTest(unittest.TestCase):
         self.assertEqual(status, 0, output)
         self.assertRegex(output, r"good +sm_80 +\d+ +- +0 +0 +0 +-\n")
         self.assertRegex(output, r"good +sm_90 ")
-        self.assertIn("1 kernels on sm_80, sm_90: none with faults", output)
+        self.assertRegex(output, r"cuda: .*, sm_80, sm_90: kernels checked: 1, spills 0, local memory 0, registers \d+ or "
+                                 r"fewer; with faults: none")
 
     def test_spilled_registers_are_reported(self):
         status, output = self.check(crowded("spills", ".maxntid 1024, 1, 1"))
         self.assertEqual(status, 1)
         self.assertRegex(output, r"spills +sm_80 +64 +1024 +[1-9]\d* .* <- spills registers")
+        self.assertRegex(output, r"kernels checked: 1, spills 2, .* with faults: 2")
         self.assertEqual(self.check(crowded("fits", ".maxntid 256, 1, 1"))[0], 0)
 
     def test_blocks_need_registers_for_all_their_threads(self):
@@ -114,8 +116,10 @@ class PtxCheckTest(unittest.TestCase):
         shares = {name: int(share) for name, share in re.findall(r"(\w+) +sm_80.*? (\d+)%", output)}
         self.assertGreater(shares["dense"], 70)
         self.assertLess(shares["sparse"], 40)
-        self.assertIn("2 kernels on sm_80: 1 with faults", output)
-        self.assertEqual(self.check(dense + "\0" + sparse, "--floor=dense=.5")[0], 0)
+        self.assertRegex(output, r"kernels checked: 2, .*; 2 with \d\d% multiply-adds or more; with faults: 1")
+        status, output = self.check(dense + "\0" + sparse, "--floor=dense=.5", "--brief")
+        self.assertEqual(status, 0)
+        self.assertNotRegex(output, r"dense +sm_80")
 
     def test_what_does_not_assemble_is_reported(self):
         status, output = self.check(kernel("wrong", "frobnicate %r1;"))

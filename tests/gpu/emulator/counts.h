@@ -25,6 +25,7 @@ struct Counts {
   std::int64_t instructions;         ///< of single threads
   std::int64_t multiply_adds;        ///< of floats, fused
   std::int64_t uninitialized_reads;  ///< of shared memory that the block never wrote
+  std::int64_t register_cap;         ///< the least that a module was loaded with; 0 where none had one
 };
 
 /// The type of the exported function `netc_emulator_counts`: counts since the process began.

@@ -23,6 +23,14 @@ void write_error_log(const std::string& message, unsigned count, const JitOption
   buffer[copied] = 0;
 }
 
+void note_register_cap(Counts& counts, unsigned count, const JitOption* options, void** values) {
+  for (unsigned i = 0; i < count; ++i) {
+    if (options[i] != JitOption::max_registers) continue;
+    const auto cap = static_cast<std::int64_t>(reinterpret_cast<std::size_t>(values[i]));
+    counts.register_cap = counts.register_cap == 0 ? cap : std::min(counts.register_cap, cap);
+  }
+}
+
 /// The values that `kernelParams` points to, laid out as the kernel expects.
 std::vector<std::uint8_t> gather_parameters(const Program& program, void** values) {
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(program.parameters_size));
@@ -39,6 +47,7 @@ NETC_CUDA_API cuModuleLoadDataEx(LoadedModule** module, const void* image, unsig
                                  void** values) {
   return with_context([&](Device& device) {
     std::string message;
+    note_register_cap(device.counts(), count, options, values);
     const Result result = device.load_module(module, static_cast<const char*>(image), &message);
     if (result != Result::success) write_error_log(message, count, options, values);
     return result;
