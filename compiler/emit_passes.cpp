@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "compiler/emit_parts.h"
 #include "compiler/operator.h"
@@ -72,6 +73,25 @@ class PassEmitter {
                        locals.empty() || body.empty() ? "" : "\n", body, results);
   }
 
+  /// A call for each thing that is prepared, which is named after its parameter.
+  std::string preparations() const {
+    std::string text;
+    std::set<std::int64_t> done;
+    for (std::size_t i = 0; i < plan_.groups.size(); ++i) {
+      if (!prepares(i) || !done.insert(plan_.prepared[i]).second) continue;
+      const KernelEntry& entry = emission_.kernel(plan_, i);
+      const ValueId parameter = plan_.groups[i].inputs[entry.prepared_input];
+      text += cpp::call("kernels::" + preparation_of(entry),
+                        {"launch()", pointer(parameter), fmt::format("prepared({})", plan_.prepared[i])}, 2);
+    }
+    return text;
+  }
+
+  std::string preparing_pass(const std::string& function) const {
+    return fmt::format("void Model::{}() {{\n  float* weights = parameter_arena();\n\n{}}}\n", function,
+                       preparations());
+  }
+
   std::string pointer(ValueId value) const {
     const Place& place = plan_.place(value);
     switch (place.space) {
@@ -87,9 +107,9 @@ class PassEmitter {
         return "buffers + buffer::" +
                emission_.constant(plan_.graph[value].updates == no_value ? value : plan_.graph[value].updates);
       case Space::arena:
-        return fmt::format("at({}){}", qualified(value), shift(place));
+        return fmt::format("at({}){}", qualified(value), shift(value));
       case Space::fixed:
-        return fmt::format("fixed({}){}", qualified(value), shift(place));
+        return fmt::format("fixed({}){}", qualified(value), shift(value));
     }
     return "";
   }
@@ -99,7 +119,11 @@ class PassEmitter {
   std::string qualified(ValueId value) const {
     return emission_.pass(plan_) + "::" + emission_.slot(plan_, root(value));
   }
-  static std::string shift(const Place& place) { return place.shift == 0 ? "" : fmt::format(" + {}", place.shift); }
+  /// In floats.
+  std::string shift(ValueId value) const {
+    const std::int64_t shift = plan_.place(value).shift * size_of(plan_.graph[value].type) / size_of(DType::f32);
+    return shift == 0 ? "" : fmt::format(" + {}", shift);
+  }
 
   bool written_directly(ValueId value) const {
     return std::any_of(plan_.groups.begin(), plan_.groups.end(), [&](const Group& group) {
@@ -123,12 +147,16 @@ class PassEmitter {
     return no_value;
   }
 
+  bool prepares(std::size_t group) const { return !plan_.prepared.empty() && plan_.prepared[group] >= 0; }
+
   /// A comment that says which line this is and what it computes, and the call.
   std::string call(std::size_t index) const {
     const Group& group = plan_.groups[index];
     const Node& node = plan_.graph.nodes[static_cast<std::size_t>(group.nodes[0])];
     std::vector<std::string> arguments{"launch()"};
     for (ValueId input : group.inputs) arguments.push_back(pointer(input));
+    if (prepares(index))
+      arguments[1 + emission_.kernel(plan_, index).prepared_input] = fmt::format("prepared({})", plan_.prepared[index]);
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
     std::string shapes;
     for (ValueId output : group.outputs) shapes += (shapes.empty() ? "" : ", ") + to_string(plan_.graph[output].shape);
@@ -198,6 +226,8 @@ std::string emit_passes(const Emission& emission) {
   const auto evaluation = [&](const Plan& plan, const std::string& name) {
     const PassEmitter infer(emission, plan);
     constants += "\n" + infer.slots();
+    if (plan.memory.prepared > 0)
+      passes.push_back(infer.preparing_pass("prepare" + name.substr(std::string("infer").size())));
     passes.push_back(infer.pass(name, select(plan, 0, plan.groups.size(), no_loss), set_outputs(plan, infer)));
     if (!emission.has_loss()) return;
     passes.push_back(infer.pass(name + "_loss", select(plan, 0, plan.groups.size(), loss), set_losses(plan, infer)));

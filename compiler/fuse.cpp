@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/operator.h"
+#include "compiler/precision.h"
 
 namespace netc {
 
@@ -109,6 +110,7 @@ class Grouping {
   /// What the group reads, and its name.
   void finish(Group& group) const {
     group.few = few_ && at(group.nodes[0]).op->schedules_few;
+    group.prepares = at(group.nodes[0]).op->prepares && (group.few || rounds_transforms(at(group.nodes[0])));
     std::set<ValueId> inside;
     for (int index : group.nodes) {
       const Node& node = at(index);

@@ -16,6 +16,7 @@ struct Group {
   std::vector<ValueId> inputs;   // read from memory, in the order of their first use
   std::vector<ValueId> outputs;  // written to memory: the chain's last value first
   bool few = false;              // the anchor has a schedule for a few examples, and it is wanted
+  bool prepares = false;         // what depends on parameters alone may be computed before the pass
 };
 
 /// The nodes of `graph` in groups, in an order in which they can run. Views are in no group. A pointwise node joins the

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compiler/fuse.h"
+#include "compiler/kernel_builder.h"
 #include "compiler/lay_out.h"
 #include "compiler/tiles.h"
 #include "netc/device.h"
@@ -58,6 +59,14 @@ class GraphRunner {
   ValueId owner(ValueId value) const;
   std::byte* data(ValueId value) const;
   Halide::Runtime::Buffer<void> buffer(ValueId value) const;
+  /// What is prepared of a parameter, as in passes of a network, and the kernel that does it.
+  struct Prepared {
+    Halide::Runtime::Buffer<void> memory;
+    Kernel kernel;
+  };
+
+  KernelBuilder builder(const Group& group, Part part) const;
+  Prepared prepare(const Group& group, ValueId parameter) const;
   Kernel compile(const Group& group);
 
   LaidOutGraph laid_out_;
@@ -66,7 +75,7 @@ class GraphRunner {
   Halide::Type real_;
   Tiles tiles_;
   Device device_;
-  bool bf16_dot_products_;
+  Machine machine_;
   std::uint32_t seed_ = 1;
   std::uint32_t step_ = 0;
   mutable std::vector<std::vector<std::byte>> memory_;

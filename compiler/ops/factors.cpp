@@ -28,6 +28,15 @@ Expr Factors::stored(const Expr& element) const {
   return pairs_ ? to_bf16(element) : rounded(element);
 }
 
+bool Factors::in_place(const KernelBuilder& kernel, ValueId value) const {
+  return !rounded_ || (pairs_ && kernel.stored_type(value) == DType::bf16);
+}
+
+Expr Factors::read(KernelBuilder& kernel, ValueId value, const Point& point) const {
+  const bool as_it_is = kernel.stored_type(value) == DType::bf16 && in_place(kernel, value);
+  return as_it_is ? kernel.stored(value, point) : stored(kernel.read(value, point));
+}
+
 Expr Factors::rounded(const Expr& element) const {
   return rounded_ ? cast(real_, to_bf16(element)) : element;
 }
@@ -39,27 +48,31 @@ Expr Factors::product(const Expr& a, const Expr& b) const {
 Func Factors::rows(KernelBuilder& kernel, const std::string& name, ValueId value) const {
   const Shape& shape = kernel.shape(value);
   Func copy(kernel.name(name));
-  copy(kernel.variables(shape)) = stored(kernel.read(value, kernel.point(shape)));
-  if (rounded_) kernel.stage(name, copy);
+  copy(kernel.variables(shape)) = read(kernel, value, kernel.point(shape));
+  if (!in_place(kernel, value)) kernel.stage(name, copy);
   return copy;
 }
 
-Element packed(KernelBuilder& kernel, const Factors& factors, const std::string& name, std::int64_t extent,
-               const std::vector<Var>& others, const Element& element) {
+Element packed(KernelBuilder& kernel, const Factors& factors, const Packing& packing, const std::vector<Var>& others,
+               const Element& element) {
   const int together = factors.together();
   std::vector<Var> arguments{along, term};
   if (together > 1) arguments.insert(arguments.begin(), pair);
   arguments.insert(arguments.end(), others.begin(), others.end());
   const Expr number = together > 1 ? term * together + pair : Expr(term);
-  Func copy(kernel.name(name));
+  Func copy(kernel.name("weights"));
   copy(arguments) = factors.stored(element(along, number, {others.begin(), others.end()}));
-  kernel.stage(name, copy);
-  kernel.stage_extent(name, static_cast<int>(extent));
+  kernel.stage("weights", copy);
+  kernel.stage_extent("weights", extent(packing.along));
+  std::vector<int> extents{extent(packing.along), extent(packing.terms / together)};
+  if (together > 1) extents.insert(extents.begin(), together);
+  for (std::int64_t other : packing.others) extents.push_back(extent(other));
+  const Func stored = kernel.prepared(packing.parameter, copy, extents);
   return [=](const Expr& at, const Expr& of, const std::vector<Expr>& rest) {
     std::vector<Expr> place{at, of};
     if (together > 1) place = {of % together, at, of / together};
     place.insert(place.end(), rest.begin(), rest.end());
-    return copy(place);
+    return stored(place);
   };
 }
 
