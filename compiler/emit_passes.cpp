@@ -34,7 +34,13 @@ std::string in_words(const Plan& plan, const Group& group) {
 
 class PassEmitter {
  public:
-  PassEmitter(const Emission& emission, const Plan& plan) : emission_(emission), plan_(plan) {}
+  PassEmitter(const Emission& emission, const Plan& plan) : emission_(emission), plan_(plan) {
+    cpp::Names names;
+    for (std::size_t i = 0; i < plan.groups.size(); ++i) {
+      if (!prepares(i) || prepared_.contains(plan.prepared[i])) continue;
+      prepared_[plan.prepared[i]] = names.unique("prepared_" + emission.constant(prepared_parameter(i)));
+    }
+  }
 
   /// The constants that say where this plan's values lie.
   std::string slots() const {
@@ -53,6 +59,10 @@ class PassEmitter {
       if (!written_directly(value)) wholes.push_back(value);
     }
     for (ValueId whole : wholes) text += slot(whole);
+    for (const auto& [place, name] : prepared_) {
+      const std::string constant = fmt::format("constexpr std::int64_t {} = {};", name, place);
+      text += fmt::format("{:<60} // of memory that is kept, in bytes\n", constant);
+    }
     return text + fmt::format("}}  // namespace {}\n", emission_.pass(plan_));
   }
 
@@ -73,16 +83,14 @@ class PassEmitter {
                        locals.empty() || body.empty() ? "" : "\n", body, results);
   }
 
-  /// A call for each thing that is prepared, which is named after its parameter.
+  /// A call for each thing that is prepared.
   std::string preparations() const {
     std::string text;
     std::set<std::int64_t> done;
     for (std::size_t i = 0; i < plan_.groups.size(); ++i) {
       if (!prepares(i) || !done.insert(plan_.prepared[i]).second) continue;
-      const KernelEntry& entry = emission_.kernel(plan_, i);
-      const ValueId parameter = plan_.groups[i].inputs[entry.prepared_input];
-      text += cpp::call("kernels::" + preparation_of(entry),
-                        {"launch()", pointer(parameter), fmt::format("prepared({})", plan_.prepared[i])}, 2);
+      text += cpp::call("kernels::" + preparation_of(emission_.kernel(plan_, i)),
+                        {"launch()", pointer(prepared_parameter(i)), prepared(i)}, 2);
     }
     return text;
   }
@@ -148,6 +156,12 @@ class PassEmitter {
   }
 
   bool prepares(std::size_t group) const { return !plan_.prepared.empty() && plan_.prepared[group] >= 0; }
+  ValueId prepared_parameter(std::size_t group) const {
+    return plan_.groups[group].inputs[emission_.kernel(plan_, group).prepared_input];
+  }
+  std::string prepared(std::size_t group) const {
+    return fmt::format("prepared({}::{})", emission_.pass(plan_), prepared_.at(plan_.prepared[group]));
+  }
 
   /// A comment that says which line this is and what it computes, and the call.
   std::string call(std::size_t index) const {
@@ -155,8 +169,7 @@ class PassEmitter {
     const Node& node = plan_.graph.nodes[static_cast<std::size_t>(group.nodes[0])];
     std::vector<std::string> arguments{"launch()"};
     for (ValueId input : group.inputs) arguments.push_back(pointer(input));
-    if (prepares(index))
-      arguments[1 + emission_.kernel(plan_, index).prepared_input] = fmt::format("prepared({})", plan_.prepared[index]);
+    if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared_input] = prepared(index);
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
     std::string shapes;
     for (ValueId output : group.outputs) shapes += (shapes.empty() ? "" : ", ") + to_string(plan_.graph[output].shape);
@@ -168,6 +181,7 @@ class PassEmitter {
 
   const Emission& emission_;
   const Plan& plan_;
+  std::map<std::int64_t, std::string> prepared_;  // the constants of places
 };
 
 std::vector<std::size_t> select(const Plan& plan, std::size_t begin, std::size_t end,
