@@ -11,7 +11,7 @@ using Halide::Var;
 
 namespace {
 
-const Var pair("pair"), along("along"), term("term");
+const Var pair("pair"), along("along"), term("term"), block("block");
 
 Expr to_bf16(const Expr& element) {
   return cast(Halide::BFloat(16), cast(Halide::Float(32), element));
@@ -59,19 +59,27 @@ Element packed(KernelBuilder& kernel, const Factors& factors, const Packing& pac
   std::vector<Var> arguments{along, term};
   if (together > 1) arguments.insert(arguments.begin(), pair);
   arguments.insert(arguments.end(), others.begin(), others.end());
+  const int vector = vector_extent(kernel.machine(), packing.along);
+  const bool by_vectors = packing.by_vectors && kernel.part() != Part::whole && packing.along % vector == 0;
+  if (by_vectors) arguments.push_back(block);
   const Expr number = together > 1 ? term * together + pair : Expr(term);
   Func copy(kernel.name("weights"));
-  copy(arguments) = factors.stored(element(along, number, {others.begin(), others.end()}));
+  copy(arguments) = factors.stored(
+      element(by_vectors ? block * vector + along : Expr(along), number, {others.begin(), others.end()}));
+  const int row = by_vectors ? vector : extent(packing.along);
   kernel.stage("weights", copy);
-  kernel.stage_extent("weights", extent(packing.along));
-  std::vector<int> extents{extent(packing.along), extent(packing.terms / together)};
+  kernel.stage_extent("weights", row);
+  std::vector<int> extents{row, extent(packing.terms / together)};
   if (together > 1) extents.insert(extents.begin(), together);
   for (std::int64_t other : packing.others) extents.push_back(extent(other));
+  if (by_vectors) extents.push_back(extent(packing.along / vector));
   const Func stored = kernel.prepared(packing.parameter, copy, extents);
   return [=](const Expr& at, const Expr& of, const std::vector<Expr>& rest) {
-    std::vector<Expr> place{at, of};
-    if (together > 1) place = {of % together, at, of / together};
+    const Expr within = by_vectors ? at % vector : at;
+    std::vector<Expr> place{within, of};
+    if (together > 1) place = {of % together, within, of / together};
     place.insert(place.end(), rest.begin(), rest.end());
+    if (by_vectors) place.push_back(at / vector);
     return stored(place);
   };
 }

@@ -58,6 +58,8 @@ struct Packing {
   std::int64_t along;
   std::int64_t terms;
   std::vector<std::int64_t> others;
+  bool by_vectors =
+      false;  // prepared ones lie vector by vector, so that tasks of a few vectors read memory in its order
 };
 
 /// A copy of such factors as the stage "weights", which may be prepared; of pairs those of two terms lie side by side.
