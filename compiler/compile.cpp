@@ -24,6 +24,7 @@
 #include "compiler/fit_memory.h"
 #include "compiler/fuse.h"
 #include "compiler/imports.h"
+#include "compiler/inline_pointwise.h"
 #include "compiler/kernel_cache.h"
 #include "compiler/lay_out.h"
 #include "compiler/lower.h"
@@ -180,6 +181,11 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   }
   const Graph& shown = trains ? training : evaluation;
   if (dump.stop("differentiate", [&] { return print(shown); })) return false;
+
+  // What is cheap to compute again is computed where it is read.
+  inline_pointwise(training);
+  verify(training, "inline");
+  if (dump.stop("inline", [&] { return print(shown); })) return false;
 
   // Each mode by itself: views become names of other memory, nodes become groups, values get places.
   if (dump.stop("layout", [&] { return print(lay_out(shown)); })) return false;

@@ -166,7 +166,7 @@ class PassEmitter {
   /// A comment that says which line this is and what it computes, and the call.
   std::string call(std::size_t index) const {
     const Group& group = plan_.groups[index];
-    const Node& node = plan_.graph.nodes[static_cast<std::size_t>(group.nodes[0])];
+    const Node& node = group.anchor_in(plan_.graph);
     std::vector<std::string> arguments{"launch()"};
     for (ValueId input : group.inputs) arguments.push_back(pointer(input));
     if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared_input] = prepared(index);
@@ -188,7 +188,7 @@ std::vector<std::size_t> select(const Plan& plan, std::size_t begin, std::size_t
                                 const std::function<bool(const Node&)>& wanted) {
   std::vector<std::size_t> groups;
   for (std::size_t i = begin; i < end; ++i) {
-    if (wanted(plan.graph.nodes[static_cast<std::size_t>(plan.groups[i].nodes[0])])) groups.push_back(i);
+    if (wanted(plan.groups[i].anchor_in(plan.graph))) groups.push_back(i);
   }
   return groups;
 }

@@ -41,7 +41,7 @@ std::string help(const MemoryPlan& plan, std::int64_t available, bool training) 
 Diagnostic does_not_fit(const Plan& plan, std::int64_t standing, std::int64_t batch, std::int64_t limit,
                         bool training) {
   const Group& group = plan.groups[static_cast<std::size_t>(busiest_group(plan))];
-  const Node& node = plan.graph.nodes[static_cast<std::size_t>(group.nodes[0])];
+  const Node& node = group.anchor_in(plan.graph);
   const std::int64_t arena = plan.memory.bytes(batch);
   return {.code = "N311",
           .span = node.span,

@@ -30,14 +30,13 @@ class Grouping {
     for (int i = 0; i < static_cast<int>(graph_.nodes.size()); ++i) {
       if (at(i).op->fusion == Fusion::view) continue;
       const int host = at(i).op->fusion == Fusion::pointwise ? host_of(i) : none;
-      if (host == none) {
-        groups_.push_back({.name = "", .nodes = {i}, .inputs = {}, .outputs = at(i).outputs});
-      } else {
-        append(groups_[static_cast<std::size_t>(host)], i);
-      }
-      for (ValueId output : at(i).outputs)
-        made_by_[output] = host == none ? static_cast<int>(groups_.size()) - 1 : host;
+      const int group = host == none ? static_cast<int>(groups_.size()) : host;
+      if (host == none) groups_.emplace_back();
+      for (std::size_t operand = 0; operand < at(i).inputs.size(); ++operand) absorb(operand, i, group);
+      host == none ? begin(groups_.back(), i) : append(groups_[static_cast<std::size_t>(host)], i);
+      for (ValueId output : at(i).outputs) made_by_[output] = group;
     }
+    std::erase_if(groups_, [](const Group& group) { return group.nodes.empty(); });
     for (Group& group : groups_) finish(group);
     return std::move(groups_);
   }
@@ -45,11 +44,43 @@ class Grouping {
  private:
   static constexpr int none = -1;
 
+  void begin(Group& group, int index) const {
+    group.anchor = at(index).op->fusion == Fusion::anchor ? group.nodes.size() : 0;
+    group.nodes.push_back(index);
+    group.outputs = at(index).outputs;
+  }
+
   /// The group's value goes on through pointwise node `index`; where others read it, it is written too.
   void append(Group& group, int index) const {
     if (uses_.at(group.outputs[0]) > 1) group.outputs.push_back(group.outputs[0]);
     group.nodes.push_back(index);
     group.outputs[0] = at(index).outputs[0];
+  }
+
+  /// What computes an operand of node `index`, which is to be in `group`, moves there where it may.
+  void absorb(std::size_t operand, int index, int group) {
+    const int made = maker(at(index).inputs[operand]);
+    if (made == group || !may_absorb(operand, index)) return;
+    std::vector<int>& nodes = groups_[static_cast<std::size_t>(made)].nodes;
+    std::vector<int>& all = groups_[static_cast<std::size_t>(group)].nodes;
+    all.insert(all.end(), nodes.begin(), nodes.end());
+    nodes.clear();
+  }
+
+  /// Whether what computes an operand may run in the group of `index` instead: pointwise nodes, with or without an
+  /// anchor that may move, which nobody else reads.
+  bool may_absorb(std::size_t operand, int index) const {
+    const Node& node = at(index);
+    const ValueId value = node.inputs[operand];
+    if (!made_by_.contains(value) || uses_.at(value) > 1 || is_named(value)) return false;
+    const Group& group = groups_[static_cast<std::size_t>(made_by_.at(value))];
+    const Node& anchor = group.anchor_in(graph_);
+    const bool moves = !is_anchored(group) || (anchor.op->may_move && anchor.op->may_move(anchor));
+    const bool alone = group.outputs.size() == 1 && group.outputs[0] == value;
+    if (!moves || !alone || pass(group.nodes[0]) != pass(index)) return false;
+    const ValueId output = node.outputs[0];
+    if (node.op->fusion == Fusion::anchor) return node.op->reads_once && node.op->reads_once(node, operand);
+    return graph_[value].shape == graph_[output].shape && layout(value).lanes == layout(output).lanes;
   }
 
   const Node& at(int index) const { return graph_.nodes[static_cast<std::size_t>(index)]; }
@@ -65,14 +96,45 @@ class Grouping {
     return latest;
   }
 
-  /// The group that pointwise node `index` can end: the last one that makes an operand, if the places of both values
-  /// agree and the node stays in the same pass. In the forward pass others may want the operand, too: gradients of
-  /// formulas do.
-  int host_of(int index) const {
+  /// The last group that makes an operand of `index`, but for the one operand `without`.
+  int last_maker(int index, std::size_t without) const {
     int last = none;
-    for (ValueId input : at(index).inputs) last = std::max(last, maker(input));
-    if (last == none) return none;
-    const Group& group = groups_[static_cast<std::size_t>(last)];
+    for (std::size_t i = 0; i < at(index).inputs.size(); ++i) {
+      if (i != without) last = std::max(last, maker(at(index).inputs[i]));
+    }
+    return last;
+  }
+
+  /// The last group that makes something which this one reads.
+  int last_maker(const Group& group) const {
+    int last = none;
+    for (int index : group.nodes) {
+      for (ValueId input : at(index).inputs) {
+        const int made = maker(input);
+        if (&groups_[static_cast<std::size_t>(std::max(made, 0))] != &group) last = std::max(last, made);
+      }
+    }
+    return last;
+  }
+
+  /// The group that pointwise node `index` can end: that of an anchor which makes an operand, where the others are
+  /// there before it or may be computed in it; otherwise the last one that makes an operand.
+  int host_of(int index) const {
+    const std::size_t operands = at(index).inputs.size();
+    const int last = last_maker(index, operands);
+    for (std::size_t operand = 0; operand < operands; ++operand) {
+      if (maker(at(index).inputs[operand]) != last || !may_absorb(operand, index)) continue;
+      const int before = last_maker(index, operand);
+      if (before == none || last_maker(groups_[static_cast<std::size_t>(last)]) > before) continue;
+      if (is_anchored(groups_[static_cast<std::size_t>(before)]) && may_end(before, index)) return before;
+    }
+    return last != none && may_end(last, index) ? last : none;
+  }
+
+  /// Whether pointwise node `index` can end this group: if it reads its value, the places of both values agree and the
+  /// node stays in the same pass. In the forward pass others may want the operand, too: gradients of formulas do.
+  bool may_end(int number, int index) const {
+    const Group& group = groups_[static_cast<std::size_t>(number)];
     const ValueId chain = group.outputs[0];
     const ValueId output = at(index).outputs[0];
     const std::vector<ValueId>& inputs = at(index).inputs;
@@ -80,10 +142,10 @@ class Grouping {
     const bool fits = graph_[chain].shape == graph_[output].shape && layout(chain).lanes == layout(output).lanes;
     const bool may_keep = pass(index) == 0 && graph_.forward_nodes > 0 && is_anchored(group) && !is_named(chain);
     const bool free = uses_.at(chain) == 1 || may_keep;
-    return reads_chain && fits && free && pass(group.nodes[0]) == pass(index) ? last : none;
+    return reads_chain && fits && free && pass(group.nodes[0]) == pass(index);
   }
 
-  bool is_anchored(const Group& group) const { return at(group.nodes[0]).op->fusion == Fusion::anchor; }
+  bool is_anchored(const Group& group) const { return group.anchor_in(graph_).op->fusion == Fusion::anchor; }
 
   /// Whether a view gives the value another name, or puts it into a larger one.
   bool is_named(ValueId value) const {
@@ -109,8 +171,9 @@ class Grouping {
 
   /// What the group reads, and its name.
   void finish(Group& group) const {
-    group.few = few_ && at(group.nodes[0]).op->schedules_few;
-    group.prepares = at(group.nodes[0]).op->prepares && (group.few || rounds_transforms(at(group.nodes[0])));
+    const Node& anchor = group.anchor_in(graph_);
+    group.few = few_ && anchor.op->schedules_few;
+    group.prepares = anchor.op->prepares && (group.few || rounds_transforms(anchor));
     std::set<ValueId> inside;
     for (int index : group.nodes) {
       const Node& node = at(index);
@@ -150,7 +213,7 @@ std::string print(const Graph& graph, const std::vector<Group>& groups) {
   };
   std::string text;
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    const Node& first = graph.nodes[static_cast<std::size_t>(groups[i].nodes[0])];
+    const Node& first = groups[i].anchor_in(graph);
     text += fmt::format("group {} {}: {} <- {}    // {}\n", i, groups[i].name, list(groups[i].outputs),
                         list(groups[i].inputs), first.path);
   }

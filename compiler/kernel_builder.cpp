@@ -222,7 +222,7 @@ Func KernelBuilder::prepared(ValueId parameter, Func func, const std::vector<int
 
 void KernelBuilder::define_anchor() {
   for (ValueId value : group_.inputs) parameter_for(value);
-  const Node& first = graph_.nodes[static_cast<std::size_t>(group_.nodes[0])];
+  const Node& first = group_.anchor_in(graph_);
   if (first.op->fusion == Fusion::anchor) first.op->algorithm(*this, first);
 }
 
@@ -233,7 +233,7 @@ std::optional<Preparation> KernelBuilder::find_preparation() {
 
 Halide::Pipeline KernelBuilder::build() {
   define_anchor();
-  const Node& first = graph_.nodes[static_cast<std::size_t>(group_.nodes[0])];
+  const Node& first = group_.anchor_in(graph_);
   if (part_ == Part::preparation) {
     first.op->schedule(*this, first);
     return Halide::Pipeline(outs_);

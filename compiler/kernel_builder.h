@@ -98,6 +98,8 @@ class KernelBuilder {
   Expr example(const Point& point) const { return point.block * lanes_ + point.lane; }
   Expr valid(const Point& point) const;
 
+  /// Whether a node of this group computes `value`.
+  bool computes(ValueId value) const { return producers_.contains(value); }
   /// The element of `value` at `point`: from memory, or from the node of this group that computes it.
   Expr read(ValueId value, const Point& point);
   /// The same of memory, in the type that it is stored in.

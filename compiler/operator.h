@@ -1,7 +1,9 @@
 // What an operator is: everything that netc knows about it stands in its one file under ops/, as one Operator.
 //
 // Three kinds of operator meet in a group of nodes that becomes one kernel (see fuse.h):
-//   anchor     computes an element from others elsewhere: conv, pooling, a reduction; at most one a group
+//   anchor     computes an element from others elsewhere: conv, pooling, a reduction; at most one a group, but for
+//   those
+//              that may move into the kernel of their reader
 //   pointwise  computes an element from the elements at the same place: relu, add; follows an anchor in its kernel
 //   view       computes nothing: flatten, identity; its output is another name of its input's memory
 #pragma once
@@ -116,13 +118,19 @@ struct Operator {
       gradient{};
 
   /// view: the operator reads and writes no memory; where its output (concat: its inputs) lies is decided in
-  /// layout.cpp. pointwise: the value at `point`.
+  /// layout.cpp. pointwise: the value at `point`. anchor: the same, for nodes that `may_move`.
   std::function<Halide::Expr(KernelBuilder& kernel, const Node& node, const Point& point)> value_at{};
   /// anchor: defines the node's outputs (its algorithm), and says how to compute them (its schedule).
   std::function<void(KernelBuilder& kernel, const Node& node)> algorithm{};
   std::function<void(KernelBuilder& kernel, const Node& node)> schedule{};
   /// anchor: how to compute some of its stages on a GPU; the others follow the rule of gpu_schedules.h.
   std::function<void(KernelBuilder& kernel, const Node& node)> gpu_schedule{};
+  /// anchor: whether a node computes an element from so few others, and reads so much less memory than it writes, that
+  /// it may do so where the element is read.
+  std::function<bool(const Node& node)> may_move{};
+  /// anchor: whether its kernel reads the elements of an operand about once, or copies them first, so that what
+  /// computes them from elements at the same place may run there (see fuse.h).
+  std::function<bool(const Node& node, std::size_t operand)> reads_once{};
   /// Whether these multiply bf16 where the attribute `bf16` says so (see precision.h).
   bool multiplies_bf16 = false;
   /// Whether these ask KernelBuilder::few(): batches of a few examples then have kernels of their own.

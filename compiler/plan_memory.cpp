@@ -89,6 +89,7 @@ class Planning {
     split_passes();
     place_arenas();
     measure_lifetimes();
+    write_in_place();
     place_activations();
     follow_aliases();
     return std::move(plan_);
@@ -150,6 +151,41 @@ class Planning {
     lifetime.last = std::max(lifetime.last, group);
   }
 
+  /// Lets pointwise groups write over an operand that nobody reads after them: memory that was just read is written
+  /// without being fetched for it.
+  void write_in_place() {
+    for (int i = 0; i < static_cast<int>(plan_.groups.size()); ++i) {
+      const Group& group = plan_.groups[static_cast<std::size_t>(i)];
+      if (!is_pointwise(plan_.graph, group)) continue;
+      const ValueId output = group.outputs[0];
+      const auto ends_here = [&](ValueId input) { return is_like(input, output) && ends_with(input, i); };
+      const auto input = std::find_if(group.inputs.begin(), group.inputs.end(), ends_here);
+      if (input == group.inputs.end() || !lifetimes_.contains(output)) continue;
+      const ValueId owner = owner_of(*input);
+      lifetimes_.at(owner).last = lifetimes_.at(output).last;
+      lifetimes_.erase(output);
+      written_over_[output] = owner;
+    }
+  }
+
+  /// Whether both are memory of their own of the same layout.
+  bool is_like(ValueId a, ValueId b) const {
+    const Graph& graph = plan_.graph;
+    return root(a) == a && root(b) == b && graph[a].shape == graph[b].shape && graph[a].type == graph[b].type &&
+           plan_.layout(a) == plan_.layout(b);
+  }
+
+  bool ends_with(ValueId value, int group) const {
+    const auto lifetime = lifetimes_.find(owner_of(value));
+    return lifetime != lifetimes_.end() && lifetime->second.last == group;
+  }
+
+  /// Whose memory the value lies in.
+  ValueId owner_of(ValueId value) const {
+    const auto written = written_over_.find(value);
+    return written == written_over_.end() ? value : written->second;
+  }
+
   void place_activations() {
     std::vector<Lifetime> by_example;
     std::vector<Lifetime> once;
@@ -165,6 +201,7 @@ class Planning {
     plan_.memory.fixed = allocate(once);
     for (const Lifetime& lifetime : by_example) settle(lifetime.value, {Space::arena, lifetime.offset, 0});
     for (const Lifetime& lifetime : once) settle(lifetime.value, {Space::fixed, lifetime.offset, 0});
+    for (const auto& [value, owner] : written_over_) settle(value, plan_.places[at(owner)]);
   }
 
   void follow_aliases() {
@@ -179,9 +216,16 @@ class Planning {
   Plan plan_;
   std::map<ValueId, bool> settled_;
   std::map<ValueId, Lifetime> lifetimes_;
+  std::map<ValueId, ValueId> written_over_;  // a value -> the one whose memory it takes over
 };
 
 }  // namespace
+
+bool is_pointwise(const Graph& graph, const Group& group) {
+  return std::all_of(group.nodes.begin(), group.nodes.end(), [&](int index) {
+    return graph.nodes[static_cast<std::size_t>(index)].op->fusion == Fusion::pointwise;
+  });
+}
 
 std::int64_t multiply_adds(const Plan& plan, const Group& group) {
   std::int64_t sum = 0;

@@ -46,8 +46,13 @@ struct Plan {
   const Place& place(ValueId value) const { return places[static_cast<std::size_t>(value)]; }
 };
 
-/// Values that are never alive at once share memory. Outputs, losses and gradients of inputs live to the end of the
-/// pass, which is when users read them; everything else dies with its last reader.
+/// Whether each element of the group's outputs is computed from elements at its own place alone, so that it may be
+/// written over one of them.
+bool is_pointwise(const Graph& graph, const Group& group);
+
+/// Values that are never alive at once share memory, and pointwise groups write over what nobody reads after them.
+/// Outputs, losses and gradients of inputs live to the end of the pass, which is when users read them; everything else
+/// dies with its last reader.
 Plan plan_memory(LaidOutGraph laid_out, std::vector<Group> groups);
 
 /// Multiply-adds that a group of the plan does for one example.

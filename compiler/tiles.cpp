@@ -191,7 +191,7 @@ std::string whole_attributes(const Attributes& attributes) {
 
 /// Beside the node itself, images in the lanes of vectors and rows of pixels in memory make other schedules.
 std::string tuned_name(const Graph& graph, const Group& group, const std::vector<Layout>& layouts) {
-  const Node& node = graph.nodes[static_cast<std::size_t>(group.nodes[0])];
+  const Node& node = group.anchor_in(graph);
   const auto shapes = [&](const std::vector<ValueId>& values) {
     std::string text;
     for (ValueId value : values) text += " " + (value == no_value ? "-" : to_string(graph[value].shape));

@@ -29,7 +29,7 @@ std::string dump(const std::string& model, const std::string& stage, const std::
 TEST_CASE("every stage prints what tests/golden holds") {
   for (const std::string model : {"models/lenet.net", "tests/parity/residual.net"}) {
     const std::string name = fs::path(model).stem().string();
-    for (const char* stage : {"parse", "elaborate", "differentiate", "layout", "fuse", "plan"}) {
+    for (const char* stage : {"parse", "elaborate", "differentiate", "inline", "layout", "fuse", "plan"}) {
       INFO(name, " after ", stage);
       CHECK(dump(model, stage) == read_text("tests/golden/" + name + "." + stage));
     }

@@ -11,6 +11,8 @@ namespace netc::ops {
 
 using Halide::Expr;
 using Halide::Func;
+using Halide::Tuple;
+using Halide::Var;
 
 namespace {
 
@@ -71,20 +73,51 @@ void define_channels(KernelBuilder& kernel, ValueId value, const std::string& st
   kernel.define(value, func);
 }
 
-/// Two passes, the mean first: E(x^2) - E(x)^2 would cancel in single precision.
+/// The mean of each image, and the sum of the squares of what deviates from it.
+Func image_moments(KernelBuilder& kernel, ValueId x, const Expr& pixels) {
+  const Var l = kernel.lane(), c = kernel.axis(1), n = kernel.block();
+  const Shape& shape = kernel.shape(x);
+  kernel.stage_extent("mean", extent(shape[1]));
+  kernel.stage_extent("squares", extent(shape[1]));
+  const Func sum = image_sums(kernel, "mean", shape, [&](const Point& at) { return Terms{kernel.read(x, at)}; });
+  Func mean(kernel.name("image_mean"));
+  mean(l, c, n) = sum(l, c, n) / pixels;
+  const Func squares = image_sums(kernel, "squares", shape, [&](const Point& at) {
+    const Expr deviation = kernel.read(x, at) - mean(at.lane, at.axes[0], at.block);
+    return Terms{deviation * deviation};
+  });
+  Func moments(kernel.name("moments"));
+  moments(l, c, n) = Tuple(mean(l, c, n), squares(l, c, n));
+  kernel.stage("moments", moments);
+  return moments;
+}
+
+/// Deviations from the mean are squared: E(x^2) - E(x)^2 would cancel in single precision.
+///
+/// Choice: images are read once from memory, then again from the cache for what deviates from their own mean, and their
+/// moments are put together (T. Chan, G. Golub, R. LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
+/// Sample Variances", 1979). Alternative: the batch's mean first, and all of it read twice from memory. Features are
+/// images of one pixel; on a GPU many threads share an image, and pixels are summed alike (2026-11).
 void statistics(KernelBuilder& kernel, const Node& node) {
   const ValueId x = node.inputs[0];
   const Shape& shape = kernel.shape(x);
   const Expr c = kernel.axis(0);
   const Expr elements = channel_elements(kernel, shape);
-  const Func sum = channel_sums(kernel, "sum", shape, [&](const Point& at) { return kernel.read(x, at); });
+  const bool by_images = shape.rank() == 4 && !kernel.machine().is_gpu();
+  const Expr pixels = kernel.constant(static_cast<double>(by_images ? shape.elements() / shape[1] : 1));
+  const Func moments = by_images ? image_moments(kernel, x, pixels) : Func();
+  const auto moment = [&](const Point& at, int i) { return Expr(moments(at.lane, at.axes[0], at.block)[i]); };
+  const auto mean_at = [&](const Point& at) { return by_images ? moment(at, 0) : kernel.read(x, at); };
+  const Shape summed = by_images ? Shape{Shape::batch, shape[1]} : shape;
+  const Func sum = channel_sums(kernel, "sum", summed, [&](const Point& at) { return Terms{mean_at(at)}; });
   Func mean(kernel.name("mean"));
-  mean(kernel.axis(0)) = sum(c) / elements;
-  kernel.stage("mean", mean);
-  const Func squares = channel_sums(kernel, "squares", shape, [&](const Point& at) {
-    const Expr deviation = kernel.read(x, at) - mean(at.axes[0]);
-    return deviation * deviation;
+  mean(kernel.axis(0)) = sum(c) * pixels / elements;
+  const Func squares = channel_sums(kernel, "squares_of_batch", summed, [&](const Point& at) {
+    const Expr deviation = mean_at(at) - mean(at.axes[0]);
+    const Expr square = pixels * deviation * deviation;
+    return Terms{by_images ? moment(at, 1) + square : square};
   });
+  kernel.stage("batch_mean", mean);
   const Expr variance = squares(c) / elements;
   const Expr unbiased = squares(c) / max(elements - kernel.constant(1), kernel.constant(1));
   const Expr momentum = kernel.constant(node.attributes.real("momentum"));
@@ -121,13 +154,12 @@ Expr inference(KernelBuilder& kernel, const Node& node, const Point& at) {
 /// dweight[c] = sum of dy * (x - mean[c]) * inv_std[c] and dbias[c] = sum of dy
 void backward_sums(KernelBuilder& kernel, const Node& node) {
   const std::vector<ValueId>& in = node.inputs;  // dy, x, mean, inv_std
-  const Shape& shape = kernel.shape(in[0]);
-  const Func weight = channel_sums(kernel, "weight", shape, [&](const Point& at) {
-    return kernel.read(in[0], at) * normalized(kernel, in[1], in[2], in[3], at);
+  const Func sums = channel_sums(kernel, "sums", kernel.shape(in[0]), [&](const Point& at) {
+    const Expr dy = kernel.read(in[0], at);
+    return Terms{dy * normalized(kernel, in[1], in[2], in[3], at), dy};
   });
-  const Func bias = channel_sums(kernel, "bias", shape, [&](const Point& at) { return kernel.read(in[0], at); });
-  kernel.define(node.outputs[0], weight);
-  kernel.define(node.outputs[1], bias);
+  define_channels(kernel, node.outputs[0], "weight", sums(kernel.axis(0))[0]);
+  define_channels(kernel, node.outputs[1], "bias", sums(kernel.axis(0))[1]);
 }
 
 /// dx = weight * inv_std * (dy - mean of dy - normalised x * mean of dy * normalised x), the means over the channel
@@ -145,29 +177,35 @@ Expr backward(KernelBuilder& kernel, const Node& node, const Point& at) {
 
 /// The running statistics lie where the old ones lay: a channel is read and written once, in one place.
 void schedule_statistics(KernelBuilder& kernel, const Node& node) {
+  if (kernel.has_stage("moments")) {
+    Func moments = kernel.stage("moments");
+    const Var n = kernel.block();
+    const bool lanes = kernel.lanes() > 1;
+    const Var dense = lanes ? kernel.lane() : kernel.axis(1);
+    moments.compute_root().reorder(dense, lanes ? kernel.axis(1) : kernel.lane(), n).parallel(n);
+    for (const char* name : {"mean", "squares"}) schedule_image_sums(kernel, name, {moments, n});
+  }
   schedule_channel_sums(kernel, "sum");
-  schedule_channel_sums(kernel, "squares");
-  kernel.stage("mean").compute_root();
+  schedule_channel_sums(kernel, "squares_of_batch");
+  kernel.stage("batch_mean").compute_root();
   schedule_elements(kernel, kernel.out(), node.outputs[0]);
 }
 
 void schedule_backward_sums(KernelBuilder& kernel, const Node& node) {
-  schedule_channel_sums(kernel, "weight");
-  schedule_channel_sums(kernel, "bias");
+  schedule_channel_sums(kernel, "sums");
   schedule_elements(kernel, kernel.out(), node.outputs[0]);
 }
 
 /// The mean is written for the second pass; all that follows from it belongs to the outputs.
 void schedule_statistics_on_gpu(KernelBuilder& kernel, const Node&) {
   schedule_channel_sums_on_gpu(kernel, "sum");
-  schedule_channel_sums_on_gpu(kernel, "squares");
-  Func mean = kernel.stage("mean").compute_root();
-  kernel.stage("sum_total").compute_at(mean, map_to_threads(mean, {kernel.axis(0)}, {}));
+  schedule_channel_sums_on_gpu(kernel, "squares_of_batch");
+  Func mean = kernel.stage("batch_mean").compute_root();
+  kernel.stage("sum").compute_at(mean, map_to_threads(mean, {kernel.axis(0)}, {}));
 }
 
 void schedule_backward_sums_on_gpu(KernelBuilder& kernel, const Node&) {
-  schedule_channel_sums_on_gpu(kernel, "weight");
-  schedule_channel_sums_on_gpu(kernel, "bias");
+  schedule_channel_sums_on_gpu(kernel, "sums");
 }
 
 }  // namespace
@@ -198,6 +236,7 @@ const Operator batchnorm_statistics{
     .algorithm = statistics,
     .schedule = schedule_statistics,
     .gpu_schedule = schedule_statistics_on_gpu,
+    .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
 };
 
 const Operator batchnorm_normalize{
@@ -227,6 +266,7 @@ const Operator batchnorm_backward_sums{
     .algorithm = backward_sums,
     .schedule = schedule_backward_sums,
     .gpu_schedule = schedule_backward_sums_on_gpu,
+    .reads_once = [](const Node&, std::size_t operand) { return operand < 2; },
 };
 
 const Operator batchnorm_backward{

@@ -11,34 +11,44 @@ using Halide::Expr;
 using Halide::Func;
 using Halide::RDom;
 using Halide::TailStrategy;
+using Halide::Tuple;
 using Halide::Var;
 
 namespace {
 
 const Var slice_variable("s");
 
-using Element = std::function<Expr(const Point&)>;
+/// What `func` holds at a place.
+Terms values(const Func& func, const std::vector<Expr>& at) {
+  if (func.outputs() == 1) return {func(at)};
+  Terms all;
+  for (int i = 0; i < func.outputs(); ++i) all.push_back(func(at)[i]);
+  return all;
+}
 
-/// The sum of an image's pixels, rows first; of features there is one a channel.
-Func image_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {
-  const Var l = kernel.lane();
-  const Var n = kernel.block();
-  const Var c = kernel.axis(1);
-  Func image(kernel.name(name + "_image"));
-  if (shape.rank() == 2) {
-    image(l, c, n) = element({l, n, {c}});
-    return image;
+void define(Func func, const std::vector<Var>& at, const Terms& elements) {
+  if (elements.size() == 1) {
+    func(at) = elements[0];
+  } else {
+    func(at) = Tuple(elements);
   }
-  const Var y = kernel.axis(2);
-  const RDom columns(0, static_cast<int>(shape[3]), kernel.name("x"));
-  const RDom rows(0, static_cast<int>(shape[2]), kernel.name("y"));
-  Func row(kernel.name(name + "_row"));
-  row(l, c, y, n) = kernel.constant(0);
-  row(l, c, y, n) += element({l, n, {c, y, columns}});
-  image(l, c, n) = kernel.constant(0);
-  image(l, c, n) += row(l, c, rows, n);
-  kernel.stage(name + "_row", row);
-  return image;
+}
+
+/// The stage `name`: the sums of `terms` over a reduction.
+Func define_sums(KernelBuilder& kernel, const std::string& name, const std::vector<Var>& at, const Terms& terms) {
+  Func sums(kernel.name(name));
+  define(sums, at, Terms(terms.size(), kernel.constant(0)));
+  Terms added = values(sums, {at.begin(), at.end()});
+  for (std::size_t i = 0; i < terms.size(); ++i) added[i] += terms[i];
+  define(sums, at, added);
+  kernel.stage(name, sums);
+  return sums;
+}
+
+/// `elements` where `exists`, and otherwise zeros.
+Terms where(KernelBuilder& kernel, const Expr& exists, Terms elements) {
+  for (Expr& element : elements) element = select(exists, element, kernel.constant(0));
+  return elements;
 }
 
 /// Blocks of a GPU's threads: so many channels side by side, as they lie in memory, by so many pixels (examples, where
@@ -58,7 +68,7 @@ SumBlocks sum_blocks(const KernelBuilder& kernel, std::int64_t channels) {
   return {side_by_side, pixels, parts_to_fill_gpu(ceil_div(channels, side_by_side))};
 }
 
-Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {
+Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Elements& elements) {
   const SumBlocks blocks = sum_blocks(kernel, shape[1]);
   const Var t("t"), c = kernel.axis(1), s = slice_variable;
   const Expr pixels = kernel.blocks() * extent(kernel.lanes() * shape.elements() / shape[1]);
@@ -67,26 +77,17 @@ Func channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name, const S
   const RDom all(0, blocks.parts, kernel.name("all"));
   const Expr p = (s * r.x.extent() + r) * blocks.pixels + t;
   const Point at = pixel_of_batch(kernel, shape, c, min(p, pixels - 1));
-  Func thread(kernel.name(name + "_thread"));
-  thread(c, t, s) = kernel.constant(0);
-  thread(c, t, s) += select(p < pixels && kernel.valid(at), element(at), kernel.constant(0));
+  const Func thread =
+      define_sums(kernel, name + "_thread", {c, t, s}, where(kernel, p < pixels && kernel.valid(at), elements(at)));
   Func staged(kernel.name(name + "_staged"));
-  staged(c, t, s) = thread(c, t, s);
-  Func block(kernel.name(name + "_block"));
-  block(c, s) = kernel.constant(0);
-  block(c, s) += staged(c, of_block, s);
+  define(staged, {c, t, s}, values(thread, {c, t, s}));
+  const Func block = define_sums(kernel, name + "_block", {c, s}, values(staged, {c, of_block, s}));
   Func slice(kernel.name(name + "_slice"));
-  slice(c, s) = block(c, s);
-  Func total(kernel.name(name));
-  total(c) = kernel.constant(0);
-  total(c) += slice(c, all);
-  kernel.stage(name + "_thread", thread);
+  define(slice, {c, s}, values(block, {c, s}));
   kernel.stage(name + "_staged", staged);
-  kernel.stage(name + "_block", block);
   kernel.stage(name + "_slice", slice);
-  kernel.stage(name + "_total", total);
   kernel.stage_extent(name, extent(shape[1]));
-  return total;
+  return define_sums(kernel, name, {c}, values(slice, {c, all}));
 }
 
 }  // namespace
@@ -100,55 +101,83 @@ Point pixel_of_batch(const KernelBuilder& kernel, const Shape& shape, const Expr
   return {lane, rest / (height * width), {c, rest / width % height, rest % width}};
 }
 
-Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Element& element) {
-  if (kernel.machine().is_gpu()) return channel_sums_on_gpu(kernel, name, shape, element);
-  const Var l = kernel.lane();
-  const Var n = kernel.block();
-  const Var c = kernel.axis(1);
+Func image_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Elements& elements) {
+  const Var l = kernel.lane(), n = kernel.block(), c = kernel.axis(1), y = kernel.axis(2);
+  const RDom columns(0, extent(shape[3]), kernel.name("x"));
+  const RDom rows(0, extent(shape[2]), kernel.name("y"));
+  const Func row = define_sums(kernel, name + "_row", {l, c, y, n}, elements({l, n, {c, y, columns}}));
+  return define_sums(kernel, name + "_image", {l, c, n}, values(row, {l, c, rows, n}));
+}
+
+Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Elements& elements) {
+  if (kernel.machine().is_gpu()) return channel_sums_on_gpu(kernel, name, shape, elements);
+  const Var l = kernel.lane(), n = kernel.block(), c = kernel.axis(1);
+  const auto existing = [&](const Point& at) { return where(kernel, kernel.valid(at), elements(at)); };
+  Func image;
+  if (shape.rank() == 4) {
+    image = image_sums(kernel, name, shape, existing);
+  } else {
+    image = Func(kernel.name(name + "_image"));
+    define(image, {l, c, n}, existing({l, n, {c}}));
+    kernel.stage(name + "_image", image);
+  }
   const Expr blocks = kernel.blocks();
   const Expr per_slice = ceil_div(blocks, slices);
   RDom b(0, per_slice, kernel.name("b"));
   const RDom all(0, kernel.lanes(), 0, slices, kernel.name("all"));
-  const Func image = image_sums(
-      kernel, name, shape, [&](const Point& at) { return select(kernel.valid(at), element(at), kernel.constant(0)); });
-  Func slice(kernel.name(name + "_slice"));
   b.where(slice_variable * per_slice + b < blocks);
-  slice(l, c, slice_variable) = kernel.constant(0);
-  slice(l, c, slice_variable) += image(l, c, min(slice_variable * per_slice + b, blocks - 1));
-  Func total(kernel.name(name));
-  total(c) = kernel.constant(0);
-  total(c) += slice(all.x, c, all.y);
-  kernel.stage(name + "_image", image);
-  kernel.stage(name + "_slice", slice);
-  kernel.stage(name + "_total", total);
-  kernel.stage_extent(name, static_cast<int>(shape[1]));
-  return total;
+  const Func slice = define_sums(kernel, name + "_slice", {l, c, slice_variable},
+                                 values(image, {l, c, min(slice_variable * per_slice + b, blocks - 1)}));
+  kernel.stage_extent(name, extent(shape[1]));
+  return define_sums(kernel, name, {c}, values(slice, {all.x, c, all.y}));
+}
+
+namespace {
+
+/// How sums run through memory: vectors along what lies densest (channels, or images side by side), then through the
+/// rest of a pixel, and pixel by pixel.
+struct SumLoops {
+  SumLoops(KernelBuilder& kernel, const std::string& name)
+      : dense(kernel.lanes() > 1 ? kernel.lane() : kernel.axis(1)),
+        other(kernel.lanes() > 1 ? kernel.axis(1) : kernel.lane()),
+        vector(kernel.lanes() > 1 ? kernel.machine().vector
+                                  : vector_extent(kernel.machine(), kernel.stage_extent(name))) {}
+
+  /// Vectors of no more than the channels that there are, terms outside of them, then `outer`.
+  void schedule(Func func, std::vector<Halide::VarOrRVar> outer) const {
+    std::vector<Halide::VarOrRVar> loops{dense, other};
+    loops.insert(loops.end(), outer.begin(), outer.end());
+    func.reorder(loops).vectorize(dense, vector, TailStrategy::ShiftInwards);
+    loops.insert(loops.begin() + 2, func.rvars(0)[0]);
+    func.update().reorder(loops).vectorize(dense, vector, TailStrategy::GuardWithIf);
+  }
+
+  Var dense;
+  Var other;
+  int vector;
+};
+
+}  // namespace
+
+void schedule_image_sums(KernelBuilder& kernel, const std::string& name, const Halide::LoopLevel& at) {
+  const SumLoops loops(kernel, name);
+  Func image = kernel.stage(name + "_image");
+  Func row = kernel.stage(name + "_row");
+  image.compute_at(at);
+  loops.schedule(image, {kernel.block()});
+  row.compute_at(image, image.rvars(0)[0]);
+  loops.schedule(row, {kernel.axis(2), kernel.block()});
 }
 
 void schedule_channel_sums(KernelBuilder& kernel, const std::string& name) {
-  Func image = kernel.stage(name + "_image");
   Func slice = kernel.stage(name + "_slice");
-  const bool lanes = kernel.lanes() > 1;
-  const Var dense = lanes ? kernel.lane() : kernel.axis(1);
-  const int vector = lanes ? kernel.machine().vector : vector_extent(kernel.machine(), kernel.stage_extent(name));
-  const Var other = lanes ? kernel.axis(1) : kernel.lane();
-  const auto vectors = [&](Func func) {  // of no more than the channels that there are
-    func.vectorize(dense, vector, TailStrategy::ShiftInwards);
-    func.update().vectorize(dense, vector, TailStrategy::GuardWithIf);
-  };
-  const Halide::RVar b = slice.rvars(0)[0];
-  slice.compute_root().reorder(dense, other, slice_variable).parallel(slice_variable);
-  slice.update().reorder(dense, other, b, slice_variable).parallel(slice_variable);
-  vectors(slice);
-  kernel.stage(name + "_total").compute_root();
-  if (!image.has_update_definition()) return;  // features: a part of the slice's sum
-  Func row = kernel.stage(name + "_row");
-  image.compute_at(slice, b).reorder(dense, other, kernel.block());
-  image.update().reorder(dense, other, image.rvars(0)[0], kernel.block());
-  vectors(image);
-  row.compute_at(image, image.rvars(0)[0]).reorder(dense, other, kernel.axis(2), kernel.block());
-  row.update().reorder(dense, other, row.rvars(0)[0], kernel.axis(2), kernel.block());
-  vectors(row);
+  slice.compute_root();
+  SumLoops(kernel, name).schedule(slice, {slice_variable});
+  slice.parallel(slice_variable);
+  slice.update().parallel(slice_variable);
+  kernel.stage(name).compute_root();
+  // The sums of features are parts of the slice's.
+  if (kernel.has_stage(name + "_row")) schedule_image_sums(kernel, name, {slice, slice.rvars(0)[0]});
 }
 
 void schedule_channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "compiler/kernel_builder.h"
 
@@ -15,14 +16,23 @@ constexpr int slices = 16;
 /// memory.
 Point pixel_of_batch(const KernelBuilder& kernel, const Shape& shape, const Halide::Expr& c, const Halide::Expr& p);
 
-/// total[c] = the sum of `element` over all examples and pixels of a value of this shape: rows first, then images, then
-/// slices of blocks, then the whole, which also keeps the rounding error of single precision small. On a GPU: what a
-/// thread sums, then a block's threads, then all blocks.
-Halide::Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape,
-                          const std::function<Halide::Expr(const Point&)>& element);
+/// What is summed at a place: one element, or several that are read together, whose sums are then a tuple.
+using Terms = std::vector<Halide::Expr>;
+using Elements = std::function<Terms(const Point&)>;
+
+/// total[c] = the sums of `elements` over all examples and pixels of a value of this shape: rows first, then images,
+/// then slices of blocks, then the whole, which also keeps the rounding error of single precision small. On a GPU: what
+/// a thread sums, then a block's threads, then all blocks.
+Halide::Func channel_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Elements& elements);
 
 /// The schedule of what `channel_sums` defined under this name: slices in parallel.
 void schedule_channel_sums(KernelBuilder& kernel, const std::string& name);
+
+/// image[l, c, n] = the sums of `elements` over the pixels of an image.
+Halide::Func image_sums(KernelBuilder& kernel, const std::string& name, const Shape& shape, const Elements& elements);
+
+/// The schedule of what `image_sums` defined under this name, for the image that the loop `at` needs.
+void schedule_image_sums(KernelBuilder& kernel, const std::string& name, const Halide::LoopLevel& at);
 
 /// The same on a GPU: neighbouring threads read neighbours in memory. `total` itself is left to what reads it.
 void schedule_channel_sums_on_gpu(KernelBuilder& kernel, const std::string& name);

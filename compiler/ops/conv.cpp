@@ -98,7 +98,8 @@ Expr inside(const Expr& at, std::int64_t extent_of_image) {
 }
 
 /// `value`, arguments as `variables`; where the windows reach `around` the images, a copy with zeros there. A copy,
-/// too, where its lanes are not the kernel's, so that elements are put side by side once, and where they are rounded.
+/// too, where its lanes are not the kernel's, so that elements are put side by side once, and where they are rounded or
+/// computed.
 Func images(KernelBuilder& kernel, const Factors& factors, ValueId value, bool around) {
   const Shape& shape = kernel.shape(value);
   const Point at = kernel.point(shape);
@@ -363,7 +364,17 @@ Slicing slicing(const KernelBuilder& kernel, const Node& node) {
           kernel.choice("slices", large ? 1 : slices, {1, slices / 2, slices})};
 }
 
-void define_weights(KernelBuilder& kernel, const Node& node, const Factors& factors, const Func& padded) {
+/// The gradient of the output, arguments as `variables`: a copy where it is computed, as every tap reads it.
+Func output_gradient(KernelBuilder& kernel, const Factors& factors, ValueId value) {
+  const Shape& shape = kernel.shape(value);
+  Func gradient(kernel.name("gradient"));
+  gradient(kernel.variables(shape)) = factors.rounded(kernel.read(value, kernel.point(shape)));
+  if (kernel.computes(value)) kernel.stage("output_gradient", gradient);
+  return gradient;
+}
+
+void define_weights(KernelBuilder& kernel, const Node& node, const Factors& factors, const Func& dy,
+                    const Func& padded) {
   const Windows w = windows(node.attributes);
   const Shape& shape = kernel.shape(node.outputs[0]);
   const Shape& gradient = kernel.shape(node.inputs[0]);
@@ -391,8 +402,8 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Factors& fact
 
   Func block(kernel.name("block"));
   block(l, kx, ky, i, o, n) = kernel.constant(0);
-  const Expr dy = kernel.read(node.inputs[0], Point{l, existing_image, {existing, r.y, r.x}});
-  block(l, kx, ky, i, o, n) += factors.product(factors.rounded(dy), padded(l, x, y, channel, existing_image));
+  block(l, kx, ky, i, o, n) +=
+      factors.product(dy(l, r.x, r.y, existing, existing_image), padded(l, x, y, channel, existing_image));
   RDom b(0, per_slice, kernel.name("b"));
   b.where(s * per_slice + b < runs);
   Func slice(kernel.name("slice"));
@@ -409,7 +420,8 @@ void define_weights(KernelBuilder& kernel, const Node& node, const Factors& fact
 
 /// The same on a GPU: a thread sums an element over a part of all rows of images, a second one adds up the parts. There
 /// are as many parts as it takes to give every processor something to do, whatever the batch.
-void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Factors& factors, const Func& padded) {
+void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Factors& factors, const Func& dy,
+                             const Func& padded) {
   constexpr std::int64_t threads = 1 << 17;
   constexpr std::int64_t most_parts = 256;
   const Windows w = windows(node.attributes);
@@ -429,9 +441,8 @@ void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Fact
   const Expr channel = o / group_out * extent(shape[1]) + i;
   Func part(kernel.name("part"));
   part(o, i, kx, ky, s) = kernel.constant(0);
-  const Expr dy = kernel.read(node.inputs[0], Point{r.x, image, {o, y, r.y}});
   const Expr x = padded(r.x, read_by(r.y, kx, w.x), read_by(y, ky, w.y), channel, image);
-  part(o, i, kx, ky, s) += factors.product(factors.rounded(dy), x);
+  part(o, i, kx, ky, s) += factors.product(dy(r.x, r.y, y, o, image), x);
   const RDom all(0, parts, kernel.name("all"));
   Func weight(kernel.name("weight"));
   weight(kx, ky, i, o) = kernel.constant(0);
@@ -452,36 +463,39 @@ void backward_weights(KernelBuilder& kernel, const Node& node) {
   const auto winograd = winograd_weights(kernel, node);
   const Factors factors(kernel, node, 1, false);
   const Func padded = images(kernel, factors, node.inputs[1], winograd || pads(windows(node.attributes)));
+  const Func dy = output_gradient(kernel, factors, node.inputs[0]);
   if (winograd) {
-    const auto rounded = [&](const Expr& dy) { return factors.rounded(dy); };
-    define_weights_by_winograd(kernel, *winograd, padded, rounded);
+    define_weights_by_winograd(kernel, *winograd, padded, dy);
   } else if (const auto blocks = BlockWeights::of(kernel, node)) {
     blocks->define(kernel);
   } else if (kernel.machine().is_gpu()) {
-    define_weights_in_parts(kernel, node, factors, padded);
+    define_weights_in_parts(kernel, node, factors, dy, padded);
   } else {
-    define_weights(kernel, node, factors, padded);
+    define_weights(kernel, node, factors, dy, padded);
   }
   if (node.outputs.size() == 1) return;
-  const auto gradient = [&](const Point& at) { return kernel.read(node.inputs[0], at); };
+  const auto gradient = [&](const Point& at) { return Terms{kernel.read(node.inputs[0], at)}; };
   kernel.define(node.outputs[1], channel_sums(kernel, "bias", kernel.shape(node.inputs[0]), gradient));
 }
 
 // ---- Schedules -----------------------------------------------------------------------------------------------------
 
-/// The copy of the images that the loop `at` reads, where there is one: all channels, in vectors of channels or of
-/// images.
-void schedule_padded(KernelBuilder& kernel, const Halide::LoopLevel& at, std::int64_t channels) {
-  if (!kernel.has_stage("padded")) return;
+/// A copy of the images that the loop `at` reads: all channels, in vectors of channels or of images.
+void schedule_copy(KernelBuilder& kernel, Func copy, const CopyPlace& at, std::int64_t channels) {
   const Var c = kernel.axis(1);
-  Func padded = kernel.stage("padded");
-  padded.compute_at(at).bound(c, 0, extent(channels));
+  copy.compute_at(at.loop).bound(c, 0, extent(channels));
+  if (at.parallel) copy.parallel(kernel.block());
   if (kernel.lanes() > 1) {
-    padded.vectorize(kernel.lane(), kernel.machine().vector);
+    copy.vectorize(kernel.lane(), kernel.machine().vector);
   } else {
-    padded.reorder(c, kernel.axis(3), kernel.axis(2)).reorder_storage(c, kernel.axis(3), kernel.axis(2));
-    padded.vectorize(c, vector_extent(kernel.machine(), channels), Halide::TailStrategy::ShiftInwards);
+    copy.reorder(c, kernel.axis(3), kernel.axis(2)).reorder_storage(c, kernel.axis(3), kernel.axis(2));
+    copy.vectorize(c, vector_extent(kernel.machine(), channels), Halide::TailStrategy::ShiftInwards);
   }
+}
+
+/// That of the images with zeros around them, where there is one.
+void schedule_padded(KernelBuilder& kernel, const Halide::LoopLevel& at, std::int64_t channels) {
+  if (kernel.has_stage("padded")) schedule_copy(kernel, kernel.stage("padded"), {at, false}, channels);
 }
 
 /// Of the tiles of channels, columns and rows that fit into registers the one with the most sums for each element read.
@@ -640,6 +654,15 @@ Tile taps_tile(const KernelBuilder& kernel, const Shape& shape, int channels, in
   return {{kernel.axis(0), channels}, {kernel.axis(3), columns}, {kernel.axis(2), rows}};
 }
 
+/// What the weights' gradient reads copies of.
+void schedule_operands(KernelBuilder& kernel, const Node& node, const CopyPlace& at) {
+  const std::vector<std::string> copies{"output_gradient", "padded"};
+  for (std::size_t i = 0; i < copies.size(); ++i) {
+    if (kernel.has_stage(copies[i]))
+      schedule_copy(kernel, kernel.stage(copies[i]), at, kernel.shape(node.inputs[i])[1]);
+  }
+}
+
 /// With lanes a tile is columns of the kernel by output channels, otherwise vectors of output channels by input
 /// channels.
 void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
@@ -675,7 +698,7 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
       .parallel(s);
   const bool whole = slicing(kernel, node).slices == 1;
   schedule_tiled_update(block, slice, tile, wide, b, s, whole);
-  schedule_padded(kernel, Halide::LoopLevel(slice, b), kernel.shape(node.inputs[1])[1]);
+  schedule_operands(kernel, node, {Halide::LoopLevel(slice, b), false});
   const Var o = kernel.axis(0);
   kernel.out()
       .compute_root()
@@ -688,7 +711,7 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
 
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
   if (const auto conv = winograd_weights(kernel, node)) {
-    schedule_padded(kernel, schedule_weights_by_winograd(kernel, *conv), kernel.shape(node.inputs[1])[1]);
+    schedule_operands(kernel, node, schedule_weights_by_winograd(kernel, *conv));
   } else {
     schedule_direct_weights(kernel, node);
   }
@@ -754,6 +777,7 @@ const Operator conv{
     .algorithm = forward,
     .schedule = schedule_forward,
     .gpu_schedule = schedule_forward_on_gpu,
+    .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
     .multiplies_bf16 = true,
     .schedules_few = true,
     .prepares = true,
@@ -784,6 +808,7 @@ const Operator conv_backward_data{
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
     .gpu_schedule = schedule_backward_data_on_gpu,
+    .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
     .multiplies_bf16 = true,
 };
 
@@ -797,6 +822,7 @@ const Operator conv_backward_weights{
     .algorithm = backward_weights,
     .schedule = schedule_weights,
     .gpu_schedule = schedule_weights_on_gpu,
+    .reads_once = [](const Node&, std::size_t operand) { return operand <= 1; },
     .multiplies_bf16 = true,
 };
 

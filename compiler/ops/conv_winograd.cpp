@@ -533,16 +533,15 @@ WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& c
 }
 
 /// A dy A^T of tile t of image n.
-Func transformed_gradient(KernelBuilder& kernel, const WinogradWeights& conv, int columns,
-                          const std::function<Expr(const Expr& element)>& factor) {
+Func transformed_gradient(KernelBuilder& kernel, const WinogradWeights& conv, int columns, const Func& output) {
   const Shape& dy = kernel.shape(conv.gradient);
   const Winograd& w = conv.matrices;
   const Expr filter = min(k, extent(dy[1]) - 1);
   return transform(kernel, "gradient", transposed(w.output), {k, t, n}, [&](const Expr& column, const Expr& row) {
     const Expr x = t % columns * w.results() + column;
     const Expr y = t / columns * w.results() + row;
-    const Point at{Expr(0), n, {filter, min(y, extent(dy[2]) - 1), min(x, extent(dy[3]) - 1)}};
-    return select(x < extent(dy[3]) && y < extent(dy[2]), factor(kernel.read(conv.gradient, at)), kernel.constant(0));
+    const Expr element = output(0, min(x, extent(dy[3]) - 1), min(y, extent(dy[2]) - 1), filter, n);
+    return select(x < extent(dy[3]) && y < extent(dy[2]), element, kernel.constant(0));
   });
 }
 
@@ -570,13 +569,13 @@ void schedule_taps(KernelBuilder& kernel, const Shape& shape) {
 }  // namespace
 
 void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Func& padded,
-                                const std::function<Expr(const Expr& element)>& factor) {
+                                const Func& output_gradient) {
   const Shape& shape = kernel.shape(conv.weight);
   const Winograd& w = conv.matrices;
   const WeightBlocks blocks = weight_blocks(kernel, conv);
   const Func input =
       transformed_images(kernel, conv, blocks.columns, conv.outputs() * w.stride, padded, Factors(kernel));
-  const Func gradient = transformed_gradient(kernel, conv, blocks.columns, factor);
+  const Func gradient = transformed_gradient(kernel, conv, blocks.columns, output_gradient);
 
   // Their products, summed over the tiles of a block, the blocks of a slice, and the slices.
   const Var b("b");
@@ -609,14 +608,13 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
   kernel.define(conv.weight, weight);
 }
 
-LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv) {
+CopyPlace schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv) {
   const Shape& shape = kernel.shape(conv.weight);
   const WeightBlocks blocks = weight_blocks(kernel, conv);
   const Registers registers = registers_of(kernel, shape[0]);
   const int vector = kernel.machine().vector;
   const int points = conv.points();
   const int channels = extent(shape[1]);
-  const Var& task = blocks.points_in_parallel() ? j : sl;
 
   Func slice = kernel.stage("slice");
   const Halide::RVar run = slice.rvars(0)[0];
@@ -626,10 +624,18 @@ LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeig
       .bound(c, 0, channels)
       .bound(i, 0, points)
       .bound(j, 0, points);
-  slice.vectorize(k, vector).parallel(task);
+  slice.vectorize(k, vector);
   Halide::Stage update = slice.update();
   update.split(k, kb, kk, registers.filters).split(kk, kk, kv, vector).split(c, c, ci, blocks.channels);
-  update.reorder({kv, kk, ci, c, kb, i, j, run, sl}).vectorize(kv).unroll(kk).unroll(ci).parallel(task);
+  update.reorder({kv, kk, ci, c, kb, i, j, run, sl}).vectorize(kv).unroll(kk).unroll(ci);
+  for (Halide::Stage stage : {Halide::Stage(slice), update}) {
+    const Var point("point");
+    if (blocks.points_in_parallel()) {
+      stage.fuse(i, j, point).parallel(point);
+    } else {
+      stage.parallel(sl);
+    }
+  }
 
   Func block = kernel.stage("block");
   const std::vector<Halide::RVar> r = block.rvars(0);
@@ -643,7 +649,7 @@ LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeig
     if (blocks.points_in_parallel()) transformed.fuse(t, n, tile).parallel(tile);
   }
   schedule_taps(kernel, shape);
-  return at;
+  return {at, blocks.points_in_parallel()};
 }
 
 }  // namespace netc::ops

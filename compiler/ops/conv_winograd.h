@@ -62,11 +62,17 @@ struct WinogradWeights {
   int points() const { return matrices.points(); }
 };
 
-/// `factor`: an element of dy as it is multiplied.
+/// `output_gradient`: dy as it is multiplied.
 void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Halide::Func& padded,
-                                const std::function<Halide::Expr(const Halide::Expr& element)>& factor);
+                                const Halide::Func& output_gradient);
 
-/// Schedules kernel.out() and what is in front of it, and returns the loop where the padded images belong.
-Halide::LoopLevel schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv);
+/// Where the operands of a sum over images are copied.
+struct CopyPlace {
+  Halide::LoopLevel loop;
+  bool parallel;  // whether many images are copied by one task that others wait for
+};
+
+/// Schedules kernel.out() and what is in front of it but for the copies.
+CopyPlace schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv);
 
 }  // namespace netc::ops

@@ -29,7 +29,7 @@ Expr Factors::stored(const Expr& element) const {
 }
 
 bool Factors::in_place(const KernelBuilder& kernel, ValueId value) const {
-  return !rounded_ || (pairs_ && kernel.stored_type(value) == DType::bf16);
+  return !kernel.computes(value) && (!rounded_ || (pairs_ && kernel.stored_type(value) == DType::bf16));
 }
 
 Expr Factors::read(KernelBuilder& kernel, ValueId value, const Point& point) const {
@@ -49,7 +49,7 @@ Func Factors::rows(KernelBuilder& kernel, const std::string& name, ValueId value
   const Shape& shape = kernel.shape(value);
   Func copy(kernel.name(name));
   copy(kernel.variables(shape)) = read(kernel, value, kernel.point(shape));
-  if (!in_place(kernel, value)) kernel.stage(name, copy);
+  if (rounded_ && !in_place(kernel, value)) kernel.stage(name, copy);
   return copy;
 }
 

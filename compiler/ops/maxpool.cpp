@@ -2,6 +2,7 @@
 #include "compiler/graph_builder.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/pool.h"
+#include "compiler/schedules.h"
 
 namespace netc::ops {
 
@@ -68,21 +69,50 @@ void forward(KernelBuilder& kernel, const Node& node) {
   }
 }
 
-/// dx[n, c, y, x] = sum of dy over the windows whose maximum is this pixel
-void backward(KernelBuilder& kernel, const Node& node) {
+/// dy of the window that comes `back_y` rows and `back_x` columns before the last that covers the pixel `at`, where
+/// this pixel is its maximum.
+Expr from_window(KernelBuilder& kernel, const Node& node, const Point& at, const Expr& back_y, const Expr& back_x) {
   const Windows w = windows(node.attributes);
-  const Shape& shape = kernel.shape(node.outputs[0]);
   const Shape& pooled = kernel.shape(node.inputs[0]);
-  const Point at = kernel.point(shape);
-  const RDom r = covering_windows(kernel, w);
-  const Covering y = covering(at.axes[1], r.y, w.y, pooled[2]);
-  const Covering x = covering(at.axes[2], r.x, w.x, pooled[3]);
+  const Covering y = covering(at.axes[1], back_y, w.y, pooled[2]);
+  const Covering x = covering(at.axes[2], back_x, w.x, pooled[3]);
   const Point window = at.with({at.axes[0], clamp(y.window, 0, static_cast<int>(pooled[2]) - 1),
                                 clamp(x.window, 0, static_cast<int>(pooled[3]) - 1)});
   const Expr tap = y.tap * static_cast<int>(w.x.kernel) + x.tap;
   const Expr chosen = y.exists && x.exists && cast<int>(kernel.read(node.inputs[1], window)) == tap;
-  const Expr term = select(chosen, kernel.read(node.inputs[0], window), kernel.constant(0));
+  return select(chosen, kernel.read(node.inputs[0], window), kernel.constant(0));
+}
+
+/// dx[n, c, y, x] = sum of dy over the windows whose maximum is this pixel
+void backward(KernelBuilder& kernel, const Node& node) {
+  const Shape& shape = kernel.shape(node.outputs[0]);
+  const RDom r = covering_windows(kernel, windows(node.attributes));
+  const Expr term = from_window(kernel, node, kernel.point(shape), r.y, r.x);
   kernel.define(node.outputs[0], window_sum(kernel, shape, term));
+}
+
+Expr backward_at(KernelBuilder& kernel, const Node& node, const Point& at) {
+  const Windows w = windows(node.attributes);
+  Expr sum;
+  for (std::int64_t y = most_covering(w.y) - 1; y >= 0; --y) {
+    for (std::int64_t x = most_covering(w.x) - 1; x >= 0; --x) {
+      const Expr term = from_window(kernel, node, at, extent(y), extent(x));
+      sum = sum.defined() ? sum + term : term;
+    }
+  }
+  return sum;
+}
+
+/// Windows that cover a pixel four times at most, and leave less than half of the pixels.
+bool may_move(const Node& node) {
+  const Windows w = windows(node.attributes);
+  return most_covering(w.y) * most_covering(w.x) <= 4 && w.y.stride * w.x.stride > 2;
+}
+
+/// Windows that overlap little.
+bool reads_once(const Node& node, std::size_t operand) {
+  const Windows w = windows(node.attributes);
+  return operand == 0 && w.y.kernel * w.x.kernel <= 3 * w.y.stride * w.x.stride;
 }
 
 // ---- The operator --------------------------------------------------------------------------------------------------
@@ -120,6 +150,7 @@ const Operator maxpool{
     .gradient = gradient,
     .algorithm = forward,
     .schedule = schedule_pool,
+    .reads_once = reads_once,
     .samples = samples(),
 };
 
@@ -128,8 +159,10 @@ const Operator maxpool_backward{
     .doc = "The gradient of maxpool: every pixel gathers from the windows whose maximum it is.",
     .in_language = false,
     .inputs = 2,
+    .value_at = backward_at,
     .algorithm = backward,
     .schedule = schedule_pool,
+    .may_move = may_move,
 };
 
 }  // namespace netc::ops

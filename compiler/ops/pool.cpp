@@ -63,9 +63,12 @@ Covering covering(const Expr& at, const Expr& back, const Window& window, std::i
   return {index, tap, index >= 0 && index < static_cast<int>(outputs) && tap < static_cast<int>(window.kernel)};
 }
 
+std::int64_t most_covering(const Window& window) {
+  return ceil_div(window.kernel, window.stride);
+}
+
 RDom covering_windows(KernelBuilder& kernel, const Windows& windows) {
-  const auto most = [](const Window& w) { return static_cast<int>((w.kernel + w.stride - 1) / w.stride); };
-  return {0, most(windows.x), 0, most(windows.y), kernel.name("r")};
+  return {0, extent(most_covering(windows.x)), 0, extent(most_covering(windows.y)), kernel.name("r")};
 }
 
 Func window_sum(KernelBuilder& kernel, const Shape& shape, const Expr& term) {

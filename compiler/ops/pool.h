@@ -33,6 +33,9 @@ struct Covering {
 };
 Covering covering(const Halide::Expr& at, const Halide::Expr& back, const Window& window, std::int64_t outputs);
 
+/// Windows that cover a pixel at most.
+std::int64_t most_covering(const Window& window);
+
 /// The gather over all windows that cover a pixel: x and y say how far back.
 Halide::RDom covering_windows(KernelBuilder& kernel, const Windows& windows);
 

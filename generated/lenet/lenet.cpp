@@ -120,9 +120,9 @@ constexpr std::int64_t d_fc1 = 27296;                        // [N,120]
 constexpr std::int64_t d_flatten = 36320;                    // [N,400]
 constexpr std::int64_t d_conv2 = 25216;                      // [N,16,10,10]
 constexpr std::int64_t d_avgpool = 37632;                    // [N,6,14,14]
-constexpr std::int64_t d_conv1 = 18816;                      // [N,6,28,28]
-constexpr std::int64_t d_image = 0;                          // [N,1,28,28]
-constexpr std::int64_t d_image2 = 3136;                      // [N,1,28,28]
+constexpr std::int64_t d_sigmoid = 18816;                    // [N,6,28,28]
+constexpr std::int64_t d_image = 37632;                      // [N,1,28,28]
+constexpr std::int64_t d_image2 = 0;                         // [N,1,28,28]
 }  // namespace training
 
 }  // namespace
@@ -254,20 +254,20 @@ void Model::backward_pass() {
   // lenet.net:7: conv_backward_weights: [16,6,5,5], [16]
   kernels::conv_backward_weights(launch(), at(training::d_conv2), at(training::avgpool),
                                  gradients + parameter::conv2_weight, gradients + parameter::conv2_bias);
-  // lenet.net:6: avgpool_backward -> sigmoid_backward: [N,6,28,28]
-  kernels::avgpool_backward_sigmoid_backward2(launch(), at(training::d_avgpool), at(training::sigmoid),
-                                              at(training::d_conv1));
-  // lenet.net:5: conv_backward_weights: [6,1,5,5], [6]
-  kernels::conv_backward_weights2(launch(), at(training::d_conv1), input(0), gradients + parameter::conv1_weight,
-                                  gradients + parameter::conv1_bias);
+  // lenet.net:6: avgpool_backward: [N,6,28,28]
+  kernels::avgpool_backward(launch(), at(training::d_avgpool), at(training::d_sigmoid));
+  // lenet.net:5: sigmoid_backward -> conv_backward_weights: [6,1,5,5], [6]
+  kernels::sigmoid_backward_conv_backward_weights(launch(), at(training::d_sigmoid), at(training::sigmoid), input(0),
+                                                  gradients + parameter::conv1_weight,
+                                                  gradients + parameter::conv1_bias);
 }
 
 void Model::input_backward_pass() {
   float* weights = parameter_arena();
 
-  // lenet.net:5: conv_backward_data: [N,1,28,28]
-  kernels::conv_backward_data2(launch(), at(training::d_conv1), weights + parameter::conv1_weight,
-                               at(training::d_image));
+  // lenet.net:5: sigmoid_backward -> conv_backward_data: [N,1,28,28]
+  kernels::sigmoid_backward_conv_backward_data(launch(), at(training::d_sigmoid), at(training::sigmoid),
+                                               weights + parameter::conv1_weight, at(training::d_image));
   // lenet.net:5: copy: [N,1,28,28]
   kernels::copy2(launch(), at(training::d_image), at(training::d_image2));
   set_input_gradient(0, at(training::d_image2));

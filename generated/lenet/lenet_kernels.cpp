@@ -372,45 +372,46 @@ const netc::Kernel conv_backward_weights("conv_backward_weights", {
     netc_conv_backward_weights_9f451291b1b2_avx2_argv,
     netc_conv_backward_weights_9f451291b1b2_avx512_argv}, conv_backward_weights_operands, netc::MultiplyAdds{240000});
 
-extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_sse41_argv(void** arguments);
-extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx2_argv(void** arguments);
-extern "C" int netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx512_argv(void** arguments);
-static constexpr netc::Operand avgpool_backward_sigmoid_backward2_operands[] = {
+extern "C" int netc_avgpool_backward_18d43671657c_sse41_argv(void** arguments);
+extern "C" int netc_avgpool_backward_18d43671657c_avx2_argv(void** arguments);
+extern "C" int netc_avgpool_backward_18d43671657c_avx512_argv(void** arguments);
+static constexpr netc::Operand avgpool_backward_operands[] = {
     {f32, 5, {{{16, 1}, {14, 16}, {14, 224}, {6, 3136}, {blocks_of_16, 18816}}}},  // [N,6,14,14]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
-    {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
 };
-const netc::Kernel avgpool_backward_sigmoid_backward2("avgpool_backward_sigmoid_backward2", {
-    netc_avgpool_backward_sigmoid_backward_caa25dff049d_sse41_argv,
-    netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx2_argv,
-    netc_avgpool_backward_sigmoid_backward_caa25dff049d_avx512_argv}, avgpool_backward_sigmoid_backward2_operands, netc::MultiplyAdds{0});
+const netc::Kernel avgpool_backward("avgpool_backward", {
+    netc_avgpool_backward_18d43671657c_sse41_argv,
+    netc_avgpool_backward_18d43671657c_avx2_argv,
+    netc_avgpool_backward_18d43671657c_avx512_argv}, avgpool_backward_operands, netc::MultiplyAdds{0});
 
-extern "C" int netc_conv_backward_weights_af7412273a12_sse41_argv(void** arguments);
-extern "C" int netc_conv_backward_weights_af7412273a12_avx2_argv(void** arguments);
-extern "C" int netc_conv_backward_weights_af7412273a12_avx512_argv(void** arguments);
-static constexpr netc::Operand conv_backward_weights2_operands[] = {
+extern "C" int netc_sigmoid_backward_conv_backward_weights_17855fb4529a_sse41_argv(void** arguments);
+extern "C" int netc_sigmoid_backward_conv_backward_weights_17855fb4529a_avx2_argv(void** arguments);
+extern "C" int netc_sigmoid_backward_conv_backward_weights_17855fb4529a_avx512_argv(void** arguments);
+static constexpr netc::Operand sigmoid_backward_conv_backward_weights_operands[] = {
+    {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
     {f32, 5, {{{1, 1}, {28, 1}, {28, 28}, {1, 784}, {examples, 784}}}},  // [N,1,28,28]
     {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},  // [6,1,5,5]
     {f32, 1, {{{6, 1}}}},  // [6]
 };
-const netc::Kernel conv_backward_weights2("conv_backward_weights2", {
-    netc_conv_backward_weights_af7412273a12_sse41_argv,
-    netc_conv_backward_weights_af7412273a12_avx2_argv,
-    netc_conv_backward_weights_af7412273a12_avx512_argv}, conv_backward_weights2_operands, netc::MultiplyAdds{117600});
+const netc::Kernel sigmoid_backward_conv_backward_weights("sigmoid_backward_conv_backward_weights", {
+    netc_sigmoid_backward_conv_backward_weights_17855fb4529a_sse41_argv,
+    netc_sigmoid_backward_conv_backward_weights_17855fb4529a_avx2_argv,
+    netc_sigmoid_backward_conv_backward_weights_17855fb4529a_avx512_argv}, sigmoid_backward_conv_backward_weights_operands, netc::MultiplyAdds{117600});
 
-extern "C" int netc_conv_backward_data_aa85da1982f6_sse41_argv(void** arguments);
-extern "C" int netc_conv_backward_data_aa85da1982f6_avx2_argv(void** arguments);
-extern "C" int netc_conv_backward_data_aa85da1982f6_avx512_argv(void** arguments);
-static constexpr netc::Operand conv_backward_data2_operands[] = {
+extern "C" int netc_sigmoid_backward_conv_backward_data_8d890d878c7b_sse41_argv(void** arguments);
+extern "C" int netc_sigmoid_backward_conv_backward_data_8d890d878c7b_avx2_argv(void** arguments);
+extern "C" int netc_sigmoid_backward_conv_backward_data_8d890d878c7b_avx512_argv(void** arguments);
+static constexpr netc::Operand sigmoid_backward_conv_backward_data_operands[] = {
+    {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {6, 12544}, {blocks_of_16, 75264}}}},  // [N,6,28,28]
     {f32, 4, {{{5, 6}, {5, 30}, {1, 6}, {6, 1}}}},  // [6,1,5,5]
     {f32, 5, {{{16, 1}, {28, 16}, {28, 448}, {1, 12544}, {blocks_of_16, 12544}}}},  // [N,1,28,28]
 };
-const netc::Kernel conv_backward_data2("conv_backward_data2", {
-    netc_conv_backward_data_aa85da1982f6_sse41_argv,
-    netc_conv_backward_data_aa85da1982f6_avx2_argv,
-    netc_conv_backward_data_aa85da1982f6_avx512_argv}, conv_backward_data2_operands, netc::MultiplyAdds{117600});
+const netc::Kernel sigmoid_backward_conv_backward_data("sigmoid_backward_conv_backward_data", {
+    netc_sigmoid_backward_conv_backward_data_8d890d878c7b_sse41_argv,
+    netc_sigmoid_backward_conv_backward_data_8d890d878c7b_avx2_argv,
+    netc_sigmoid_backward_conv_backward_data_8d890d878c7b_avx512_argv}, sigmoid_backward_conv_backward_data_operands, netc::MultiplyAdds{117600});
 
 extern "C" int netc_copy_baca86e20b20_sse41_argv(void** arguments);
 extern "C" int netc_copy_baca86e20b20_avx2_argv(void** arguments);

@@ -60,12 +60,12 @@ extern const netc::Kernel avgpool_backward_sigmoid_backward;
 extern const netc::Kernel conv_backward_data;
 /// [N,16,10,10], [N,6,14,14] -> [16,6,5,5], [16]
 extern const netc::Kernel conv_backward_weights;
-/// [N,6,14,14], [N,6,28,28] -> [N,6,28,28]
-extern const netc::Kernel avgpool_backward_sigmoid_backward2;
-/// [N,6,28,28], [N,1,28,28] -> [6,1,5,5], [6]
-extern const netc::Kernel conv_backward_weights2;
-/// [N,6,28,28], [6,1,5,5] -> [N,1,28,28]
-extern const netc::Kernel conv_backward_data2;
+/// [N,6,14,14] -> [N,6,28,28]
+extern const netc::Kernel avgpool_backward;
+/// [N,6,28,28], [N,6,28,28], [N,1,28,28] -> [6,1,5,5], [6]
+extern const netc::Kernel sigmoid_backward_conv_backward_weights;
+/// [N,6,28,28], [N,6,28,28], [6,1,5,5] -> [N,1,28,28]
+extern const netc::Kernel sigmoid_backward_conv_backward_data;
 /// [N,1,28,28] -> [N,1,28,28]
 extern const netc::Kernel copy2;
 

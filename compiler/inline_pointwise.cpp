@@ -1,0 +1,123 @@
+#include "compiler/inline_pointwise.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "compiler/operator.h"
+
+namespace netc {
+
+namespace {
+
+/// An operand of a node.
+struct Reading {
+  int node;
+  std::size_t operand;
+};
+
+class Inlining {
+ public:
+  explicit Inlining(Graph& graph) : graph_(graph), kept_(graph.outputs.begin(), graph.outputs.end()) {
+    kept_.insert(graph.loss);
+    for (const auto& [value, gradient] : graph.gradients) kept_.insert(gradient);
+  }
+
+  /// From the last node to the first: copies of a node make more readers of what it reads itself.
+  void run() {
+    for (int i = static_cast<int>(graph_.nodes.size()) - 1; i >= 0; --i) {
+      std::vector<Reading> copied = readings(at(i).outputs[0]);
+      if (!may_copy(i, copied)) continue;
+      const bool apart = !is_cheap(at(i));
+      while (copied.size() > 1 && (!apart || pass(copied.back().node) == gradients_of_inputs)) {
+        copy_for(copied.back(), i);
+        copied.pop_back();
+      }
+    }
+  }
+
+ private:
+  static constexpr int gradients_of_inputs = 2;
+
+  const Node& at(int index) const { return graph_.nodes[static_cast<std::size_t>(index)]; }
+
+  /// Who reads `value`, in order.
+  std::vector<Reading> readings(ValueId value) const {
+    std::vector<Reading> found;
+    for (int i = 0; i < static_cast<int>(graph_.nodes.size()); ++i) {
+      for (std::size_t k = 0; k < at(i).inputs.size(); ++k) {
+        if (at(i).inputs[k] == value) found.push_back({i, k});
+      }
+    }
+    return found;
+  }
+
+  bool may_copy(int index, const std::vector<Reading>& readers) const {
+    const Node& node = at(index);
+    if (readers.size() < 2 || node.outputs.size() > 1 || kept_.contains(node.outputs[0])) return false;
+    const auto takes = [&](const Reading& reading) { return may_take(reading, node.outputs[0]); };
+    if (!std::all_of(readers.begin(), readers.end(), takes)) return false;
+    const bool alone = pass(readers[0].node) < pass(readers[1].node) && pass(readers[1].node) == gradients_of_inputs;
+    return is_cheap(node) || (alone && node.op->fusion == Fusion::pointwise);
+  }
+
+  bool may_take(const Reading& reading, ValueId value) const {
+    const Node& node = at(reading.node);
+    if (node.op->fusion == Fusion::anchor) return node.op->reads_once && node.op->reads_once(node, reading.operand);
+    return node.op->fusion == Fusion::pointwise && graph_[node.outputs[0]].shape == graph_[value].shape;
+  }
+
+  /// Whether to read a node's operands takes no longer than to read its value.
+  bool is_cheap(const Node& node) const { return (node.op->may_move && node.op->may_move(node)) || reads_kept(node); }
+
+  /// Whether a node computes its value from one tensor of its size, which others read, too; by way of pointwise nodes.
+  bool reads_kept(const Node& node) const {
+    const std::optional<ValueId> operand = large_operand(node);
+    if (node.op->fusion != Fusion::pointwise || !operand) return false;
+    if (readings(*operand).size() > 1) return true;
+    const auto maker = std::find_if(graph_.nodes.begin(), graph_.nodes.end(),
+                                    [&](const Node& other) { return other.outputs[0] == *operand; });
+    return maker != graph_.nodes.end() && reads_kept(*maker);
+  }
+
+  /// The one operand that is as large as the node's output, where there is one.
+  std::optional<ValueId> large_operand(const Node& node) const {
+    std::optional<ValueId> large;
+    for (ValueId input : node.inputs) {
+      if (input == no_value || !graph_[input].shape.has_batch()) continue;
+      if (large || graph_[input].shape != graph_[node.outputs[0]].shape) return std::nullopt;
+      large = input;
+    }
+    return large;
+  }
+
+  /// 0: forward, 1: gradients of parameters, 2: gradients of inputs, which training does not need.
+  int pass(int node) const {
+    if (node < graph_.forward_nodes) return 0;
+    return node < graph_.backward_nodes ? 1 : gradients_of_inputs;
+  }
+
+  /// Lets an operand be computed by a copy of node `index`, in front of its reader.
+  void copy_for(const Reading& reader, int index) {
+    Node copy = at(index);
+    copy.outputs[0] = graph_.add(Value(graph_[copy.outputs[0]]));
+    graph_.nodes[static_cast<std::size_t>(reader.node)].inputs[reader.operand] = copy.outputs[0];
+    if (pass(reader.node) == 0) ++graph_.forward_nodes;
+    if (pass(reader.node) <= 1) ++graph_.backward_nodes;
+    graph_.nodes.insert(graph_.nodes.begin() + reader.node, std::move(copy));
+  }
+
+  Graph& graph_;
+  std::set<ValueId> kept_;  // by the user
+};
+
+}  // namespace
+
+void inline_pointwise(Graph& graph) {
+  Inlining(graph).run();
+}
+
+}  // namespace netc
