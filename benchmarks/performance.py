@@ -195,7 +195,7 @@ def write_page(kept):
     named = sorted({peer for row in rows for peer in row["peers"]})
     intro = (f"Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a "
              f"process of its own: {', '.join(machines)}. Peers: {', '.join(named)}. Single precision, or in bf16 netc's "
-             "`--precision bf16` beside PyTorch's autocast and OpenVINO's precision hint. The last ratios are the "
+             "`--precision bf16` beside PyTorch's autocast and OpenVINO's precision hint. Models that infer are frozen. The last ratios are the "
              "time of the best of the peers' ways over netc's: above 1, netc is faster. The share of peak is the rate of the "
              "step's multiply-adds beside the machine's own in registers, the most that it did in any row; Winograd's "
              "algorithm counts as what it replaces, so it may exceed 100 %. Empty cells were not measured. \"Huge pages\" is "

@@ -178,7 +178,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   Graph evaluation = evaluation_graph(model.graph);
   if (options.precision == Precision::bf16) {
     multiply_bf16(training);
-    multiply_bf16(evaluation);
+    evaluate_bf16(evaluation);
   }
   const Graph& shown = trains ? training : evaluation;
   if (dump.stop("differentiate", [&] { return print(shown); })) return false;
@@ -240,6 +240,11 @@ Precision cuda_products(const Options& options) {
   return Precision::f32;
 }
 
+/// What is prepared takes memory that --max-memory did not count on.
+void plan_preparations(const Options& options, CompiledModel& model) {
+  if (model.has_model() && options.max_memory == 0) model.plan_preparations();
+}
+
 /// Compiles, prints the diagnostics, and passes a complete model on to `use`, which returns the exit status.
 template <class Use>
 int with_model(const Options& options, Use use) {
@@ -252,6 +257,7 @@ int with_model(const Options& options, Use use) {
   if (options.native) model.kernels.only = best_isa();
   model.kernels.cuda = options.cuda;
   model.kernels.cuda_products = cuda_products(options);
+  if (complete) plan_preparations(options, model);
   return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
 }
 
@@ -383,6 +389,7 @@ int dump(const Options& options, const std::string& stage) {
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   model.kernels.cuda = options.cuda;
   model.kernels.cuda_products = cuda_products(options);
+  if (complete && stage == "emit") plan_preparations(options, model);
   if (complete && stage == "emit") dump.text = emitted(model, options);
   return with_tiles_checked([&] {
     if (complete && stage == "lower" && model.has_model()) dump.text = loop_nests(model);

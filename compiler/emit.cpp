@@ -1,5 +1,8 @@
 #include "compiler/emit.h"
 
+#include <map>
+#include <utility>
+
 #include "compiler/emit_parts.h"
 
 namespace netc {
@@ -21,6 +24,24 @@ std::vector<GeneratedFile> model_files(const CompiledModel& model, const std::st
 }
 
 }  // namespace
+
+void CompiledModel::plan_preparations() {
+  constexpr std::int64_t line = 64;
+  list_preparations(kernels);
+  for (Plan* plan : {&evaluation, &few}) {
+    const std::vector<int>& entries = kernels.of[plan == &evaluation ? 0 : 1];
+    std::map<std::pair<int, ValueId>, std::int64_t> places;
+    plan->prepared.assign(plan->groups.size(), -1);
+    for (std::size_t i = 0; i < plan->groups.size(); ++i) {
+      const KernelEntry& entry = kernels.entries[static_cast<std::size_t>(entries[i])];
+      if (!entry.prepares()) continue;
+      const ValueId parameter = plan->groups[i].inputs[entry.prepared_input];
+      const auto [place, inserted] = places.emplace(std::pair(entries[i], parameter), plan->memory.prepared);
+      if (inserted) plan->memory.prepared += (entry.prepared_bytes + line - 1) / line * line;
+      plan->prepared[i] = place->second;
+    }
+  }
+}
 
 std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source) {
   std::vector<GeneratedFile> files;

@@ -33,6 +33,9 @@ struct CompiledModel {
     return all;
   }
 
+  /// Gives what the kernels prepare places in memory. The same parameter is prepared for the same kernel once.
+  void plan_preparations();
+
   /// A file of functions alone has no model.
   bool has_model() const { return !graph.nodes.empty(); }
 };

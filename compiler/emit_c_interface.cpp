@@ -150,6 +150,8 @@ void {0}_destroy({0}_model* model);
 /* Parameters and buffers from and to a safetensors file. The functions below return 0, or 1 after an error. */
 int {0}_load({0}_model* model, const char* file);
 int {0}_save({0}_model* model, const char* file);
+/* Lets evaluation keep what it computes from parameters alone; what the functions below set counts as ever. */
+int {0}_freeze({0}_model* model);
 
 {6}
 /* Evaluation mode: {2} -> {3}, written to `output`. */
@@ -235,6 +237,10 @@ int {0}_load({0}_model* model, const char* file) {{
 
 int {0}_save({0}_model* model, const char* file) {{
   return guarded([&] {{ model->model.save(file); }});
+}}
+
+int {0}_freeze({0}_model* model) {{
+  return guarded([&] {{ model->model.freeze(); }});
 }}
 {4}
 int {0}_forward({0}_model* model, {1}int64_t batch, float* output) {{

@@ -81,7 +81,8 @@ std::string parameters(const Emission& emission, Role role) {
 }
 
 std::string memory(const MemoryPlan& plan) {
-  return fmt::format("{{{}, {}, {}}}", plan.per_example, plan.fixed, plan.multiple);
+  return fmt::format("{{{}, {}, {}{}}}", plan.per_example, plan.fixed, plan.multiple,
+                     plan.prepared > 0 ? fmt::format(", {}", plan.prepared) : "");
 }
 
 std::string literal(const RecipeEntry& entry) {

@@ -30,19 +30,36 @@ std::string operand_text(const Plan& plan, ValueId value) {
                      to_string(plan.graph[value].shape));
 }
 
-std::string kernel(const KernelTable& table, const KernelEntry& entry) {
-  std::string operands;
-  std::vector<ValueId> values = entry.group->inputs;
-  values.insert(values.end(), entry.group->outputs.begin(), entry.group->outputs.end());
-  for (ValueId value : values) operands += operand_text(*entry.plan, value);
-  const Variants variants = variants_of(table, entry);
+/// How what is prepared lies in memory is a matter between two kernels for one instruction set.
+std::string prepared_text(const KernelEntry& entry) {
+  return fmt::format("    {{u8, 1, {{{{{{{}, 1}}}}}}}},  // prepared, as bytes\n", entry.prepared_bytes);
+}
+
+std::string definition(const std::string& name, const std::string& operands, const Variants& variants,
+                       std::int64_t multiply_adds) {
   return fmt::format(R"({0}static constexpr netc::Operand {1}_operands[] = {{
 {2}}};
 const netc::Kernel {1}("{1}", {{{3}}}, {1}_operands, netc::MultiplyAdds{{{4}}});
 
 )",
-                     variants.declarations, entry.name, operands, variants.list,
-                     multiply_adds(*entry.plan, *entry.group));
+                     variants.declarations, name, operands, variants.list, multiply_adds);
+}
+
+std::string kernel(const KernelTable& table, const KernelEntry& entry) {
+  std::string operands;
+  const std::vector<ValueId>& inputs = entry.group->inputs;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const bool prepared = entry.prepares() && i == entry.prepared_input;
+    operands += prepared ? prepared_text(entry) : operand_text(*entry.plan, inputs[i]);
+  }
+  for (ValueId output : entry.group->outputs) operands += operand_text(*entry.plan, output);
+  std::string text;
+  if (entry.prepares()) {
+    text = definition(preparation_of(entry),
+                      operand_text(*entry.plan, inputs[entry.prepared_input]) + prepared_text(entry),
+                      preparing_variants_of(table, entry), 0);
+  }
+  return text + definition(entry.name, operands, variants_of(table, entry), multiply_adds(*entry.plan, *entry.group));
 }
 
 }  // namespace
@@ -53,6 +70,11 @@ std::string emit_kernel_header(const Emission& emission) {
   text += fmt::format("#pragma once\n\n#include <netc/kernel.h>\n\nnamespace {}::kernels {{\n\n", emission.name());
   for (const KernelEntry& entry : emission.model().kernels.entries) {
     if (entry.function != nullptr) continue;
+    if (entry.prepares()) {
+      text += fmt::format("/// {}, for the next one\nextern const netc::Kernel {};\n",
+                          to_string(entry.plan->graph[entry.group->inputs[entry.prepared_input]].shape),
+                          preparation_of(entry));
+    }
     text += fmt::format("/// {} -> {}\nextern const netc::Kernel {};\n", shapes(*entry.plan, entry.group->inputs),
                         shapes(*entry.plan, entry.group->outputs), entry.name);
   }

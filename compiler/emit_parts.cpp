@@ -67,10 +67,13 @@ std::string Emission::line_of(const Node& node) const {
   return node.span ? fmt::format("{}:{}", source_, position(node.span).line) : source_;
 }
 
-Variants variants_of(const KernelTable& kernels, const KernelEntry& entry) {
+namespace {
+
+Variants variants_of(const KernelTable& kernels, const KernelEntry& entry, bool preparing) {
   Variants variants;
   for (const Isa isa : all_isas) {
-    const std::optional<std::string> function = kernels.function(entry, isa);
+    const std::optional<std::string> function =
+        preparing ? kernels.preparing_function(entry, isa) : kernels.function(entry, isa);
     if (!function && isa == all_isas.back() && !kernels.cuda) break;  // the rest of the array is null anyway
     if (function) variants.declarations += fmt::format("extern \"C\" int {}(void** arguments);\n", *function);
     variants.list += fmt::format("{}\n    {}", variants.list.empty() ? "" : ",", function.value_or("nullptr"));
@@ -80,6 +83,20 @@ Variants variants_of(const KernelTable& kernels, const KernelEntry& entry) {
     variants.list += fmt::format(",\n    {}", *function);
   }
   return variants;
+}
+
+}  // namespace
+
+Variants variants_of(const KernelTable& kernels, const KernelEntry& entry) {
+  return variants_of(kernels, entry, false);
+}
+
+Variants preparing_variants_of(const KernelTable& kernels, const KernelEntry& entry) {
+  return variants_of(kernels, entry, true);
+}
+
+std::string preparation_of(const KernelEntry& entry) {
+  return entry.name + "_preparation";
 }
 
 std::string preamble(const Emission& emission, const std::string& what) {

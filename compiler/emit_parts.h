@@ -55,6 +55,10 @@ struct Variants {
 };
 Variants variants_of(const KernelTable& kernels, const KernelEntry& entry);
 
+/// The kernel that prepares what an entry's reads: its name and its functions.
+std::string preparation_of(const KernelEntry& entry);
+Variants preparing_variants_of(const KernelTable& kernels, const KernelEntry& entry);
+
 /// The first lines of a generated file.
 std::string preamble(const Emission& emission, const std::string& what);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "compiler/emit_parts.h"
 #include "compiler/operator.h"
@@ -33,7 +34,13 @@ std::string in_words(const Plan& plan, const Group& group) {
 
 class PassEmitter {
  public:
-  PassEmitter(const Emission& emission, const Plan& plan) : emission_(emission), plan_(plan) {}
+  PassEmitter(const Emission& emission, const Plan& plan) : emission_(emission), plan_(plan) {
+    cpp::Names names;
+    for (std::size_t i = 0; i < plan.groups.size(); ++i) {
+      if (!prepares(i) || prepared_.contains(plan.prepared[i])) continue;
+      prepared_[plan.prepared[i]] = names.unique("prepared_" + emission.constant(prepared_parameter(i)));
+    }
+  }
 
   /// The constants that say where this plan's values lie.
   std::string slots() const {
@@ -52,6 +59,10 @@ class PassEmitter {
       if (!written_directly(value)) wholes.push_back(value);
     }
     for (ValueId whole : wholes) text += slot(whole);
+    for (const auto& [place, name] : prepared_) {
+      const std::string constant = fmt::format("constexpr std::int64_t {} = {};", name, place);
+      text += fmt::format("{:<60} // of memory that is kept, in bytes\n", constant);
+    }
     return text + fmt::format("}}  // namespace {}\n", emission_.pass(plan_));
   }
 
@@ -72,6 +83,23 @@ class PassEmitter {
                        locals.empty() || body.empty() ? "" : "\n", body, results);
   }
 
+  /// A call for each thing that is prepared.
+  std::string preparations() const {
+    std::string text;
+    std::set<std::int64_t> done;
+    for (std::size_t i = 0; i < plan_.groups.size(); ++i) {
+      if (!prepares(i) || !done.insert(plan_.prepared[i]).second) continue;
+      text += cpp::call("kernels::" + preparation_of(emission_.kernel(plan_, i)),
+                        {"launch()", pointer(prepared_parameter(i)), prepared(i)}, 2);
+    }
+    return text;
+  }
+
+  std::string preparing_pass(const std::string& function) const {
+    return fmt::format("void Model::{}() {{\n  float* weights = parameter_arena();\n\n{}}}\n", function,
+                       preparations());
+  }
+
   std::string pointer(ValueId value) const {
     const Place& place = plan_.place(value);
     switch (place.space) {
@@ -87,9 +115,9 @@ class PassEmitter {
         return "buffers + buffer::" +
                emission_.constant(plan_.graph[value].updates == no_value ? value : plan_.graph[value].updates);
       case Space::arena:
-        return fmt::format("at({}){}", qualified(value), shift(place));
+        return fmt::format("at({}){}", qualified(value), shift(value));
       case Space::fixed:
-        return fmt::format("fixed({}){}", qualified(value), shift(place));
+        return fmt::format("fixed({}){}", qualified(value), shift(value));
     }
     return "";
   }
@@ -99,7 +127,11 @@ class PassEmitter {
   std::string qualified(ValueId value) const {
     return emission_.pass(plan_) + "::" + emission_.slot(plan_, root(value));
   }
-  static std::string shift(const Place& place) { return place.shift == 0 ? "" : fmt::format(" + {}", place.shift); }
+  /// In floats.
+  std::string shift(ValueId value) const {
+    const std::int64_t shift = plan_.place(value).shift * size_of(plan_.graph[value].type) / size_of(DType::f32);
+    return shift == 0 ? "" : fmt::format(" + {}", shift);
+  }
 
   bool written_directly(ValueId value) const {
     return std::any_of(plan_.groups.begin(), plan_.groups.end(), [&](const Group& group) {
@@ -123,12 +155,21 @@ class PassEmitter {
     return no_value;
   }
 
+  bool prepares(std::size_t group) const { return !plan_.prepared.empty() && plan_.prepared[group] >= 0; }
+  ValueId prepared_parameter(std::size_t group) const {
+    return plan_.groups[group].inputs[emission_.kernel(plan_, group).prepared_input];
+  }
+  std::string prepared(std::size_t group) const {
+    return fmt::format("prepared({}::{})", emission_.pass(plan_), prepared_.at(plan_.prepared[group]));
+  }
+
   /// A comment that says which line this is and what it computes, and the call.
   std::string call(std::size_t index) const {
     const Group& group = plan_.groups[index];
     const Node& node = group.anchor_in(plan_.graph);
     std::vector<std::string> arguments{"launch()"};
     for (ValueId input : group.inputs) arguments.push_back(pointer(input));
+    if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared_input] = prepared(index);
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
     std::string shapes;
     for (ValueId output : group.outputs) shapes += (shapes.empty() ? "" : ", ") + to_string(plan_.graph[output].shape);
@@ -140,6 +181,7 @@ class PassEmitter {
 
   const Emission& emission_;
   const Plan& plan_;
+  std::map<std::int64_t, std::string> prepared_;  // the constants of places
 };
 
 std::vector<std::size_t> select(const Plan& plan, std::size_t begin, std::size_t end,
@@ -198,6 +240,8 @@ std::string emit_passes(const Emission& emission) {
   const auto evaluation = [&](const Plan& plan, const std::string& name) {
     const PassEmitter infer(emission, plan);
     constants += "\n" + infer.slots();
+    if (plan.memory.prepared > 0)
+      passes.push_back(infer.preparing_pass("prepare" + name.substr(std::string("infer").size())));
     passes.push_back(infer.pass(name, select(plan, 0, plan.groups.size(), no_loss), set_outputs(plan, infer)));
     if (!emission.has_loss()) return;
     passes.push_back(infer.pass(name + "_loss", select(plan, 0, plan.groups.size(), loss), set_losses(plan, infer)));

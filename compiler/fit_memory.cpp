@@ -56,7 +56,8 @@ Diagnostic does_not_fit(const Plan& plan, std::int64_t standing, std::int64_t ba
 }  // namespace
 
 MemoryBill memory_bill(const CompiledModel& model, std::int64_t batch) {
-  const std::int64_t evaluation = model.evaluation_of(batch).memory.bytes(batch);
+  const MemoryPlan& memory = model.evaluation_of(batch).memory;
+  const std::int64_t evaluation = memory.bytes(batch) + memory.prepared;
   MemoryBill bill{evaluation + standing_bytes(model, false), 0};
   if (model.training)
     bill.training = std::max(model.training->memory.bytes(batch), evaluation) + standing_bytes(model, true);

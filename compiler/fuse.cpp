@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/operator.h"
+#include "compiler/precision.h"
 
 namespace netc {
 
@@ -170,7 +171,9 @@ class Grouping {
 
   /// What the group reads, and its name.
   void finish(Group& group) const {
-    group.few = few_ && group.anchor_in(graph_).op->schedules_few;
+    const Node& anchor = group.anchor_in(graph_);
+    group.few = few_ && anchor.op->schedules_few;
+    group.prepares = anchor.op->prepares && (group.few || rounds_transforms(anchor));
     std::set<ValueId> inside;
     for (int index : group.nodes) {
       const Node& node = at(index);

@@ -18,6 +18,7 @@ struct Group {
   std::vector<ValueId> inputs;   // read from memory, in the order of their first use
   std::vector<ValueId> outputs;  // written to memory: the chain's last value first
   bool few = false;              // the anchor has a schedule for a few examples, and it is wanted
+  bool prepares = false;         // what depends on parameters alone may be computed before the pass
 
   /// The anchor, or the first of pointwise nodes alone.
   const Node& anchor_in(const Graph& graph) const { return graph.nodes[static_cast<std::size_t>(nodes[anchor])]; }

@@ -206,6 +206,19 @@ Var map_to_threads(Stage stage, const std::vector<Var>& variables, const std::ve
   return thread;
 }
 
+std::function<Expr(const Point&)> operand_on_gpu(KernelBuilder& kernel, ValueId value) {
+  if (!kernel.gathers(value)) return [&kernel, value](const Point& at) { return kernel.read(value, at); };
+  const Shape& shape = kernel.shape(value);
+  Func operand(kernel.name("operand"));
+  operand(kernel.variables(shape)) = kernel.read(value, kernel.point(shape));
+  std::vector<Var> order = operand.args();
+  const Var dense = kernel.lanes() > 1 ? kernel.lane() : kernel.axis(1);
+  std::stable_partition(order.begin(), order.end(), [&](const Var& variable) { return variable.same_as(dense); });
+  operand.compute_root().reorder_storage(order);
+  map_to_threads(operand, order, {});
+  return [&kernel, operand](const Point& at) { return operand(kernel.arguments(at)); };
+}
+
 void schedule_thread_tiles(Func sum, Func out, const Tile& tile, const std::vector<RVar>& order,
                            const std::vector<Var>& loops) {
   std::vector<Halide::VarOrRVar> inside;

@@ -3,6 +3,7 @@
 
 #include <Halide.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,5 +31,9 @@ Halide::Var map_to_threads(Halide::Stage stage, const std::vector<Halide::Var>& 
 /// over what is not tiled become threads in the order of `loops` (densest in memory first).
 void schedule_thread_tiles(Halide::Func sum, Halide::Func out, const Tile& tile, const std::vector<Halide::RVar>& order,
                            const std::vector<Halide::Var>& loops);
+
+/// How to read an operand of a kernel whose blocks of threads read each element several times: where the kernel gathers
+/// it from elsewhere, it is computed once, in memory of its own.
+std::function<Halide::Expr(const Point&)> operand_on_gpu(KernelBuilder& kernel, ValueId value);
 
 }  // namespace netc

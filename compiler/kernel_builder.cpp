@@ -36,12 +36,13 @@ int first_axis(const Shape& shape) {
 }  // namespace
 
 KernelBuilder::KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts,
-                             const Machine& machine, Choices choices)
+                             const Machine& machine, Choices choices, Part part)
     : graph_(graph),
       group_(group),
       layouts_(layouts),
       machine_(machine),
       choices_(std::move(choices)),
+      part_(part),
       prefix_(group.name) {
   for (const char* axis : {"a", "c", "y", "x", "w", "v"}) axes_.emplace_back(axis);
   for (int index : group.nodes) {
@@ -88,6 +89,14 @@ Expr KernelBuilder::valid(const Point& point) const {
   return lanes_ == 1 ? Halide::Internal::const_true() : example(point) < batch_;
 }
 
+bool KernelBuilder::gathers(ValueId value) const {
+  const auto producer = producers_.find(value);
+  if (producer == producers_.end()) return false;
+  const Node& node = *producer->second;
+  return node.op->fusion == Fusion::anchor ||
+         std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) { return gathers(input); });
+}
+
 void KernelBuilder::define(ValueId value, Func func) {
   definitions_.emplace(value, func);
 }
@@ -101,11 +110,11 @@ Expr KernelBuilder::read(ValueId value, const Point& point) {
   return producer->second->op->value_at(*this, *producer->second, point);
 }
 
-/// Pixels that users hand in as bytes are numbers to every operator.
+/// Pixels that users hand in as bytes, and what is stored as bf16, are numbers to every operator.
 Expr KernelBuilder::load(ValueId value, const Point& point) {
   const Expr element = load_stored(value, point);
   const bool bytes = graph_[value].role == Role::input && graph_[value].type == DType::u8;
-  return bytes ? cast(machine_.real, element) : element;
+  return bytes || graph_[value].type == DType::bf16 ? cast(machine_.real, element) : element;
 }
 
 /// Where the value has other lanes than this kernel, its own lane and block follow from the example's number.
@@ -156,7 +165,10 @@ Func KernelBuilder::write(const std::vector<ValueId>& values) {
   }
   std::vector<Expr> elements;
   elements.reserve(values.size());
-  for (ValueId value : values) elements.push_back(read(value, point(logical)));
+  for (ValueId value : values) {
+    const Expr element = read(value, point(logical));
+    elements.push_back(graph_[value].type == DType::bf16 ? cast(Halide::BFloat(16), element) : element);
+  }
   Func out(name("out"));
   out(variables(logical)) = Halide::Tuple(elements);
   for (std::size_t i = 0; i < values.size(); ++i) constrain(out.output_buffers()[i], values[i], i == 0);
@@ -200,11 +212,47 @@ void KernelBuilder::check_choices() const {
   }
 }
 
-Halide::Pipeline KernelBuilder::build() {
+Func KernelBuilder::prepared(ValueId parameter, Func func, const std::vector<int>& extents) {
+  if (part_ == Part::whole) return func;
+  const Halide::Type type = func.types()[0];
+  preparation_ = {parameter, type.bytes()};
+  const auto constrain = [&](Halide::OutputImageParam memory) {
+    std::int64_t stride = 1;
+    for (std::size_t i = 0; i < extents.size(); ++i) {
+      memory.dim(static_cast<int>(i)).set_bounds(0, extents[i]).set_stride(static_cast<int>(stride));
+      stride *= extents[i];
+    }
+    preparation_->bytes *= stride;
+  };
+  if (part_ == Part::preparation) {
+    constrain(func.output_buffer());
+    outs_.push_back(func);
+    return func;
+  }
+  Halide::ImageParam memory(type, static_cast<int>(extents.size()), "prepared");
+  constrain(memory);
+  inputs_.insert_or_assign(parameter, memory);
+  return memory;
+}
+
+void KernelBuilder::define_anchor() {
   for (ValueId value : group_.inputs) parameter_for(value);
   const Node& first = group_.anchor_in(graph_);
-  const bool anchored = first.op->fusion == Fusion::anchor;
-  if (anchored) first.op->algorithm(*this, first);
+  if (first.op->fusion == Fusion::anchor) first.op->algorithm(*this, first);
+}
+
+std::optional<Preparation> KernelBuilder::find_preparation() {
+  define_anchor();
+  return preparation_;
+}
+
+Halide::Pipeline KernelBuilder::build() {
+  define_anchor();
+  const Node& first = group_.anchor_in(graph_);
+  if (part_ == Part::preparation) {
+    first.op->schedule(*this, first);
+    return Halide::Pipeline(outs_);
+  }
   for (std::size_t begin = 0, end = 0; begin < group_.outputs.size(); begin = end) {
     const auto same = [&](ValueId value) { return shape(value) == shape(group_.outputs[begin]); };
     while (end < group_.outputs.size() && same(group_.outputs[end])) ++end;
@@ -234,6 +282,10 @@ std::vector<Halide::Argument> KernelBuilder::pipeline_arguments() const {
     arguments.emplace_back(counters_);
   } else {
     arguments.insert(arguments.end(), {seed_, step_});
+  }
+  if (part_ == Part::preparation) {
+    arguments.push_back(inputs_.at(preparation_->parameter));
+    return arguments;
   }
   for (ValueId value : group_.inputs) arguments.push_back(inputs_.at(value));
   return arguments;

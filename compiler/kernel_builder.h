@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,16 @@ struct Machine {
   bool is_gpu() const { return target.has_gpu_feature(); }
 };
 
+/// What a kernel computes of a group: all of it; what depends on a parameter alone, which stays in memory; or the rest,
+/// from there (see KernelBuilder::prepared).
+enum class Part : std::uint8_t { whole, preparation, rest };
+
+/// What the rest of a group reads in place of a parameter.
+struct Preparation {
+  ValueId parameter;
+  std::int64_t bytes;
+};
+
 class KernelBuilder {
  public:
   using Expr = Halide::Expr;
@@ -55,7 +66,7 @@ class KernelBuilder {
 
   /// `layouts` holds a layout for every value of the graph; `choices` are what is known to be best for this kernel.
   KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts, const Machine& machine,
-                Choices choices = {});
+                Choices choices = {}, Part part = Part::whole);
 
   const Graph& graph() const { return graph_; }
   const Shape& shape(ValueId value) const { return graph_[value].shape; }
@@ -70,6 +81,7 @@ class KernelBuilder {
   int lanes() const { return lanes_; }
   /// Whether there are at most few_examples: too few to keep all threads busy, or to do work once for all of them.
   bool few() const { return group_.few; }
+  Part part() const { return part_; }
   /// Number of examples, and of blocks of them.
   Expr batch() const { return batch_; }
   Expr blocks() const { return lanes_ == 1 ? Expr(batch_) : (batch_ + (lanes_ - 1)) / lanes_; }
@@ -93,8 +105,13 @@ class KernelBuilder {
 
   /// Whether a node of this group computes `value`.
   bool computes(ValueId value) const { return producers_.contains(value); }
+  /// Whether it does so from elements at other places, too.
+  bool gathers(ValueId value) const;
   /// The element of `value` at `point`: from memory, or from the node of this group that computes it.
   Expr read(ValueId value, const Point& point);
+  /// The same of memory, in the type that it is stored in.
+  Expr stored(ValueId value, const Point& point) { return load_stored(value, point); }
+  DType stored_type(ValueId value) const { return graph_[value].type; }
   /// The element of a value without a batch.
   Expr parameter(ValueId value, std::vector<Expr> axes) { return read(value, Point{{}, {}, std::move(axes)}); }
 
@@ -120,6 +137,13 @@ class KernelBuilder {
   /// An unused name, unique to this kernel: names of Halide's may not depend on what was compiled before.
   std::string name(const std::string& stem);
 
+  /// anchor: `func`, of these extents, depends on `parameter` alone, and nothing else reads that: it may be computed
+  /// once for many passes, by a kernel of its own. Returns what to read in its place; where this kernel prepares,
+  /// `func` is all that it computes.
+  Func prepared(ValueId parameter, Func func, const std::vector<int>& extents);
+  /// Whether there is such a thing.
+  std::optional<Preparation> find_preparation();
+
   /// A number that a schedule (or an algorithm, between forms that round alike) may choose freely: what is known to be
   /// best for this kernel, or else `rule`. `candidates` are what else makes sense; none of them may depend on the
   /// number of threads. Asked again by the same name, it answers the same. Throws WrongChoice.
@@ -139,6 +163,7 @@ class KernelBuilder {
   Halide::ImageParam parameter_for(ValueId value);
   void constrain(Halide::OutputImageParam param, ValueId value, bool extents) const;
   Func write(const std::vector<ValueId>& values);
+  void define_anchor();
   void schedule(const Node& first);
   void check_choices() const;
 
@@ -147,6 +172,8 @@ class KernelBuilder {
   const std::vector<Layout>& layouts_;
   const Machine& machine_;
   Choices choices_;
+  Part part_;
+  std::optional<Preparation> preparation_;
   mutable std::vector<Offer> offers_;  // a record of what was asked
   std::string prefix_;
   int lanes_ = 1;

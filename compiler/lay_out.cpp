@@ -24,6 +24,8 @@ bool renames(const Node& node) {
   return is_view(node) && node.op != &ops::concat && node.op != &ops::slice;
 }
 
+}  // namespace
+
 /// Networks with few channels take 16 images side by side. Choice: 16 lanes when no image has more than 16 channels;
 /// alternative: always vectors of channels, which fill 6 of 16 floats in LeNet; measured there: the training step at
 /// batch 256 takes about a third of the time (2026-11).
@@ -34,6 +36,8 @@ int choose_lanes(const Graph& graph) {
   }
   return channels > 0 && channels <= 16 ? 16 : 1;
 }
+
+namespace {
 
 class LayOut {
  public:
@@ -92,6 +96,7 @@ class LayOut {
     builder.on_behalf_of(node, graph_[input].role == Role::gradient ? Role::gradient : Role::activation);
     const Shape shape = graph_[input].shape;
     const ValueId copy = builder.add(ops::copy, {}, {input}, shape);
+    graph_[copy].type = graph_[input].type;
     static const Node plain{.op = &ops::copy};
     makers[copy] = &plain;
     return copy;

@@ -21,6 +21,9 @@ struct LaidOutGraph {
   std::vector<Alias> aliases;   // of every value
 };
 
+/// How many examples lie side by side in batches of this graph: 1 or 16.
+int choose_lanes(const Graph& graph);
+
 /// Chooses lanes for the network, an order of axes for every value, and which values share memory: branches are written
 /// into slices of what concatenates them, flatten and reshape cost nothing.
 LaidOutGraph lay_out(const Graph& graph);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <sstream>
@@ -104,12 +105,18 @@ const Machine& machine_of(Isa isa) {
   return machines()[static_cast<std::size_t>(isa)];
 }
 
-void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, const fs::path& object) {
+/// What stands behind an entry's symbol in the name of a function.
+std::string suffix(Part part) {
+  return part == Part::preparation ? "_preparation" : "";
+}
+
+void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, Part part,
+                   const fs::path& object) {
   Machine machine = target;
   machine.cuda_image = [&](const std::string& source) { return CudaCompiler::installed()->fat_binary(source, object); };
-  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine, choices);
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine, choices, part);
   Halide::Pipeline pipeline = builder.build();
-  const std::string name = entry.symbol + "_" + target.name;
+  const std::string name = entry.symbol + suffix(part) + "_" + target.name;
   const std::map<Halide::OutputFileType, std::string> files{{Halide::OutputFileType::object, object.string()}};
   if (!target.is_gpu()) return pipeline.compile_to(files, builder.pipeline_arguments(), name, target.target);
   const Halide::Module module = pipeline.compile_to_module(builder.pipeline_arguments(), name, target.target);
@@ -140,9 +147,10 @@ void take_warnings_for_errors() {
 }
 
 /// Halide's errors are no std::exceptions, and say nothing of the kernel.
-void compile(const KernelEntry& entry, const Machine& target, const Choices& choices, const fs::path& object) try {
+void compile(const KernelEntry& entry, const Machine& target, const Choices& choices, Part part,
+             const fs::path& object) try {
   if (entry.function != nullptr) return compile_function(entry, target, object);
-  compile_group(entry, target, choices, object);
+  compile_group(entry, target, choices, part, object);
 } catch (const Halide::Error& error) {
   throw std::runtime_error(fmt::format("Halide refuses a kernel for {}: {}\n{}{}", target.name, error.what(),
                                        entry.description, to_string(choices)));
@@ -153,24 +161,28 @@ struct Job {
   const KernelEntry* entry;
   const Machine* machine;
   std::optional<Isa> isa;  // none: CUDA
+  Part part = Part::whole;
 };
+
+Choices choices_of(const KernelEntry& entry, Isa isa, const Tiles& tiles) {
+  return tiles.choices(isa, tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
+}
 
 /// The object of a kernel, from the cache where it is there.
 fs::path object_of(const Job& job, const Tiles& tiles, const KernelCache& cache) {
   const KernelEntry& entry = *job.entry;
   const Machine& target = *job.machine;
   Choices choices;
-  if (job.isa && entry.group != nullptr) {
-    choices = tiles.choices(*job.isa, tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
-  }
+  if (job.isa && entry.group != nullptr) choices = choices_of(entry, *job.isa, tiles);
   std::string key = fmt::format("{}\n{}\n{}{}", target.target.to_string(), entry.symbol, entry.description,
                                 choices.empty() ? "" : to_string(choices) + "\n");
+  if (job.part != Part::whole) key += job.part == Part::rest ? "rest\n" : "preparation\n";
   if (target.products != Precision::f32) {
     key += fmt::format("{} by {}\n", name_of(target.products), CudaCompiler::installed()->identity());
   } else if (target.is_gpu() && GpuAssembler::installed()) {
     key += GpuAssembler::installed()->identity() + "\n";
   }
-  return cache.object(key, [&](const fs::path& object) { compile(entry, target, choices, object); });
+  return cache.object(key, [&](const fs::path& object) { compile(entry, target, choices, job.part, object); });
 }
 
 }  // namespace
@@ -197,6 +209,11 @@ Isa tuned_isa(const KernelTable& table) {
 std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa isa) const {
   if (!compiles(entry, isa)) return std::nullopt;
   return fmt::format("{}_{}_argv", entry.symbol, isa_name(isa));
+}
+
+std::optional<std::string> KernelTable::preparing_function(const KernelEntry& entry, Isa isa) const {
+  if (!entry.prepares() || !compiles(entry, isa)) return std::nullopt;
+  return fmt::format("{}{}_{}_argv", entry.symbol, suffix(Part::preparation), isa_name(isa));
 }
 
 std::optional<std::string> KernelTable::cuda_function(const KernelEntry& entry) const {
@@ -239,6 +256,24 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
     }
   }
   return table;
+}
+
+void list_preparations(KernelTable& table) {
+  for (KernelEntry& entry : table.entries) {
+    if (entry.group == nullptr || !entry.group->prepares || table.cuda) continue;
+    for (const Isa isa : all_isas) {
+      if (!table.compiles(entry, isa)) continue;
+      KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa),
+                            choices_of(entry, isa, table.tiles), Part::rest);
+      const std::optional<Preparation> found = builder.find_preparation();
+      const bool fits = found && found->bytes <= std::numeric_limits<std::int32_t>::max();
+      entry.prepared_bytes = fits ? std::max(entry.prepared_bytes, found->bytes) : 0;
+      if (!fits) break;  // the operands are the same for all
+      const std::vector<ValueId>& inputs = entry.group->inputs;
+      entry.prepared_input =
+          static_cast<std::size_t>(std::find(inputs.begin(), inputs.end(), found->parameter) - inputs.begin());
+    }
+  }
 }
 
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table) {
@@ -295,7 +330,9 @@ std::vector<Job> list_jobs(const KernelTable& table) {
   std::vector<Job> jobs;
   for (const KernelEntry& entry : table.entries) {
     for (const Isa isa : all_isas) {
-      if (table.compiles(entry, isa)) jobs.push_back({&entry, &machine_of(isa), isa});
+      if (!table.compiles(entry, isa)) continue;
+      jobs.push_back({&entry, &machine_of(isa), isa, entry.prepares() ? Part::rest : Part::whole});
+      if (entry.prepares()) jobs.push_back({&entry, &machine_of(isa), isa, Part::preparation});
     }
     if (table.cuda_function(entry)) jobs.push_back({&entry, &cuda_machine_of(table, entry), {}});
   }
@@ -341,7 +378,7 @@ std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choi
 
 void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, const fs::path& object) {
   take_warnings_for_errors();
-  compile(entry, machine_of(isa), choices, object);
+  compile(entry, machine_of(isa), choices, Part::whole, object);
 }
 
 void write_library(const std::vector<fs::path>& objects, const fs::path& library) try {

@@ -26,7 +26,12 @@ struct KernelEntry {
   const Group* group = nullptr;
   const TensorFunction* function = nullptr;  // in place of a group
   const Graph* graph = nullptr;              // the function's value or gradient
+  /// Where a kernel of its own prepares what the rest reads in place of one of the group's inputs: which, and the
+  /// bytes.
+  std::size_t prepared_input = 0;
+  std::int64_t prepared_bytes = 0;
 
+  bool prepares() const { return prepared_bytes > 0; }
   bool multiplies_bf16() const;
 };
 
@@ -44,6 +49,8 @@ struct KernelTable {
   bool compiles(const KernelEntry& entry, Isa isa) const;
   /// The name of an entry's function for an instruction set, if it is compiled for that one.
   std::optional<std::string> function(const KernelEntry& entry, Isa isa) const;
+  /// The same for the kernel that prepares what an entry's reads.
+  std::optional<std::string> preparing_function(const KernelEntry& entry, Isa isa) const;
   /// The same for CUDA.
   std::optional<std::string> cuda_function(const KernelEntry& entry) const;
 };
@@ -52,6 +59,9 @@ struct KernelTable {
 int cuda_launches(const KernelTable& table, const KernelEntry& entry);
 
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
+
+/// Finds out what can be prepared, for the table's tiles and instruction sets; on a GPU nothing is.
+void list_preparations(KernelTable& table);
 
 /// Adds the values and gradients of tensor functions.
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table);

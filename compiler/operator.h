@@ -136,6 +136,9 @@ struct Operator {
   /// Whether these ask KernelBuilder::few(): batches of a few examples then have kernels of their own.
   bool schedules_few = false;
 
+  /// Whether these leave KernelBuilder::prepared what depends on a parameter alone, and schedule it.
+  bool prepares = false;
+
   /// Configurations that every generic test runs: gradients against finite differences and PyTorch's, extents against
   /// the shape rule.
   std::vector<Sample> samples{};

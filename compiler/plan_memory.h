@@ -36,8 +36,10 @@ struct Plan {
   std::vector<Group> groups;
   std::vector<Place> places;  // of every value
   MemoryPlan memory;
-  int forward_groups = 0;     // groups[0, forward_groups) are the forward pass and the loss
-  int backward_groups = 0;    // groups[forward_groups, backward_groups) fill the parameters' gradients
+  int forward_groups = 0;   // groups[0, forward_groups) are the forward pass and the loss
+  int backward_groups = 0;  // groups[forward_groups, backward_groups) fill the parameters' gradients
+  /// For each group whose kernel reads what is prepared: where that lies, in bytes; otherwise -1. Empty: none does.
+  std::vector<std::int64_t> prepared;
   std::vector<int> repeated;  // of those groups that compute again what the forward pass did not keep
 
   const Layout& layout(ValueId value) const { return layouts[static_cast<std::size_t>(value)]; }

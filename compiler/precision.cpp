@@ -1,7 +1,10 @@
 #include "compiler/precision.h"
 
 #include <algorithm>
+#include <set>
+#include <vector>
 
+#include "compiler/lay_out.h"
 #include "compiler/operator.h"
 
 namespace netc {
@@ -9,6 +12,7 @@ namespace netc {
 namespace {
 
 constexpr const char* attribute = "bf16";
+constexpr const char* transforms = "bf16_transforms";
 
 }  // namespace
 
@@ -30,6 +34,63 @@ void multiply_bf16(Graph& graph) {
 
 bool multiplies_bf16(const Node& node) {
   return node.attributes.has(attribute);
+}
+
+namespace {
+
+bool is_view(const Node& node) {
+  return node.op->fusion == Fusion::view;
+}
+
+/// Whether all parts of a concat, or the one of a slice, begin at an even element, as `shift`s of memory do.
+bool begins_evenly(const Graph& graph, const Node& node) {
+  if (node.attributes.has("begin")) return node.attributes.integer("begin") % 2 == 0;
+  return node.inputs.size() == 1 || std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId part) {
+           return graph[part].shape[static_cast<int>(node.attributes.integer("axis"))] % 2 == 0;
+         });
+}
+
+/// What users read, or did not get from a kernel, and what shares memory with it.
+std::set<ValueId> stored_as_f32(const Graph& graph) {
+  std::set<ValueId> kept(graph.outputs.begin(), graph.outputs.end());
+  kept.insert(graph.loss);
+  for (ValueId value = 0; value < static_cast<ValueId>(graph.values.size()); ++value) {
+    const Value& of = graph[value];
+    if (of.role != Role::activation || of.type != DType::f32 || !of.shape.has_batch()) kept.insert(value);
+  }
+  for (std::size_t before = 0; before != kept.size();) {
+    before = kept.size();
+    for (const Node& node : graph.nodes) {
+      if (!is_view(node)) continue;
+      std::vector<ValueId> sharing = node.inputs;
+      sharing.insert(sharing.end(), node.outputs.begin(), node.outputs.end());
+      const auto is_kept = [&](ValueId value) { return kept.contains(value); };
+      if (!begins_evenly(graph, node) || std::any_of(sharing.begin(), sharing.end(), is_kept))
+        kept.insert(sharing.begin(), sharing.end());
+    }
+  }
+  return kept;
+}
+
+void store_bf16(Graph& graph) {
+  const std::set<ValueId> kept = stored_as_f32(graph);
+  for (ValueId value = 0; value < static_cast<ValueId>(graph.values.size()); ++value) {
+    if (!kept.contains(value)) graph[value].type = DType::bf16;
+  }
+}
+
+}  // namespace
+
+void evaluate_bf16(Graph& graph) {
+  multiply_bf16(graph);
+  if (choose_lanes(graph) == 1) store_bf16(graph);
+  for (Node& node : graph.nodes) {
+    if (node.op->prepares) node.attributes.set(transforms, true);
+  }
+}
+
+bool rounds_transforms(const Node& node) {
+  return node.attributes.has(transforms);
 }
 
 }  // namespace netc

@@ -87,9 +87,6 @@ void schedule_examples(KernelBuilder& kernel, Func out) {
   if (kernel.lanes() > 1) out.vectorize(kernel.lane(), kernel.machine().vector);
 }
 
-namespace {
-
-/// Vectors of sums, each of which takes `together` terms of the innermost reduction at a time.
 void schedule_dot_products(Halide::Stage update, std::vector<VarOrRVar> loops, const Var& variable, int vector,
                            const RVar& terms, int together) {
   const Var within(variable.name() + "v");
@@ -101,6 +98,8 @@ void schedule_dot_products(Halide::Stage update, std::vector<VarOrRVar> loops, c
   loops.insert(loops.begin(), {some, within});
   update.reorder(loops).atomic().vectorize(some).vectorize(within);
 }
+
+namespace {
 
 /// Computes the sums of a tile in registers: vectors along its first side, which lies innermost in memory too,
 /// everything else unrolled inside the loops of the reduction.

@@ -54,6 +54,11 @@ int part_extent(std::int64_t terms, std::int64_t total);
 /// place.
 void schedule_parts(Halide::Func part, const Halide::Func& sum, const Tile& tile, int vector, int together = 1);
 
+/// Vectors of sums, each of which takes `together` terms of the innermost reduction at a time; `loops`, innermost
+/// first, hold `variable` and `terms`.
+void schedule_dot_products(Halide::Stage update, std::vector<Halide::VarOrRVar> loops, const Halide::Var& variable,
+                           int vector, const Halide::RVar& terms, int together);
+
 /// The loop over terms, or where several are added `together`, over those, of a sum that was scheduled so.
 Halide::RVar loop_over_terms(const Halide::RVar& terms, int together);
 

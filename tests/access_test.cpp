@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "frozen.h"
+#include "frozen.hpp"
 #include "netc/safetensors.h"
 #include "tests/command_support.h"
 #include "tests/runtime_support.h"
@@ -148,6 +150,63 @@ TEST_CASE("wrong names, indices and shapes are refused, and nothing is written")
   CHECK(model.parameters.h.weight.to_vector() == before);
 }
 
+// ---- Parameters that do not change ----------------------------------------------------------------------------------
+
+/// What a frozen model makes of a batch of images.
+std::vector<float> forward(frozen::Model& model, std::int64_t batch) {
+  Tensor<float> images({batch, 16, 12, 12});
+  for (std::int64_t i = 0; i < images.size(); ++i) images.data()[i] = static_cast<float>(i % 17) / 17;
+  return model.forward(images.view()).to_vector();
+}
+
+TEST_CASE("frozen or not, models compute the same bits, from memory that was planned") {
+  for (const std::int64_t batch : {1, 7}) {
+    CAPTURE(batch);
+    frozen::Model changing(3);
+    frozen::Model fixed(3);
+    fixed.freeze();
+    const std::vector<float> expected = forward(changing, batch);
+    CHECK(forward(fixed, batch) == expected);
+    CHECK(forward(fixed, batch) == expected);
+    const Description& description = frozen::description();
+    const MemoryPlan& plan = batch == 1 ? description.few : description.forward;
+    CHECK(plan.prepared >= 16 * 32 * 9 + 32 * 48 + 48 * 36 * 32);
+    CHECK(fixed.memory_bytes() == plan.bytes(batch) + plan.prepared + description.parameter_floats * 4);
+  }
+}
+
+TEST_CASE("what was written counts from the next pass on, in a frozen model where it could be known") {
+  const TemporaryFolder folder;
+  for (const std::int64_t batch : {1, 7}) {
+    CAPTURE(batch);
+    frozen::Model model(3);
+    const View<float> weight = model.parameters.c.weight;
+    const std::vector<float> before = forward(model, batch);
+    model.save(folder / "w.safetensors");
+    weight *= 2;
+    const std::vector<float> twice = forward(model, batch);
+    CHECK(twice != before);
+    model.freeze();
+    CHECK(forward(model, batch) == twice);
+    weight *= 0.5F;
+    CHECK(forward(model, batch) == twice);
+    model.unfreeze();
+    CHECK(forward(model, batch) == before);
+    model.freeze();
+    CHECK(forward(model, batch) == before);
+    model.parameter("c.weight") *= 2;
+    CHECK(forward(model, batch) == twice);
+    model.load(folder / "w.safetensors");
+    CHECK(forward(model, batch) == before);
+    for (const auto& [path, view] : model.named_parameters()) {
+      if (path == "c.weight") view *= 2;
+    }
+    CHECK(forward(model, batch) == twice);
+    model.initialize(3);
+    CHECK(forward(model, batch) == before);
+  }
+}
+
 // ---- C --------------------------------------------------------------------------------------------------------------
 
 /// A model of the C interface.
@@ -228,6 +287,21 @@ TEST_CASE("C: whole parameters and elements are read and written between steps")
   REQUIRE(twice_get(c.model, "head.bias", bias.data(), 5) == 0);
   CHECK(bias[0] == doctest::Approx(-0.5 * (0.2 - 0.5)));
   CHECK(bias[1] == doctest::Approx(-0.5 * 0.2));
+}
+
+TEST_CASE("C: what is set counts in a frozen model, too") {
+  frozen_model* model = frozen_create(3);
+  REQUIRE(model != nullptr);
+  REQUIRE(frozen_freeze(model) == 0);
+  const std::vector<float> image(16 * 12 * 12, 1.0F);
+  std::vector<float> before(32), zero(32);
+  REQUIRE(frozen_forward(model, image.data(), 1, before.data()) == 0);
+  const std::vector<float> weight(32 * 48 * 36, 0.0F);
+  REQUIRE(frozen_set(model, "c.weight", weight.data(), static_cast<std::int64_t>(weight.size())) == 0);
+  REQUIRE(frozen_set(model, "c.bias", zero.data(), 32) == 0);
+  REQUIRE(frozen_forward(model, image.data(), 1, before.data()) == 0);
+  CHECK(before == zero);
+  frozen_destroy(model);
 }
 
 TEST_CASE("C: mistakes return 1 and say what is wrong") {

@@ -54,6 +54,7 @@ double load(Halide::Type type, const std::byte* element) {
   if (type == Halide::Float(64)) return *reinterpret_cast<const double*>(element);
   if (type == Halide::Float(32)) return *reinterpret_cast<const float*>(element);
   if (type == Halide::Int(32)) return *reinterpret_cast<const std::int32_t*>(element);
+  if (type == Halide::BFloat(16)) return static_cast<double>(*reinterpret_cast<const Halide::bfloat16_t*>(element));
   return static_cast<double>(*element);
 }
 
@@ -64,6 +65,8 @@ void store(Halide::Type type, std::byte* element, double value) {
     *reinterpret_cast<float*>(element) = static_cast<float>(value);
   } else if (type == Halide::Int(32)) {
     *reinterpret_cast<std::int32_t*>(element) = static_cast<std::int32_t>(value);
+  } else if (type == Halide::BFloat(16)) {
+    *reinterpret_cast<Halide::bfloat16_t*>(element) = Halide::bfloat16_t(value);
   } else {
     *element = static_cast<std::byte>(value);
   }
@@ -76,6 +79,12 @@ Machine host(Halide::Type real, bool bf16_dot_products = false) {
   if (!bf16_dot_products) return {"host", target, 8, real.bits() == 64 ? 28 : 12, real};
   target.set_feature(Halide::Target::AVX512_Zen4);
   return {"host", target, 16, 28, real, true};
+}
+
+Machine gpu(Halide::DeviceAPI api, Halide::Type real) {
+  const Halide::Target host = Halide::get_host_target();
+  if (api == Halide::DeviceAPI::OpenCL) return {"opencl", host.with_feature(Halide::Target::OpenCL), 1, 1, real};
+  return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
 }
 
 constexpr Isa host_isa = Isa::avx512;
@@ -115,7 +124,8 @@ GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type r
       real_(real),
       tiles_(std::move(tiles)),
       api_(api),
-      bf16_dot_products_(bf16_dot_products && best_isa() == Isa::avx512_bf16) {
+      machine_(api == Halide::DeviceAPI::Host ? host(real, bf16_dot_products && best_isa() == Isa::avx512_bf16)
+                                              : gpu(api, real)) {
   memory_.resize(laid_out.graph.values.size());
   for (ValueId value = 0; value < static_cast<ValueId>(memory_.size()); ++value) {
     if (owner(value) != value) continue;
@@ -146,8 +156,17 @@ int GraphRunner::padded(ValueId value) const {
 }
 
 Halide::Type GraphRunner::type(ValueId value) const {
-  const DType type = laid_out_.graph[value].type;
-  return type == DType::f32 ? real_ : type == DType::i32 ? Halide::Type(Halide::Int(32)) : Halide::UInt(8);
+  switch (laid_out_.graph[value].type) {
+    case DType::i32:
+      return Halide::Int(32);
+    case DType::u8:
+      return Halide::UInt(8);
+    case DType::bf16:
+      return Halide::BFloat(16);
+    case DType::f32:
+      break;
+  }
+  return real_;
 }
 
 /// The value in whose memory this one lies.
@@ -211,28 +230,59 @@ Halide::Runtime::Buffer<void> GraphRunner::buffer(ValueId value) const {
 
 // ---- Kernels --------------------------------------------------------------------------------------------------------
 
-namespace {
-
-Machine gpu(Halide::DeviceAPI api, Halide::Type real) {
-  const Halide::Target host = Halide::get_host_target();
-  if (api == Halide::DeviceAPI::OpenCL) return {"opencl", host.with_feature(Halide::Target::OpenCL), 1, 1, real};
-  return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
+KernelBuilder GraphRunner::builder(const Group& group, Part part) const {
+  return {laid_out_.graph,
+          group,
+          laid_out_.layouts,
+          machine_,
+          tiles_.choices(host_isa, tuned_name(laid_out_.graph, group, laid_out_.layouts)),
+          part};
 }
 
-}  // namespace
+/// What a kernel of its own makes of a parameter, and that kernel.
+GraphRunner::Prepared GraphRunner::prepare(const Group& group, ValueId parameter) const {
+  KernelBuilder preparing = builder(group, Part::preparation);
+  Halide::Pipeline pipeline = preparing.build();
+  Halide::Func func = preparing.outs()[0];
+  std::vector<int> extents;
+  for (int i = 0; i < func.dimensions(); ++i) {
+    const Halide::Expr extent = func.output_buffer().parameter().extent_constraint(i);
+    extents.push_back(static_cast<int>(Halide::Internal::as_const_int(extent).value()));
+  }
+  Halide::Runtime::Buffer<void> memory(func.types()[0], extents);
+  const Halide::Callable kernel = pipeline.compile_to_callable(preparing.pipeline_arguments(), machine_.target);
+  return {memory, [this, kernel, buffers = Buffers{buffer(parameter), memory}]() mutable {
+            call_on_cpu(kernel, batch_, counters_, buffers, std::make_index_sequence<2>());
+          }};
+}
 
 GraphRunner::Kernel GraphRunner::compile(const Group& group) {
   const bool on_gpu = api_ != Halide::DeviceAPI::Host;
-  const Machine machine = on_gpu ? gpu(api_, real_) : host(real_, bf16_dot_products_);
-  KernelBuilder builder(laid_out_.graph, group, laid_out_.layouts, machine,
-                        tiles_.choices(host_isa, tuned_name(laid_out_.graph, group, laid_out_.layouts)));
-  Halide::Pipeline pipeline = builder.build();
-  const Halide::Callable kernel = pipeline.compile_to_callable(builder.pipeline_arguments(), machine.target);
+  const bool prepares = group.prepares && !on_gpu;
+  std::optional<Preparation> preparation;
+  if (prepares) preparation = builder(group, Part::rest).find_preparation();
+  KernelBuilder building = builder(group, prepares ? Part::rest : Part::whole);
+  Halide::Pipeline pipeline = building.build();
+  const Halide::Callable kernel = pipeline.compile_to_callable(building.pipeline_arguments(), machine_.target);
   Buffers buffers;
-  for (ValueId value : group.inputs) buffers.push_back(buffer(value));
+  Kernel prepare_first = [] {};
+  for (ValueId value : group.inputs) {
+    if (preparation && preparation->parameter == value) {
+      Prepared prepared = prepare(group, value);
+      buffers.push_back(prepared.memory);
+      prepare_first = prepared.kernel;
+    } else {
+      buffers.push_back(buffer(value));
+    }
+  }
   for (ValueId value : group.outputs) buffers.push_back(buffer(value));
   const Call call = calls(on_gpu, std::make_index_sequence<most_buffers>()).at(buffers.size());
-  if (!on_gpu) return [this, kernel, call, buffers]() mutable { call(kernel, batch_, counters_, buffers); };
+  if (!on_gpu) {
+    return [this, kernel, call, buffers, prepare_first]() mutable {
+      prepare_first();
+      call(kernel, batch_, counters_, buffers);
+    };
+  }
   // Every kernel gets copies of its operands, apart from each other in memory that the driver watches.
   const std::size_t inputs = group.inputs.size();
   return [this, kernel, call, buffers, inputs]() mutable {

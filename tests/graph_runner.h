@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "compiler/fuse.h"
+#include "compiler/kernel_builder.h"
 #include "compiler/lay_out.h"
 #include "compiler/tiles.h"
 
@@ -60,6 +61,14 @@ class GraphRunner {
   ValueId owner(ValueId value) const;
   std::byte* data(ValueId value) const;
   Halide::Runtime::Buffer<void> buffer(ValueId value) const;
+  /// What is prepared of a parameter, as in passes of a network, and the kernel that does it.
+  struct Prepared {
+    Halide::Runtime::Buffer<void> memory;
+    Kernel kernel;
+  };
+
+  KernelBuilder builder(const Group& group, Part part) const;
+  Prepared prepare(const Group& group, ValueId parameter) const;
   Kernel compile(const Group& group);
 
   LaidOutGraph laid_out_;
@@ -68,7 +77,7 @@ class GraphRunner {
   Halide::Type real_;
   Tiles tiles_;
   Halide::DeviceAPI api_;
-  bool bf16_dot_products_;
+  Machine machine_;
   std::array<std::uint32_t, 2> counters_{1, 0};  // seed and step
   mutable std::vector<std::vector<std::byte>> memory_;
   std::vector<Kernel> kernels_;

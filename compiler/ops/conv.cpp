@@ -9,6 +9,7 @@
 #include "compiler/ops/ops.h"
 #include "compiler/ops/tensor_cores.h"
 #include "compiler/ops/window.h"
+#include "compiler/precision.h"
 #include "compiler/schedules.h"
 
 #include <fmt/format.h>
@@ -103,20 +104,19 @@ Expr inside(const Expr& at, std::int64_t extent_of_image) {
 Func images(KernelBuilder& kernel, const Factors& factors, ValueId value, bool around) {
   const Shape& shape = kernel.shape(value);
   const Point at = kernel.point(shape);
-  const bool as_it_is = !factors.rounded() && !kernel.computes(value) && kernel.layout(value).lanes == kernel.lanes();
-  if (!around && as_it_is) {
+  if (!around && factors.in_place(kernel, value) && kernel.layout(value).lanes == kernel.lanes()) {
     Func image(kernel.name("image"));
-    image(kernel.variables(shape)) = kernel.read(value, at);
+    image(kernel.variables(shape)) = factors.read(kernel, value, at);
     return image;
   }
   const Expr& y = at.axes[1];
   const Expr& x = at.axes[2];
   const int height = extent(shape[2]);
   const int width = extent(shape[3]);
-  const Expr element = kernel.read(value, at.with({at.axes[0], clamp(y, 0, height - 1), clamp(x, 0, width - 1)}));
+  const Expr element =
+      factors.read(kernel, value, at.with({at.axes[0], clamp(y, 0, height - 1), clamp(x, 0, width - 1)}));
   Func padded(kernel.name("padded"));
-  padded(kernel.variables(shape)) =
-      factors.stored(select(inside(y, height) && inside(x, width), element, kernel.constant(0)));
+  padded(kernel.variables(shape)) = select(inside(y, height) && inside(x, width), element, cast(element.type(), 0));
   kernel.stage("padded", padded);
   return padded;
 }
@@ -178,6 +178,13 @@ struct Rounding {
 /// networks are off by 1e-3. Short parts cost a tenth of the time (2026-11).
 constexpr Rounding forward_rounding{6, 16};
 constexpr Rounding gradient_rounding{8, 64};
+/// Where transforms are rounded to bf16, what sums lose is nothing beside it.
+constexpr Rounding bf16_rounding{6, 256};
+
+/// What is multiplied by Winograd's algorithm over so many channels.
+Factors transformed_factors(const KernelBuilder& kernel, const Node& node, std::int64_t channels) {
+  return rounds_transforms(node) ? Factors(kernel, node, channels, true) : Factors(kernel);
+}
 
 /// Whether the output is written in vectors of channels: not where it is handed out row by row.
 bool writes_channels(const KernelBuilder& kernel) {
@@ -188,8 +195,9 @@ std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const 
   if (!writes_channels(kernel)) return std::nullopt;
   const Windows w = windows(node.attributes);
   const Shape& in = kernel.shape(node.inputs[0]);
+  const Rounding& rounding = rounds_transforms(node) ? bf16_rounding : forward_rounding;
   const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]),
-                                        forward_rounding.most_points);
+                                        rounding.most_points);
   if (!outputs) return std::nullopt;
   const int stride = extent(w.x.stride);
   return WinogradConv{winograd(*outputs, extent(w.x.kernel), stride),
@@ -198,7 +206,8 @@ std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const 
                       *outputs * stride,
                       extent(w.y.pad),
                       extent(w.x.pad),
-                      forward_rounding.longest_part};
+                      rounding.longest_part,
+                      transformed_factors(kernel, node, in[1])};
 }
 
 /// The gradient with respect to the input.
@@ -219,14 +228,27 @@ std::optional<WinogradConv> backward_winograd(const KernelBuilder& kernel, const
                       *outputs,
                       gradient(w.y).before,
                       along_x.before,
-                      gradient_rounding.longest_part};
+                      gradient_rounding.longest_part,
+                      transformed_factors(kernel, node, dy[1])};
 }
 
 const std::vector<Var> taps{Var("kx"), Var("ky")};
 
+/// The weights of a sum of so many terms, with so many of them along a vector.
+Packing weights_of(const KernelBuilder& kernel, const Node& node, std::int64_t along, std::int64_t terms) {
+  const Shape& weight = kernel.shape(node.inputs[1]);
+  return {node.inputs[1], along, terms, {weight[3], weight[2]}, kernel.few()};
+}
+
 /// Of sums over the channels of the second operand: both passes through the images.
 Factors direct_factors(const KernelBuilder& kernel, const Node& node, bool winograd) {
+  if (winograd && rounds_transforms(node)) return Factors(kernel);
   return {kernel, node, kernel.shape(node.inputs[0])[1], !winograd && node.attributes.integer("groups") == 1};
+}
+
+/// Whether a few images have so many weights that reading them takes longer than all else.
+bool reads_weights(const KernelBuilder& kernel, const Node& node) {
+  return kernel.few() && kernel.shape(node.inputs[1]).elements() > 4 * kernel.shape(node.inputs[0]).elements();
 }
 
 /// y[n, o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * x[n, i, y * stride + ky * dilation - pad, …]
@@ -249,12 +271,16 @@ void forward(KernelBuilder& kernel, const Node& node) {
     const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
       return factors.rounded(kernel.parameter(node.inputs[1], {k, c, ky, kx}));
     };
-    return define_by_winograd(kernel, *winograd, padded, start, weight);
+    return define_by_winograd(kernel, *winograd, padded, start, weight, node.inputs[1]);
   }
   Element weight = [&](const Expr& o, const Expr& i, const std::vector<Expr>& tap) {
     return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
   };
-  if (factors.rounded()) weight = packed(kernel, factors, "weights", shape[1], taps, weight);
+  // Choice: such weights are prepared in f32, too, in the order of reading. Alternative: tasks read pieces of their
+  // rows: 38 against 21 GB/s (512 to 512 channels of 3x3 in bf16, 2 threads, 2026-11).
+  const bool in_order = kernel.part() != Part::whole && groups == 1 && reads_weights(kernel, node);
+  if (factors.rounded() || in_order)
+    weight = packed(kernel, factors, weights_of(kernel, node, shape[1], group_in), taps, weight);
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / extent(shape[1] / groups) * extent(group_in);
   const auto term = [&](const Expr& i, const Expr& ky, const Expr& kx) {
     const Point read = at.with({first + i, read_by(at.axes[1], ky, w.y), read_by(at.axes[2], kx, w.x)});
@@ -308,12 +334,13 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   };
   // Where they are read one by one anyway, and as they are, there is no copy.
   const bool copied = kernel.lanes() == 1 || factors.rounded();
-  const Element transposed = copied ? packed(kernel, factors, "weights", group_in, taps, element) : Element(element);
+  const Element transposed =
+      copied ? packed(kernel, factors, weights_of(kernel, node, group_in, weight[0]), taps, element) : Element(element);
   if (winograd) {
     const auto tap = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
       return transposed(k, c, {kx, ky});
     };
-    return define_by_winograd(kernel, *winograd, padded, kernel.constant(0), tap);
+    return define_by_winograd(kernel, *winograd, padded, kernel.constant(0), tap, node.inputs[1]);
   }
   const Expr first = groups == 1 ? Expr(0) : at.axes[0] / group_in * group_out;
   const Expr i = groups == 1 ? at.axes[0] : at.axes[0] % group_in;
@@ -360,8 +387,11 @@ Slicing slicing(const KernelBuilder& kernel, const Node& node) {
 Func output_gradient(KernelBuilder& kernel, const Factors& factors, ValueId value) {
   const Shape& shape = kernel.shape(value);
   Func gradient(kernel.name("gradient"));
-  gradient(kernel.variables(shape)) = factors.rounded(kernel.read(value, kernel.point(shape)));
-  if (kernel.computes(value)) kernel.stage("output_gradient", gradient);
+  const Point at = kernel.point(shape);
+  const bool on_gpu = kernel.machine().is_gpu();
+  gradient(kernel.variables(shape)) =
+      factors.rounded(on_gpu ? operand_on_gpu(kernel, value)(at) : kernel.read(value, at));
+  if (kernel.computes(value) && !on_gpu) kernel.stage("output_gradient", gradient);
   return gradient;
 }
 
@@ -562,8 +592,8 @@ void schedule_few(KernelBuilder& kernel, const Node& node, const Factors& factor
   const int vector = vector_extent(kernel.machine(), tile[0].extent);
   schedule_padded(kernel, Halide::LoopLevel::root(), kernel.shape(node.inputs[0])[1]);
   Func part = kernel.stage("part");
-  const bool many_weights = kernel.shape(node.inputs[1]).elements() > 4 * kernel.shape(node.inputs[0]).elements();
-  if (many_weights && part.has_update_definition()) return schedule_channels(kernel, node, factors, tile, vector);
+  if (reads_weights(kernel, node) && part.has_update_definition())
+    return schedule_channels(kernel, node, factors, tile, vector);
   Func sum = kernel.defined(node.outputs[0]);
   schedule_tiles(sum, kernel.out(), tile, vector, sum.rvars(0),
                  {kernel.lane(), kernel.axis(3), kernel.axis(1), kernel.axis(2), kernel.block()}, 2,
@@ -622,6 +652,9 @@ void schedule_images(KernelBuilder& kernel, const Node& node, const Factors& fac
 void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::optional<WinogradConv>& conv,
                           std::int64_t stride, bool row) {
   const Factors factors = direct_factors(kernel, node, conv.has_value());
+  if (kernel.part() == Part::preparation) {
+    return conv ? schedule_filters_once(kernel, *conv) : schedule_packed(kernel, factors, "weights");
+  }
   if (!conv && kernel.few()) return schedule_few(kernel, node, factors);
   if (!conv) return schedule_images(kernel, node, factors, stride, row);
   if (kernel.has_stage("weights")) schedule_packed(kernel, factors, "weights");
@@ -781,6 +814,7 @@ const Operator conv{
     .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
     .multiplies_bf16 = true,
     .schedules_few = true,
+    .prepares = true,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),

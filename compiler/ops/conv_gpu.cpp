@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "compiler/gpu_schedules.h"
 #include "compiler/schedules.h"
 
 namespace netc::ops {
@@ -190,8 +191,8 @@ Func BlockConv::define_image(KernelBuilder& kernel) const {
   }
   const Expr image = blocking_.images > 1 ? min(n, kernel.blocks() - 1) : Expr(n);
   Func staged(kernel.name("image"));
-  staged(summed, x, y, kernel.lane(), n) =
-      select(exists, kernel.read(image_, Point{kernel.lane(), image, {channel, row, column}}), kernel.constant(0));
+  staged(summed, x, y, kernel.lane(), n) = select(
+      exists, operand_on_gpu(kernel, image_)(Point{kernel.lane(), image, {channel, row, column}}), kernel.constant(0));
   kernel.stage("image", staged);
   return staged;
 }

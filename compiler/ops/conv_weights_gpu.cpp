@@ -1,6 +1,7 @@
 // The gradient of conv with respect to its weights on a GPU.
 #include <algorithm>
 
+#include "compiler/gpu_schedules.h"
 #include "compiler/ops/channel_sums.h"
 #include "compiler/ops/conv_gpu.h"
 #include "compiler/schedules.h"
@@ -73,7 +74,7 @@ Func BlockWeights::define_gradient(KernelBuilder& kernel, const Expr& pixels) co
   const Var o = kernel.axis(0);
   const Point at = pixel_of_batch(kernel, kernel.shape(gradient_), o, min(pixel, pixels - 1));
   Func staged(kernel.name("gradient"));
-  staged(o, pixel) = select(pixel < pixels, kernel.read(gradient_, at), kernel.constant(0));
+  staged(o, pixel) = select(pixel < pixels, operand_on_gpu(kernel, gradient_)(at), kernel.constant(0));
   kernel.stage("gradient", staged);
   return staged;
 }
@@ -91,7 +92,7 @@ Func BlockWeights::define_image(KernelBuilder& kernel, const Expr& pixels) const
   const Expr exists = pixel < pixels && y >= 0 && y < extent(images[2]) && x >= 0 && x < extent(images[3]);
   const Point at = of.with({i, clamp(y, 0, extent(images[2]) - 1), clamp(x, 0, extent(images[3]) - 1)});
   Func staged(kernel.name("image"));
-  staged(i, kx, ky, pixel) = select(exists, kernel.read(image_, at), kernel.constant(0));
+  staged(i, kx, ky, pixel) = select(exists, operand_on_gpu(kernel, image_)(at), kernel.constant(0));
   kernel.stage("image", staged);
   return staged;
 }

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "compiler/ops/channel_sums.h"
+#include "compiler/ops/factors.h"
 #include "compiler/schedules.h"
 #include "compiler/winograd.h"
 
@@ -28,14 +29,18 @@ double excess(int needed, int together) {
   return static_cast<double>(ceil_div(needed, together) * together) / needed;
 }
 
-const Var c("c"), k("k"), kk("kk"), kb("kb"), kv("kv"), t("t"), n("n"), i("i"), j("j"), p("p"), sl("slice");
+const Var c("c"), k("k"), kk("kk"), kb("kb"), kv("kv"), t("t"), n("n"), i("i"), j("j"), p("p"), sl("slice"),
+    pair("pair");
 
 // ---- Transforms -----------------------------------------------------------------------------------------------------
 
 /// `matrix` applied to both axes of tiles: the Func with the arguments `at`, column and row, and as the stage NAME_row
-/// the one that is transformed along rows only. `element` gives what stands in a column and a row of the tile.
-Func transform(KernelBuilder& kernel, const std::string& name, const Matrix& matrix, const std::vector<Var>& at,
-               const std::function<Expr(const Expr& column, const Expr& row)>& element, int stride = 1) {
+/// one that is transformed along rows only. `element` gives what stands in a column and a row of the tile, `stored`
+/// what is kept of the result.
+Func transform(
+    KernelBuilder& kernel, const std::string& name, const Matrix& matrix, const std::vector<Var>& at,
+    const std::function<Expr(const Expr& column, const Expr& row)>& element, int stride = 1,
+    const std::function<Expr(const Expr& element)>& stored = [](const Expr& element) { return element; }) {
   const auto place = [&](const Expr& column, const Expr& row) {
     std::vector<Expr> arguments(at.begin(), at.end());
     arguments.insert(arguments.end(), {column, row});
@@ -47,8 +52,8 @@ Func transform(KernelBuilder& kernel, const std::string& name, const Matrix& mat
   along_rows(variables) = times(
       matrix, i, [&](int q) { return element(q, j); }, stride);
   Func whole(kernel.name(name));
-  whole(variables) = times(
-      matrix, j, [&](int q) { return along_rows(place(i, q)); }, stride);
+  whole(variables) = stored(times(
+      matrix, j, [&](int q) { return along_rows(place(i, q)); }, stride));
   kernel.stage(name + "_row", along_rows);
   kernel.stage(name, whole);
   return whole;
@@ -98,12 +103,15 @@ Func schedule_points(KernelBuilder& kernel, const std::string& name, int channel
 /// B^T d B of tile t of image n; tiles are `step` pixels apart, and the images whole blocks: the last of them may not
 /// exist.
 template <typename Conv>
-Func transformed_images(KernelBuilder& kernel, const Conv& conv, int columns, int step, const Func& padded) {
+Func transformed_images(KernelBuilder& kernel, const Conv& conv, int columns, int step, const Func& padded,
+                        const Factors& factors) {
   const Expr image = min(n, kernel.blocks() - 1);
   const auto pixel = [&](const Expr& column, const Expr& row) {
-    return padded(0, t % columns * step - conv.pad_x + column, t / columns * step - conv.pad_y + row, c, image);
+    return cast(kernel.real(),
+                padded(0, t % columns * step - conv.pad_x + column, t / columns * step - conv.pad_y + row, c, image));
   };
-  return transform(kernel, "input", conv.matrices.input, {c, t, n}, pixel, conv.matrices.stride);
+  return transform(kernel, "input", conv.matrices.input, {c, t, n}, pixel, conv.matrices.stride,
+                   [&](const Expr& element) { return factors.stored(element); });
 }
 
 /// Sums that stay in registers: so many output channels, by so many tiles or input channels.
@@ -141,14 +149,24 @@ bool sums_fit(const Shape& output, std::int64_t outputs, std::int64_t points) {
   return ceil_div(output[2], outputs) * ceil_div(output[3], outputs) * points * points <= cache;
 }
 
-/// A few images: tasks of a vector of output channels transform the filters that they use.
+/// A few images: tasks of some output channels, of a vector of them where they transform the filters that they use.
 bool tasks_of_filters(const KernelBuilder& kernel, const WinogradConv& conv) {
   const Shape& shape = kernel.shape(conv.output);
   return kernel.few() && shape[1] % kernel.machine().vector == 0 && sums_fit(shape, conv.outputs(), conv.points());
 }
 
+/// Of output channels side by side: where tasks share them out, so few that there are some tasks, and one where a task
+/// transforms its filters.
+int most_vectors(const KernelBuilder& kernel, const WinogradConv& conv) {
+  constexpr int most = 4;
+  if (!tasks_of_filters(kernel, conv)) return most;
+  constexpr int tasks = 4;
+  const std::int64_t vectors = kernel.shape(conv.output)[1] / kernel.machine().vector;
+  return kernel.part() == Part::whole ? 1 : std::clamp(extent(vectors / tasks), 1, most);
+}
+
 Registers registers_of(const KernelBuilder& kernel, const WinogradConv& conv) {
-  return registers_of(kernel, kernel.shape(conv.output)[1], tasks_of_filters(kernel, conv) ? 1 : 4);
+  return registers_of(kernel, kernel.shape(conv.output)[1], most_vectors(kernel, conv));
 }
 
 // ---- Images ---------------------------------------------------------------------------------------------------------
@@ -220,32 +238,57 @@ Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
 /// some divisor of the channels makes long enough ones.
 int part_of(const WinogradConv& conv) {
   const int part = divisor(conv.channels, conv.longest_part);
-  return part * 2 > conv.longest_part ? part : extent(conv.channels);
+  return part * 2 > conv.longest_part && part % conv.factors.together() == 0 ? part : extent(conv.channels);
 }
 
-/// G w G^T, once a call, as blocks of output channels.
-Func packed_filters(KernelBuilder& kernel, const Winograd& w, const Registers& registers, int channels,
-                    const WinogradFilter& weight) {
-  const Func filter = transform(kernel, "whole_filter", w.filter, {k, c},
+/// A factor of a product: channel, column and row of a tile's points, of output channel kk of block kb.
+using PackedFilter = std::function<Expr(const Expr& c, const Expr& i, const Expr& j)>;
+
+/// G w G^T, once a call, as blocks of output channels; where products are added up in pairs, those of two channels lie
+/// side by side.
+PackedFilter packed_filters(KernelBuilder& kernel, const WinogradConv& conv, const Registers& registers, int channels,
+                            const WinogradFilter& weight, ValueId weights) {
+  const Func filter = transform(kernel, "whole_filter", conv.matrices.filter, {k, c},
                                 [&](const Expr& column, const Expr& row) { return weight(k, c, row, column); });
   const Expr number = kb * registers.filters + kk;
+  const Expr existing = registers.all_filters() == channels ? number : min(number, channels - 1);
+  const int together = conv.factors.together();
   Func packed(kernel.name("filter"));
-  packed(kk, c, kb, i, j) = filter(registers.all_filters() == channels ? number : min(number, channels - 1), c, i, j);
+  packed(pair, kk, c, kb, i, j) = conv.factors.stored(filter(existing, c * together + pair, i, j));
   kernel.stage("filter", packed);
-  return packed;
+  const int points = conv.points();
+  const Func stored = kernel.prepared(
+      weights, packed,
+      {together, registers.filters, extent(conv.channels / together), registers.filter_blocks, points, points});
+  return [=](const Expr& channel, const Expr& column, const Expr& row) {
+    return stored(channel % together, kk, channel / together, kb, column, row);
+  };
+}
+
+/// Sums in registers, tiles of output channels by tiles of pixels.
+void schedule_part(Func part, const WinogradConv& conv, int vector) {
+  const Halide::RVar r = part.rvars(0)[0];
+  part.vectorize(kk, vector).unroll(kk).unroll(t);
+  const int together = conv.factors.together();
+  if (together > 1) {
+    schedule_dot_products(part.update(), {kk, t, n, kb, i, j, r}, kk, vector, r, together);
+  } else {
+    part.update().reorder(kk, t, n, kb, i, j, r).vectorize(kk, vector);
+  }
+  part.update().unroll(kk).unroll(t);
 }
 
 /// The tiles of a block in registers, each point by itself.
-void schedule_products(KernelBuilder& kernel, const Blocks& blocks, const Registers& registers, int points,
-                       const LoopLevel& block) {
+void schedule_products(KernelBuilder& kernel, const WinogradConv& conv, const Blocks& blocks,
+                       const Registers& registers, const LoopLevel& block) {
   const int vector = kernel.machine().vector;
   const Var ti("ti"), ni("ni");
   Func product = kernel.stage("product");
   product.compute_at(block)
       .bound(k, 0, registers.all_filters())
       .bound_extent(t, blocks.all_tiles())
-      .bound(i, 0, points)
-      .bound(j, 0, points)
+      .bound(i, 0, conv.points())
+      .bound(j, 0, conv.points())
       .align_storage(k, registers.all_filters() + vector)
       .split(k, kb, kk, registers.filters)
       .split(kk, kk, kv, vector)
@@ -259,22 +302,26 @@ void schedule_products(KernelBuilder& kernel, const Blocks& blocks, const Regist
   Func sums = kernel.stage("sums");
   Func part = kernel.stage("part");
   sums.compute_at(product, t);
+  sums.bound_extent(kk, registers.filters).vectorize(kk, vector).unroll(kk).unroll(t).unroll(n);
+  sums.update().reorder(kk, t, n, kb, i, j, sums.rvars(0)[0]).vectorize(kk, vector).unroll(kk).unroll(t).unroll(n);
   part.compute_at(sums, sums.rvars(0)[0]);
-  for (Func func : {sums, part}) {
-    func.vectorize(k, vector).unroll(k).unroll(t).unroll(n);
-    func.update().reorder(k, t, n, i, j, func.rvars(0)[0]).vectorize(k, vector).unroll(k).unroll(t).unroll(n);
-  }
+  schedule_part(part, conv, vector);
+  part.unroll(n);
+  part.update().unroll(n);
 }
 
 /// Vectors of filters, all points of each unrolled.
-Func schedule_filters(KernelBuilder& kernel, const Registers& registers, const LoopLevel& at) {
+Func schedule_filters(KernelBuilder& kernel, const WinogradConv& conv, const Registers& registers,
+                      const LoopLevel& at) {
   const int vector = kernel.machine().vector;
   Func filter = kernel.stage("filter");
   filter.compute_at(at)
       .bound(kk, 0, registers.filters)
+      .bound(pair, 0, conv.factors.together())
       .split(kk, kk, kv, vector)
-      .reorder(kv, i, j, kk, kb, c)
+      .reorder(kv, pair, i, j, kk, kb, c)
       .vectorize(kv)
+      .unroll(pair)
       .unroll(i)
       .unroll(j);
   Func along_rows = kernel.stage("whole_filter_row");
@@ -307,7 +354,11 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
     return winograd_points(outputs, size, stride) > most_points || (outputs - 1) * stride > widest;
   });
   // A few images share what it takes to transform the filters, the more if these are written and read again.
+  // Of prepared ones, it takes about as long to read one as to multiply so many times.
+  constexpr std::int64_t reading = 5;
+  const bool prepared = kernel.part() != Part::whole;
   const auto cost = [&](std::int64_t outputs) {
+    if (prepared) return multiplications(outputs) + (kernel.few() ? reading * points(outputs) * points(outputs) : 0);
     const std::int64_t transform = points(outputs) * size * (size + points(outputs));
     const bool written = !sums_fit(output, outputs, points(outputs));
     return multiplications(outputs) + (kernel.few() ? transform * (written ? 12 : 5) / 4 : 0);
@@ -316,34 +367,34 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   for (int outputs : candidates) {
     if (outputs > 0 && (best == 0 || cost(outputs) <= cost(best))) best = outputs;
   }
-  const std::int64_t direct = output[2] * output[3] * size * size;
+  const std::int64_t taps = size * size;
+  const std::int64_t direct = taps * (output[2] * output[3] + (kernel.few() && prepared ? reading : 0));
   const bool pays = kernel.few() ? cost(best) * 5 < direct * 4 : cost(best) * 3 < direct * 2;
   const int outputs = kernel.choice("outputs", pays ? best : 0, candidates);
   return outputs > 0 ? std::optional<int>(outputs) : std::nullopt;
 }
 
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Func& padded, const Expr& start,
-                        const WinogradFilter& weight) {
+                        const WinogradFilter& weight, ValueId weights) {
   const Winograd& w = conv.matrices;
   const Shape& shape = kernel.shape(conv.output);
   const Blocks blocks = blocks_of(kernel, conv);
   const Registers registers = registers_of(kernel, conv);
-  const Func filter = packed_filters(kernel, w, registers, extent(shape[1]), weight);
-  const Func input = transformed_images(kernel, conv, blocks.columns, conv.step, padded);
+  const PackedFilter filter = packed_filters(kernel, conv, registers, extent(shape[1]), weight, weights);
+  const Func input = transformed_images(kernel, conv, blocks.columns, conv.step, padded, conv.factors);
 
   const int terms = part_of(conv);
   const RDom r(0, terms, kernel.name("r"));
   const RDom all(0, extent(conv.channels) / terms, kernel.name("all"));
   const Expr channel = p * terms + r;
   Func part(kernel.name("part"));
-  part(k, t, n, i, j, p) = kernel.constant(0);
-  part(k, t, n, i, j, p) +=
-      filter(k % registers.filters, channel, k / registers.filters, i, j) * input(channel, t, n, i, j);
+  part(kk, kb, t, n, i, j, p) = kernel.constant(0);
+  part(kk, kb, t, n, i, j, p) += conv.factors.product(filter(channel, i, j), input(channel, t, n, i, j));
   Func sums(kernel.name("sums"));
-  sums(k, t, n, i, j) = kernel.constant(0);
-  sums(k, t, n, i, j) += part(k, t, n, i, j, all);
+  sums(kk, kb, t, n, i, j) = kernel.constant(0);
+  sums(kk, kb, t, n, i, j) += part(kk, kb, t, n, i, j, all);
   Func product(kernel.name("product"));
-  product(k, t, n, i, j) = sums(k, t, n, i, j);
+  product(k, t, n, i, j) = sums(k % registers.filters, k / registers.filters, t, n, i, j);
   kernel.stage("part", part);
   kernel.stage("sums", sums);
   kernel.stage("product", product);
@@ -390,22 +441,23 @@ LoopLevel schedule_tasks_of_filters(KernelBuilder& kernel, const WinogradConv& c
   Func part = kernel.stage("part");
   const Halide::RVar all = sums.rvars(0)[0];
   sums.compute_at(out, zo)
-      .bound_extent(k, registers.filters)
+      .bound(kk, 0, registers.filters)
+      .bound_extent(kb, 1)
       .bound_extent(t, blocks.all_tiles())
       .bound(i, 0, conv.points())
       .bound(j, 0, conv.points())
-      .vectorize(k, vector);
+      .vectorize(kk, vector);
   sums.update()
-      .split(k, k, kv, vector)
+      .split(kk, kk, kv, vector)
       .split(t, t, ti, blocks.tiles)
-      .reorder(kv, k, ti, t, n, i, j, all)
+      .reorder(kv, kk, ti, t, n, kb, i, j, all)
       .vectorize(kv)
-      .unroll(k)
+      .unroll(kk)
       .unroll(ti);
-  part.compute_at(sums, t).vectorize(k, vector).unroll(k).unroll(t);
-  part.update().reorder(k, t, n, i, j, part.rvars(0)[0]).vectorize(k, vector).unroll(k).unroll(t);
+  part.compute_at(sums, t);
+  schedule_part(part, conv, vector);
   schedule_points(kernel, "input", extent(conv.channels), conv.points(), LoopLevel::root()).parallel(t);
-  schedule_filters(kernel, registers, LoopLevel(sums, all));
+  schedule_filters(kernel, conv, registers, LoopLevel(sums, all));
   return LoopLevel::root();
 }
 
@@ -433,11 +485,16 @@ LoopLevel schedule_by_winograd(KernelBuilder& kernel, const WinogradConv& conv) 
       .parallel(block);
   schedule_output(kernel, LoopLevel(out, z));
   const Registers registers = registers_of(kernel, conv);
-  schedule_products(kernel, blocks, registers, conv.points(), LoopLevel(out, block));
+  schedule_products(kernel, conv, blocks, registers, LoopLevel(out, block));
   schedule_points(kernel, "input", extent(conv.channels), conv.points(), LoopLevel(out, block));
-  Func filter = schedule_filters(kernel, registers, LoopLevel::root());
-  filter.bound(kb, 0, registers.filter_blocks).parallel(c, 8, guard);
+  schedule_filters_once(kernel, conv);
   return {out, block};
+}
+
+void schedule_filters_once(KernelBuilder& kernel, const WinogradConv& conv) {
+  const Registers registers = registers_of(kernel, conv);
+  Func filter = schedule_filters(kernel, conv, registers, LoopLevel::root());
+  filter.bound(kb, 0, registers.filter_blocks).parallel(c, 8, TailStrategy::GuardWithIf);
 }
 
 // ---- Weights --------------------------------------------------------------------------------------------------------
@@ -516,7 +573,8 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
   const Shape& shape = kernel.shape(conv.weight);
   const Winograd& w = conv.matrices;
   const WeightBlocks blocks = weight_blocks(kernel, conv);
-  const Func input = transformed_images(kernel, conv, blocks.columns, conv.outputs() * w.stride, padded);
+  const Func input =
+      transformed_images(kernel, conv, blocks.columns, conv.outputs() * w.stride, padded, Factors(kernel));
   const Func gradient = transformed_gradient(kernel, conv, blocks.columns, output_gradient);
 
   // Their products, summed over the tiles of a block, the blocks of a slice, and the slices.

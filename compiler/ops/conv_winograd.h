@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "compiler/kernel_builder.h"
+#include "compiler/ops/factors.h"
 #include "compiler/ops/window.h"
 #include "compiler/winograd.h"
 
@@ -21,6 +22,7 @@ struct WinogradConv {
   int pad_y;  // rows and columns of the input in front of the image that the first tile begins with
   int pad_x;
   int longest_part;  // channels that are summed before they are added up
+  Factors factors;   // of the products of transforms
 
   int outputs() const { return matrices.results(); }
   int points() const { return matrices.points(); }
@@ -36,9 +38,12 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
                                     const Shape& input, const Shape& output, int most_points);
 
 /// Defines the output, the sums added to `start`; `padded` are the images with zeros around them, arguments as
-/// `variables`.
+/// `variables`; `weight` reads the parameter `weights`, whose transform may be prepared.
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Halide::Func& padded,
-                        const Halide::Expr& start, const WinogradFilter& weight);
+                        const Halide::Expr& start, const WinogradFilter& weight, ValueId weights);
+
+/// Schedules the transformed weights by themselves.
+void schedule_filters_once(KernelBuilder& kernel, const WinogradConv& conv);
 
 /// Blocks of tiles in parallel, each transformed, multiplied and transformed back in the cache. Returns the loop where
 /// the padded images belong.

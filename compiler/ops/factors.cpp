@@ -11,7 +11,7 @@ using Halide::Var;
 
 namespace {
 
-const Var pair("pair"), along("along"), term("term");
+const Var pair("pair"), along("along"), term("term"), block("block");
 
 Expr to_bf16(const Expr& element) {
   return cast(Halide::BFloat(16), cast(Halide::Float(32), element));
@@ -28,6 +28,15 @@ Expr Factors::stored(const Expr& element) const {
   return pairs_ ? to_bf16(element) : rounded(element);
 }
 
+bool Factors::in_place(const KernelBuilder& kernel, ValueId value) const {
+  return !kernel.computes(value) && (!rounded_ || (pairs_ && kernel.stored_type(value) == DType::bf16));
+}
+
+Expr Factors::read(KernelBuilder& kernel, ValueId value, const Point& point) const {
+  const bool as_it_is = kernel.stored_type(value) == DType::bf16 && in_place(kernel, value);
+  return as_it_is ? kernel.stored(value, point) : stored(kernel.read(value, point));
+}
+
 Expr Factors::rounded(const Expr& element) const {
   return rounded_ ? cast(real_, to_bf16(element)) : element;
 }
@@ -39,27 +48,39 @@ Expr Factors::product(const Expr& a, const Expr& b) const {
 Func Factors::rows(KernelBuilder& kernel, const std::string& name, ValueId value) const {
   const Shape& shape = kernel.shape(value);
   Func copy(kernel.name(name));
-  copy(kernel.variables(shape)) = stored(kernel.read(value, kernel.point(shape)));
-  if (rounded_) kernel.stage(name, copy);
+  copy(kernel.variables(shape)) = read(kernel, value, kernel.point(shape));
+  if (rounded_ && !in_place(kernel, value)) kernel.stage(name, copy);
   return copy;
 }
 
-Element packed(KernelBuilder& kernel, const Factors& factors, const std::string& name, std::int64_t extent,
-               const std::vector<Var>& others, const Element& element) {
+Element packed(KernelBuilder& kernel, const Factors& factors, const Packing& packing, const std::vector<Var>& others,
+               const Element& element) {
   const int together = factors.together();
   std::vector<Var> arguments{along, term};
   if (together > 1) arguments.insert(arguments.begin(), pair);
   arguments.insert(arguments.end(), others.begin(), others.end());
+  const int vector = vector_extent(kernel.machine(), packing.along);
+  const bool by_vectors = packing.by_vectors && kernel.part() != Part::whole && packing.along % vector == 0;
+  if (by_vectors) arguments.push_back(block);
   const Expr number = together > 1 ? term * together + pair : Expr(term);
-  Func copy(kernel.name(name));
-  copy(arguments) = factors.stored(element(along, number, {others.begin(), others.end()}));
-  kernel.stage(name, copy);
-  kernel.stage_extent(name, static_cast<int>(extent));
+  Func copy(kernel.name("weights"));
+  copy(arguments) = factors.stored(
+      element(by_vectors ? block * vector + along : Expr(along), number, {others.begin(), others.end()}));
+  const int row = by_vectors ? vector : extent(packing.along);
+  kernel.stage("weights", copy);
+  kernel.stage_extent("weights", row);
+  std::vector<int> extents{row, extent(packing.terms / together)};
+  if (together > 1) extents.insert(extents.begin(), together);
+  for (std::int64_t other : packing.others) extents.push_back(extent(other));
+  if (by_vectors) extents.push_back(extent(packing.along / vector));
+  const Func stored = kernel.prepared(packing.parameter, copy, extents);
   return [=](const Expr& at, const Expr& of, const std::vector<Expr>& rest) {
-    std::vector<Expr> place{at, of};
-    if (together > 1) place = {of % together, at, of / together};
+    const Expr within = by_vectors ? at % vector : at;
+    std::vector<Expr> place{within, of};
+    if (together > 1) place = {of % together, within, of / together};
     place.insert(place.end(), rest.begin(), rest.end());
-    return copy(place);
+    if (by_vectors) place.push_back(at / vector);
+    return stored(place);
   };
 }
 

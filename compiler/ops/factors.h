@@ -19,6 +19,8 @@ class Factors {
   /// `terms`: how many products the innermost reduction adds up; `dense`: whether the factors of two terms can lie side
   /// by side, which dot products want.
   Factors(const KernelBuilder& kernel, const Node& node, std::int64_t terms, bool dense);
+  /// Nothing is rounded.
+  explicit Factors(const KernelBuilder& kernel) : real_(kernel.real()) {}
 
   bool rounded() const { return rounded_; }
   /// Whether pairs of products are added up by one instruction.
@@ -28,6 +30,10 @@ class Factors {
 
   /// An element as a factor, for a copy that sums read.
   Halide::Expr stored(const Halide::Expr& element) const;
+  /// An element of `value` in that form, or, where nothing is rounded, as it lies in memory; `in_place`: a copy would
+  /// be the same.
+  Halide::Expr read(KernelBuilder& kernel, ValueId value, const Point& point) const;
+  bool in_place(const KernelBuilder& kernel, ValueId value) const;
   /// The same where it is read once: no copy is worth it.
   Halide::Expr rounded(const Halide::Expr& element) const;
   Halide::Expr product(const Halide::Expr& a, const Halide::Expr& b) const;
@@ -38,17 +44,27 @@ class Factors {
 
  private:
   Halide::Type real_;
-  bool rounded_;
-  bool pairs_;
+  bool rounded_ = false;
+  bool pairs_ = false;
 };
 
 /// element(vector, term, other …): factors that are read in vectors along their first argument.
 using Element = std::function<Halide::Expr(const Halide::Expr& along, const Halide::Expr& term,
                                            const std::vector<Halide::Expr>& others)>;
 
-/// A copy of such factors, `extent` of them along a vector, as the stage `name`; of pairs those of two terms lie side
-/// by side. Returns how to read it.
-Element packed(KernelBuilder& kernel, const Factors& factors, const std::string& name, std::int64_t extent,
+/// The extents of such factors, all of which are made of a parameter.
+struct Packing {
+  ValueId parameter;
+  std::int64_t along;
+  std::int64_t terms;
+  std::vector<std::int64_t> others;
+  bool by_vectors =
+      false;  // prepared ones lie vector by vector, so that tasks of a few vectors read memory in its order
+};
+
+/// A copy of such factors as the stage "weights", which may be prepared; of pairs those of two terms lie side by side.
+/// Returns how to read it.
+Element packed(KernelBuilder& kernel, const Factors& factors, const Packing& packing,
                const std::vector<Halide::Var>& others, const Element& element);
 
 /// Computes such a copy once a call, the terms in parallel.

@@ -111,7 +111,10 @@ void forward(KernelBuilder& kernel, const Node& node) {
   Element weight = [&](const Expr& o, const Expr& i, const std::vector<Expr>&) {
     return kernel.parameter(node.inputs[1], {o, i});
   };
-  if (factors.rounded()) weight = packed(kernel, factors, "weights", kernel.shape(kernel.output())[1], {}, weight);
+  if (factors.rounded()) {
+    const Shape& of = kernel.shape(node.inputs[1]);
+    weight = packed(kernel, factors, {node.inputs[1], of[0], of[1], {}}, {}, weight);
+  }
   define_sum(kernel, node, factors, start, kernel.shape(node.inputs[0])[1], [&](const Expr& i) {
     return factors.product(weight(point.axes[0], i, {}), x(kernel.arguments(point.with({i}))));
   });
@@ -234,21 +237,27 @@ bool reads_whole_rows(const KernelBuilder& kernel, const Node& node) {
 /// Each task adds up a part of the sums, all features of them, so that it reads whole rows of weights, some at a time,
 /// in the order of memory. Alternative: tasks of features, which read a piece of every row: 19 of the 46 GB/s that the
 /// machine reads, against 42 (6400 to 4096 features, 2 threads, 2026-11).
-void schedule_whole_rows(KernelBuilder& kernel, const Node& node) {
-  constexpr int rows = 4;
+void schedule_whole_rows(KernelBuilder& kernel, const Node& node, const Factors& factors) {
+  const int rows = 4 * factors.together();
   const Var o = kernel.axis(1), n = kernel.block(), oi("oi");
   Func part = kernel.stage("part");
   const int vector = kernel.machine().vector;
   const Halide::RVar i = part.rvars(0)[0], row("row"), all("all");
   const Var p = part.args().back();
   part.compute_root().vectorize(o, vector).parallel(p);
-  part.update()
-      .split(i, all, row, rows)
-      .split(o, o, oi, vector)
-      .reorder(row, oi, o, kernel.lane(), n, all, p)
-      .vectorize(oi)
-      .unroll(row)
-      .parallel(p);
+  part.update().split(i, all, row, rows);
+  // Weights that were not prepared are rounded as they are read, one by one.
+  if (kernel.part() == Part::rest && factors.pairs()) {
+    const Var some("some");
+    Func rows_sum = part.update().rfactor(all, some);  // dot products may not stand in a loop that runs in parallel
+    rows_sum.compute_at(part, o).vectorize(o, vector);
+    schedule_dot_products(rows_sum.update(), {o, kernel.lane(), n, p, some, row}, o, vector, row, factors.together());
+    rows_sum.update().unroll(loop_over_terms(row, factors.together()));
+    part.update().split(o, o, oi, vector).reorder(oi, o, kernel.lane(), n, all, p).vectorize(oi).parallel(p);
+  } else {
+    part.update().split(o, o, oi, vector).reorder(row, oi, o, kernel.lane(), n, all, p).vectorize(oi).unroll(row);
+    part.update().parallel(p);
+  }
   Func sum = kernel.defined(node.outputs[0]);
   const Var task("task");
   kernel.out().compute_root().split(o, o, oi, vector, Halide::TailStrategy::GuardWithIf).vectorize(oi);
@@ -283,7 +292,7 @@ void schedule_tiles_of_rows(KernelBuilder& kernel, const Node& node, const Facto
   }
   const int vector = vector_extent(machine, features);
   const std::vector<Var> loops{kernel.lane(), kernel.block(), kernel.axis(1)};
-  if (reads_whole_rows(kernel, node)) return schedule_whole_rows(kernel, node);
+  if (reads_whole_rows(kernel, node)) return schedule_whole_rows(kernel, node, factors);
   if (kernel.few()) {
     const int vectors = tile_extent(features / vector, machine.accumulators - 4);
     return schedule({{kernel.axis(1), vectors * vector}}, vector, loops, 2);
@@ -297,6 +306,7 @@ void schedule_tiles_of_rows(KernelBuilder& kernel, const Node& node, const Facto
 }
 
 void schedule_rows(KernelBuilder& kernel, const Node& node) {
+  if (kernel.part() == Part::preparation) return schedule_packed(kernel, forward_factors(kernel, node), "weights");
   schedule_tiles_of_rows(kernel, node, forward_factors(kernel, node));
 }
 
@@ -407,6 +417,7 @@ const Operator linear{
     .gpu_schedule = schedule_forward_on_gpu,
     .multiplies_bf16 = true,
     .schedules_few = true,
+    .prepares = true,
     .samples = {{"plain", {{Shape::batch, 40}}, {{"features", 33}, {"bias", true}}},
                 {"without_bias", {{Shape::batch, 7}}, {{"features", 3}, {"bias", false}}},
                 {"wide", {{Shape::batch, 300}}, {{"features", 32}, {"bias", true}}},

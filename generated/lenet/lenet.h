@@ -21,6 +21,8 @@ void lenet_destroy(lenet_model* model);
 /* Parameters and buffers from and to a safetensors file. The functions below return 0, or 1 after an error. */
 int lenet_load(lenet_model* model, const char* file);
 int lenet_save(lenet_model* model, const char* file);
+/* Lets evaluation keep what it computes from parameters alone; what the functions below set counts as ever. */
+int lenet_freeze(lenet_model* model);
 
 /* Parameters by path, `"conv.weight"`. Values are PyTorch's, in row-major order, whatever order kernels use; what is
    written counts from the next pass on. */

@@ -68,6 +68,10 @@ int lenet_save(lenet_model* model, const char* file) {
   return guarded([&] { model->model.save(file); });
 }
 
+int lenet_freeze(lenet_model* model) {
+  return guarded([&] { model->model.freeze(); });
+}
+
 const char* lenet_parameter(int64_t index) {
   const auto& parameters = lenet::description().parameters;
   const bool exists = index >= 0 && index < static_cast<int64_t>(parameters.size());

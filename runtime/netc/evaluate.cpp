@@ -18,6 +18,7 @@ void require_classifier(const Description& description) {
 
 RunningMetrics evaluate(Network& network, Loader& loader) {
   RunningMetrics metrics;
+  network.freeze();
   loader.start(0);
   while (const Batch* batch = loader.next()) {
     const AnyView images = batch->images();
@@ -25,6 +26,7 @@ RunningMetrics evaluate(Network& network, Loader& loader) {
     const float loss = network.evaluate_loss({&images, 1}, {&labels, 1});
     metrics.add(loss, network.output(0), {batch->label_values.data(), static_cast<std::size_t>(batch->size)});
   }
+  network.unfreeze();
   return metrics;
 }
 

@@ -156,10 +156,13 @@ void Network::allocate_gradients() {
 std::int64_t Network::memory_bytes() const {
   const std::int64_t parameter_arenas = gradients_ ? 2 : 1;
   const std::int64_t floats = description_.parameter_floats * parameter_arenas + description_.buffer_floats;
-  return arena_bytes_ + floats * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t prepared =
+      (prepared_.memory ? description_.forward.prepared : 0) + (prepared_few_.memory ? description_.few.prepared : 0);
+  return arena_bytes_ + prepared + floats * static_cast<std::int64_t>(sizeof(float));
 }
 
 View<float> Network::parameter(std::string_view path) {
+  parameters_changed();
   return find(parameters_.get(), description_.parameters, path, "parameter");
 }
 
@@ -173,6 +176,7 @@ View<float> Network::buffer(std::string_view path) {
 }
 
 std::vector<std::pair<std::string, View<float>>> Network::named_parameters() {
+  parameters_changed();
   return named_views(parameters_.get(), description_.parameters);
 }
 
@@ -185,7 +189,18 @@ std::span<float> Network::gradients_flat() {
   return {gradients_.get(), parameter_floats()};
 }
 
+void Network::unfreeze() {
+  frozen_ = false;
+  parameters_changed();
+}
+
+void Network::parameters_changed() {
+  prepared_.current = false;
+  prepared_few_.current = false;
+}
+
 void Network::initialize(std::uint64_t seed) {
+  parameters_changed();
   for (const ParameterSpec& spec : description_.parameters) {
     netc::initialize(view_of(parameters_.get(), spec), spec.initializer, {spec.fan_in, spec.fan_out}, seed, spec.path);
   }
@@ -217,6 +232,7 @@ void Network::load(const std::filesystem::path& file) {
   for (const ParameterSpec& spec : description_.buffers) reader.require(spec.path, spec.shape);
   require_known(reader, description_);
   // Nothing can fail from here on.
+  parameters_changed();
   for (const auto& [name, view] : named_parameters()) reader.copy_to(view, name);
   for (const auto& [name, view] : named_buffers()) reader.copy_to(view, name);
 }
@@ -398,8 +414,19 @@ float Network::mean_loss() const {
   return mean(losses());
 }
 
+void Network::prepare_for(const MemoryPlan& plan) {
+  if (plan.prepared == 0) return;
+  Prepared& prepared = few() ? prepared_few_ : prepared_;
+  if (!prepared.memory) prepared.memory = allocate(plan.prepared, "prepared parameters", Reached::by_kernels);
+  prepared_now_ = reinterpret_cast<std::byte*>(prepared.memory.get());
+  if (frozen_ && prepared.current) return;
+  few() ? prepare_few() : prepare();
+  prepared.current = true;
+}
+
 void Network::evaluate() {
   reserve(few() ? description_.few : description_.forward);
+  prepare_for(*plan_);
   run_pass(&GpuSession::evaluation, [&] { few() ? infer_few() : infer(); });
 }
 
@@ -446,6 +473,7 @@ float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyVi
 
 void Network::update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
   compute_gradients(inputs, labels);
+  parameters_changed();
   if (gpu_) {
     const cuda::InQueue in_queue(gpu_->queue());
     optimizer.start_step(parameters_flat(), gradients_flat());

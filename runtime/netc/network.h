@@ -2,6 +2,7 @@
 // in.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
@@ -44,11 +45,12 @@ struct ParameterSpec {
 };
 
 /// Memory that a pass needs: `per_example` bytes for each example (their number rounded up to `multiple`) and `fixed`
-/// bytes.
+/// bytes; and `prepared` bytes, which are kept between passes, for what depends on parameters alone.
 struct MemoryPlan {
   std::int64_t per_example = 0;
   std::int64_t fixed = 0;
   std::int64_t multiple = 1;
+  std::int64_t prepared = 0;
 
   /// The number of examples rounded up.
   std::int64_t capacity(std::int64_t batch) const { return (batch + multiple - 1) / multiple * multiple; }
@@ -121,6 +123,12 @@ class Network {
   /// Atomic: the old file or the new one, never a torn one. Throws Error (io).
   void save(const std::filesystem::path& file);
 
+  /// Promises that until `unfreeze` parameters are not written through views that were there before the last pass:
+  /// evaluation passes then compute what depends on parameters alone, such as weights in the order that kernels read,
+  /// once instead of each time. Loading, initialising, training and the views handed out from then on count as ever.
+  void freeze() { frozen_ = true; }
+  void unfreeze();
+
   /// Evaluation mode. Inputs as in `description().inputs`, all of one batch; returns the first output, row-major,
   /// valid until the next pass. Throws Error (mismatch) naming the input, the shape expected and the shape found.
   View<const float> forward(std::span<const AnyView> inputs);
@@ -172,6 +180,8 @@ class Network {
   /// `description().forward`, the next two, their like for a few examples, in that of `description().few`, the others
   /// in that of `description().training`; the second of each follows the first. A model without a loss has the first
   /// alone, and the others are never called.
+  virtual void prepare() {}  // what the kernels of `infer` and `infer_loss` read in place of parameters
+  virtual void prepare_few() {}
   virtual void infer() = 0;     // evaluation mode, sets the outputs
   virtual void infer_loss() {}  // sets the losses, from the outputs that `infer` left
   virtual void infer_few() = 0;
@@ -191,6 +201,8 @@ class Network {
   float* at(std::int64_t per_example) const { return place(per_example * capacity_); }
   /// A place in the arena's fixed part.
   float* fixed(std::int64_t offset) const { return place(plan_->per_example * capacity_ + offset); }
+  /// A place, in bytes from its start, in the memory of what was prepared for the pass that runs.
+  std::byte* prepared(std::int64_t offset) const { return prepared_now_ + offset; }
   void set_output(int i, const float* data) { outputs_[static_cast<std::size_t>(i)].set(data); }
   void set_losses(const float* data) { losses_.set(data); }
   void set_input_gradient(int i, const float* data) { input_gradients_[static_cast<std::size_t>(i)].set(data); }
@@ -229,7 +241,9 @@ class Network {
   void copy_to_gpu();
   void run_pass(GpuSession::Pass GpuSession::*pass, const std::function<void()>& launch);
   bool few() const { return launch_.batch <= few_examples; }
+  void parameters_changed();
   void evaluate();
+  void prepare_for(const MemoryPlan& plan);
   void require_loss() const;
   void compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels);
   void update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
@@ -242,6 +256,15 @@ class Network {
   Floats buffers_;
   Floats arena_;
   std::int64_t arena_bytes_ = 0;
+  /// What was prepared for passes of some size.
+  struct Prepared {
+    Floats memory;
+    bool current = false;  // made of the parameters as they are, if these were not written through views
+  };
+  Prepared prepared_;
+  Prepared prepared_few_;
+  std::byte* prepared_now_ = nullptr;
+  bool frozen_ = false;
   const MemoryPlan* plan_ = nullptr;  // of the pass that runs
   std::int64_t capacity_ = 0;         // examples, rounded up
   Launch launch_{0, 0, 0};

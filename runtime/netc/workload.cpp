@@ -51,6 +51,7 @@ Workload::Workload(const Model& model, const WorkloadOptions& options)
       optimizer_(make_optimizer(slow(model))) {
   use_threads(model, options.threads);
   network_->initialize(model.description.recipe.seed);
+  network_->freeze();
   for (const TensorSpec& spec : model.description.inputs) add(inputs_, input_views_, spec, options.batch);
   for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, options.batch);
 }
