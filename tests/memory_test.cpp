@@ -65,6 +65,62 @@ TEST_CASE("what a pool and a relu exchange keeps its name and gets the other's s
   CHECK(graph.outputs == graph.nodes[1].outputs);
 }
 
+// ---- What never reaches memory --------------------------------------------------------------------------------------
+
+Plan training_plan(const std::string& text) {
+  const test::CompiledNetwork network(text);
+  REQUIRE_MESSAGE(!network.diagnostics.has_errors(), network.diagnostics.text());
+  LaidOutGraph laid_out = lay_out(network.training);
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  return plan_memory(std::move(laid_out), std::move(groups));
+}
+
+/// The groups that training takes for these layers, but for a loss.
+Names groups_of(const std::string& layers) {
+  Names names;
+  for (const Group& group : training_plan("model m { input image: f32[N, 20, 8, 8]; " + layers + " loss mse; }").groups)
+    names.push_back(group.name);
+  return names;
+}
+
+bool contains(const Names& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+TEST_CASE("readers compute what batchnorm normalises, and what a pool passes back") {
+  const Names names = groups_of("conv(24, 3, bias = false) -> batchnorm -> relu -> conv(20, 3) -> maxpool(2);");
+  CHECK(contains(names, "batchnorm_normalize_relu_conv"));
+  CHECK(contains(names, "maxpool_backward_conv_backward_data_batchnorm_normalize_relu_relu_backward"));
+  CHECK(contains(names, "maxpool_backward_batchnorm_normalize_relu_conv_backward_weights"));
+  CHECK(!contains(names, "batchnorm_normalize_relu"));
+  CHECK(!contains(names, "maxpool_backward"));
+}
+
+TEST_CASE("what takes as long to read as to compute, or is read many times, is computed once") {
+  CHECK(contains(groups_of("conv(24, 3) -> relu -> conv(20, 3);"), "conv_relu"));
+  CHECK(contains(groups_of("conv(20, 3) -> maxpool(3, stride = 1, pad = 1);"), "maxpool_backward"));
+  CHECK(contains(groups_of("conv(20, 3) -> batchnorm -> maxpool(3, stride = 1);"), "batchnorm_normalize"));
+}
+
+TEST_CASE("a pointwise group writes over what it reads last") {
+  const Plan plan = training_plan(R"(model m {
+    input image: f32[N, 20, 8, 8];
+    concat { conv(20, 3) -> batchnorm; conv(20, 3) } -> relu -> conv(8, 1) -> batchnorm;
+    loss mse;
+  })");
+  int over = 0;
+  for (const Group& group : plan.groups) {
+    for (ValueId input : group.inputs) {
+      const Place& read = plan.place(input);
+      const Place& written = plan.place(group.outputs[0]);
+      if (read.space != Space::arena || written.space != Space::arena || read.offset != written.offset) continue;
+      CHECK(is_pointwise(plan.graph, group));
+      ++over;
+    }
+  }
+  CHECK(over > 0);
+}
+
 // ---- What is computed again -----------------------------------------------------------------------------------------
 
 /// Batch statistics, random masks, branches into one image, indices of maxima, features.
@@ -84,14 +140,6 @@ constexpr const char* mixed = R"(model mixed {
   train { batch = 5; optimizer = sgd(lr = 0.01, momentum = 0.9); }
 }
 )";
-
-Plan training_plan(const std::string& text) {
-  const test::CompiledNetwork network(text);
-  REQUIRE_MESSAGE(!network.diagnostics.has_errors(), network.diagnostics.text());
-  LaidOutGraph laid_out = lay_out(network.training);
-  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
-  return plan_memory(std::move(laid_out), std::move(groups));
-}
 
 std::vector<std::string> repeated(const Plan& plan) {
   std::vector<std::string> names;

@@ -8,6 +8,7 @@
 
 #include "compiler/differentiate.h"
 #include "compiler/elaborate.h"
+#include "compiler/inline_pointwise.h"
 #include "compiler/modes.h"
 
 namespace netc::test {
@@ -20,6 +21,7 @@ CompiledNetwork::CompiledNetwork(const std::string& text) {
   if (!diagnostics.has_errors()) graph = elaborate(tree, source, options, sources, diagnostics);
   if (!diagnostics.has_errors() && graph.loss != no_value) {
     training = differentiate(for_training(graph), diagnostics);
+    inline_pointwise(training);
   }
 }
 

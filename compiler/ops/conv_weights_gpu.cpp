@@ -17,6 +17,7 @@ using Halide::Var;
 namespace {
 
 constexpr int most_each = 8;
+constexpr int most_inputs = 256;  // of a tile: chunks of what wider ones read are too short to hide how they are copied
 
 const Var pixel("p"), chunk("q"), part_variable("s");
 
@@ -34,7 +35,7 @@ BlockWeights::BlockWeights(const KernelBuilder& kernel, const Node& node)
       windows_(windows(node.attributes)),
       shape_(kernel.shape(weight_)) {
   const ThreadSplit outputs = split_evenly(shape_[0], most_each, 8);
-  const int left = most_threads / outputs.threads;
+  const int left = std::min(most_threads / outputs.threads, most_inputs / most_each);
   const ThreadSplit inputs = split_evenly(shape_[1], most_each, left);
   tile_ = {{kernel.axis(0), outputs.each, outputs.threads, TailStrategy::ShiftInwards},
            {kernel.axis(1), inputs.each, inputs.threads, TailStrategy::ShiftInwards},
