@@ -74,10 +74,8 @@ class Grouping {
     const ValueId value = node.inputs[operand];
     if (!made_by_.contains(value) || uses_.at(value) > 1 || is_named(value)) return false;
     const Group& group = groups_[static_cast<std::size_t>(made_by_.at(value))];
-    const Node& anchor = group.anchor_in(graph_);
-    const bool moves = !is_anchored(group) || (anchor.op->may_move && anchor.op->may_move(anchor));
     const bool alone = group.outputs.size() == 1 && group.outputs[0] == value;
-    if (!moves || !alone || pass(group.nodes[0]) != pass(index)) return false;
+    if (!moves_to(group, node) || !alone || pass(group.nodes[0]) != pass(index)) return false;
     const ValueId output = node.outputs[0];
     if (node.op->fusion == Fusion::anchor) return node.op->reads_once && node.op->reads_once(node, operand);
     return graph_[value].shape == graph_[output].shape && layout(value).lanes == layout(output).lanes;
@@ -94,6 +92,15 @@ class Grouping {
     int latest = none;
     for (ValueId input : view->second->inputs) latest = std::max(latest, maker(input));
     return latest;
+  }
+
+  /// Whether the group's nodes may be computed where `reader` reads their value; an anchor moves to the node behind it.
+  bool moves_to(const Group& group, const Node& reader) const {
+    if (!is_anchored(group)) return true;
+    const Node& anchor = group.anchor_in(graph_);
+    const std::size_t behind = group.anchor + 1;
+    return anchor.op->may_move &&
+           anchor.op->may_move(anchor, behind < group.nodes.size() ? at(group.nodes[behind]) : reader);
   }
 
   /// The last group that makes an operand of `index`, but for the one operand `without`.

@@ -31,7 +31,7 @@ class Inlining {
     for (int i = static_cast<int>(graph_.nodes.size()) - 1; i >= 0; --i) {
       std::vector<Reading> copied = readings(at(i).outputs[0]);
       if (!may_copy(i, copied)) continue;
-      const bool apart = !is_cheap(at(i));
+      const bool apart = !is_cheap(at(i), copied);
       while (copied.size() > 1 && (!apart || pass(copied.back().node) == gradients_of_inputs)) {
         copy_for(copied.back(), i);
         copied.pop_back();
@@ -61,7 +61,7 @@ class Inlining {
     const auto takes = [&](const Reading& reading) { return may_take(reading, node.outputs[0]); };
     if (!std::all_of(readers.begin(), readers.end(), takes)) return false;
     const bool alone = pass(readers[0].node) < pass(readers[1].node) && pass(readers[1].node) == gradients_of_inputs;
-    return is_cheap(node) || (alone && node.op->fusion == Fusion::pointwise);
+    return is_cheap(node, readers) || (alone && node.op->fusion == Fusion::pointwise);
   }
 
   bool may_take(const Reading& reading, ValueId value) const {
@@ -70,8 +70,11 @@ class Inlining {
     return node.op->fusion == Fusion::pointwise && graph_[node.outputs[0]].shape == graph_[value].shape;
   }
 
-  /// Whether to read a node's operands takes no longer than to read its value.
-  bool is_cheap(const Node& node) const { return (node.op->may_move && node.op->may_move(node)) || reads_kept(node); }
+  /// Whether to read a node's operands takes its readers no longer than to read its value.
+  bool is_cheap(const Node& node, const std::vector<Reading>& readers) const {
+    const auto moves = [&](const Reading& reading) { return node.op->may_move(node, at(reading.node)); };
+    return (node.op->may_move && std::all_of(readers.begin(), readers.end(), moves)) || reads_kept(node);
+  }
 
   /// Whether a node computes its value from one tensor of its size, which others read, too; by way of pointwise nodes.
   bool reads_kept(const Node& node) const {

@@ -126,8 +126,10 @@ struct Operator {
   /// anchor: how to compute some of its stages on a GPU; the others follow the rule of gpu_schedules.h.
   std::function<void(KernelBuilder& kernel, const Node& node)> gpu_schedule{};
   /// anchor: whether a node computes an element from so few others, and reads so much less memory than it writes, that
-  /// it may do so where the element is read.
-  std::function<bool(const Node& node)> may_move{};
+  /// it may do so where `reader` reads the element.
+  std::function<bool(const Node& node, const Node& reader)> may_move{};
+  /// anchor: whether its kernel copies images in blocks of rows that overlap.
+  bool copies_rows = false;
   /// anchor: whether its kernel reads the elements of an operand about once, or copies them first, so that what
   /// computes them from elements at the same place may run there (see fuse.h).
   std::function<bool(const Node& node, std::size_t operand)> reads_once{};

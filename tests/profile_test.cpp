@@ -35,7 +35,7 @@ TEST_CASE("profile lists the kernels of a step, with their work, and draws them"
   CHECK(lines.back().starts_with("machine: "));
   const std::string picture = read_text("profile.svg");
   CHECK(picture.starts_with("<svg"));
-  CHECK(picture.find(">conv_backward_weights<") != std::string::npos);
+  CHECK(picture.find(">maxpool_backward_conv_backward_weights<") != std::string::npos);
 
   const CommandResult forward = run_command({"out/small", "profile", "--mode", "infer", "--seconds", "0.05", "--json"});
   REQUIRE_MESSAGE(forward.status == 0, forward.err);

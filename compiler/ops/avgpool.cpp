@@ -103,7 +103,7 @@ const Operator avgpool_backward{
     .value_at = backward_at,
     .algorithm = backward,
     .schedule = schedule_pool,
-    .may_move = covers_little,
+    .may_move = gradient_may_move,
 };
 
 const Operator globalavgpool{

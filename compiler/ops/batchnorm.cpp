@@ -73,21 +73,23 @@ void define_channels(KernelBuilder& kernel, ValueId value, const std::string& st
   kernel.define(value, func);
 }
 
-/// The mean of each image, and the sum of the squares of what deviates from it.
+/// The mean of each image, and the sum of the squares of what deviates from it. What deviates from a rounded mean does
+/// not sum to 0: that corrects it.
 Func image_moments(KernelBuilder& kernel, ValueId x, const Expr& pixels) {
   const Var l = kernel.lane(), c = kernel.axis(1), n = kernel.block();
   const Shape& shape = kernel.shape(x);
   kernel.stage_extent("mean", extent(shape[1]));
-  kernel.stage_extent("squares", extent(shape[1]));
+  kernel.stage_extent("deviations", extent(shape[1]));
   const Func sum = image_sums(kernel, "mean", shape, [&](const Point& at) { return Terms{kernel.read(x, at)}; });
   Func mean(kernel.name("image_mean"));
   mean(l, c, n) = sum(l, c, n) / pixels;
-  const Func squares = image_sums(kernel, "squares", shape, [&](const Point& at) {
+  const Func deviations = image_sums(kernel, "deviations", shape, [&](const Point& at) {
     const Expr deviation = kernel.read(x, at) - mean(at.lane, at.axes[0], at.block);
-    return Terms{deviation * deviation};
+    return Terms{deviation, deviation * deviation};
   });
+  const Expr rest = deviations(l, c, n)[0] / pixels;
   Func moments(kernel.name("moments"));
-  moments(l, c, n) = Tuple(mean(l, c, n), squares(l, c, n));
+  moments(l, c, n) = Tuple(mean(l, c, n) + rest, deviations(l, c, n)[1] - pixels * rest * rest);
   kernel.stage("moments", moments);
   return moments;
 }
@@ -110,24 +112,27 @@ void statistics(KernelBuilder& kernel, const Node& node) {
   const auto mean_at = [&](const Point& at) { return by_images ? moment(at, 0) : kernel.read(x, at); };
   const Shape summed = by_images ? Shape{Shape::batch, shape[1]} : shape;
   const Func sum = channel_sums(kernel, "sum", summed, [&](const Point& at) { return Terms{mean_at(at)}; });
-  Func mean(kernel.name("mean"));
-  mean(kernel.axis(0)) = sum(c) * pixels / elements;
-  const Func squares = channel_sums(kernel, "squares_of_batch", summed, [&](const Point& at) {
-    const Expr deviation = mean_at(at) - mean(at.axes[0]);
+  Func rounded(kernel.name("rounded_mean"));
+  rounded(kernel.axis(0)) = sum(c) * pixels / elements;
+  const Func deviations = channel_sums(kernel, "deviations_of_batch", summed, [&](const Point& at) {
+    const Expr deviation = mean_at(at) - rounded(at.axes[0]);
     const Expr square = pixels * deviation * deviation;
-    return Terms{by_images ? moment(at, 1) + square : square};
+    return Terms{pixels * deviation, by_images ? moment(at, 1) + square : square};
   });
-  kernel.stage("batch_mean", mean);
-  const Expr variance = squares(c) / elements;
-  const Expr unbiased = squares(c) / max(elements - kernel.constant(1), kernel.constant(1));
+  kernel.stage("rounded_mean", rounded);
+  const Expr rest = deviations(c)[0] / elements;
+  const Expr mean = rounded(c) + rest;
+  const Expr squares = deviations(c)[1] - elements * rest * rest;
+  const Expr variance = squares / elements;
+  const Expr unbiased = squares / max(elements - kernel.constant(1), kernel.constant(1));
   const Expr momentum = kernel.constant(node.attributes.real("momentum"));
   const auto mixed = [&](ValueId running, const Expr& now) {
     return (kernel.constant(1) - momentum) * kernel.parameter(running, {c}) + momentum * now;
   };
-  define_channels(kernel, node.outputs[0], "batch_mean", mean(c));
+  define_channels(kernel, node.outputs[0], "batch_mean", mean);
   define_channels(kernel, node.outputs[1], "inv_std",
                   kernel.constant(1) / sqrt(variance + kernel.constant(node.attributes.real("eps"))));
-  define_channels(kernel, node.outputs[2], "running_mean", mixed(node.inputs[1], mean(c)));
+  define_channels(kernel, node.outputs[2], "running_mean", mixed(node.inputs[1], mean));
   define_channels(kernel, node.outputs[3], "running_var", mixed(node.inputs[2], unbiased));
 }
 
@@ -183,11 +188,11 @@ void schedule_statistics(KernelBuilder& kernel, const Node& node) {
     const bool lanes = kernel.lanes() > 1;
     const Var dense = lanes ? kernel.lane() : kernel.axis(1);
     moments.compute_root().reorder(dense, lanes ? kernel.axis(1) : kernel.lane(), n).parallel(n);
-    for (const char* name : {"mean", "squares"}) schedule_image_sums(kernel, name, {moments, n});
+    for (const char* name : {"mean", "deviations"}) schedule_image_sums(kernel, name, {moments, n});
   }
   schedule_channel_sums(kernel, "sum");
-  schedule_channel_sums(kernel, "squares_of_batch");
-  kernel.stage("batch_mean").compute_root();
+  schedule_channel_sums(kernel, "deviations_of_batch");
+  kernel.stage("rounded_mean").compute_root();
   schedule_elements(kernel, kernel.out(), node.outputs[0]);
 }
 
@@ -199,8 +204,8 @@ void schedule_backward_sums(KernelBuilder& kernel, const Node& node) {
 /// The mean is written for the second pass; all that follows from it belongs to the outputs.
 void schedule_statistics_on_gpu(KernelBuilder& kernel, const Node&) {
   schedule_channel_sums_on_gpu(kernel, "sum");
-  schedule_channel_sums_on_gpu(kernel, "squares_of_batch");
-  Func mean = kernel.stage("batch_mean").compute_root();
+  schedule_channel_sums_on_gpu(kernel, "deviations_of_batch");
+  Func mean = kernel.stage("rounded_mean").compute_root();
   kernel.stage("sum").compute_at(mean, map_to_threads(mean, {kernel.axis(0)}, {}));
 }
 

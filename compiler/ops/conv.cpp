@@ -811,6 +811,7 @@ const Operator conv{
     .algorithm = forward,
     .schedule = schedule_forward,
     .gpu_schedule = schedule_forward_on_gpu,
+    .copies_rows = true,
     .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
     .multiplies_bf16 = true,
     .schedules_few = true,
@@ -842,6 +843,7 @@ const Operator conv_backward_data{
     .algorithm = backward_data,
     .schedule = schedule_backward_data,
     .gpu_schedule = schedule_backward_data_on_gpu,
+    .copies_rows = true,
     .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
     .multiplies_bf16 = true,
 };
@@ -856,6 +858,7 @@ const Operator conv_backward_weights{
     .algorithm = backward_weights,
     .schedule = schedule_weights,
     .gpu_schedule = schedule_weights_on_gpu,
+    .copies_rows = true,
     .reads_once = [](const Node&, std::size_t operand) { return operand <= 1; },
     .multiplies_bf16 = true,
 };

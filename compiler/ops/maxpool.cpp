@@ -141,7 +141,7 @@ const Operator maxpool_backward{
     .value_at = backward_at,
     .algorithm = backward,
     .schedule = schedule_pool,
-    .may_move = covers_little,
+    .may_move = gradient_may_move,
 };
 
 }  // namespace netc::ops

@@ -90,9 +90,10 @@ Expr covering_sum(const Node& node, const std::function<Expr(const Expr& y, cons
   return sum;
 }
 
-bool covers_little(const Node& node) {
+bool gradient_may_move(const Node& node, const Node& reader) {
   const Windows w = windows(node.attributes);
-  return most_covering(w.y) * most_covering(w.x) <= 4 && w.y.stride * w.x.stride > 2;
+  const std::int64_t most = reader.op->copies_rows ? 1 : 4;
+  return most_covering(w.y) * most_covering(w.x) <= most && w.y.stride * w.x.stride > 2;
 }
 
 Func window_sum(KernelBuilder& kernel, const Shape& shape, const Expr& term) {

@@ -44,8 +44,9 @@ Halide::RDom covering_windows(KernelBuilder& kernel, const Windows& windows);
 Halide::Expr covering_sum(const Node& node,
                           const std::function<Halide::Expr(const Halide::Expr& y, const Halide::Expr& x)>& term);
 
-/// Whether at most four windows cover a pixel, and there are less than half as many windows as pixels.
-bool covers_little(const Node& node);
+/// Whether a pool's gradient may be computed where `reader` reads it: one window covers a pixel, or at most four and
+/// the reader takes each pixel once, and there are less than half as many windows as pixels.
+bool gradient_may_move(const Node& node, const Node& reader);
 
 /// The sum of `term` over the reduction variables in it, for every element of a value of this shape: the stage that
 /// `schedule_pool` schedules.
