@@ -85,7 +85,8 @@ Expr covering_sum(const Node& node, const std::function<Expr(const Expr& y, cons
   const Windows w = windows(node.attributes);
   Expr sum;
   for (int y = 0; y < most_covering(w.y); ++y) {
-    for (int x = 0; x < most_covering(w.x); ++x) sum = sum.defined() ? sum + term(y, x) : term(y, x);
+    // In this order, wherever it is computed: the same bits as in a kernel of its own.
+    for (int x = 0; x < most_covering(w.x); ++x) sum = sum.defined() ? strict_float(sum + term(y, x)) : term(y, x);
   }
   return sum;
 }
