@@ -110,6 +110,14 @@ std::string suffix(Part part) {
   return part == Part::preparation ? "_preparation" : "";
 }
 
+/// Kernels are called by an array of arguments. Descriptions of these, which nobody reads, would be a tenth of a
+/// library.
+constexpr auto linkage = Halide::LinkageType::ExternalPlusArgv;
+
+void write(const Halide::Module& module, const fs::path& object) {
+  module.compile({{Halide::OutputFileType::object, object.string()}});
+}
+
 void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, Part part,
                    const fs::path& object) {
   Machine machine = target;
@@ -117,17 +125,16 @@ void compile_group(const KernelEntry& entry, const Machine& target, const Choice
   KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine, choices, part);
   Halide::Pipeline pipeline = builder.build();
   const std::string name = entry.symbol + suffix(part) + "_" + target.name;
-  const std::map<Halide::OutputFileType, std::string> files{{Halide::OutputFileType::object, object.string()}};
-  if (!target.is_gpu()) return pipeline.compile_to(files, builder.pipeline_arguments(), name, target.target);
-  const Halide::Module module = pipeline.compile_to_module(builder.pipeline_arguments(), name, target.target);
+  const Halide::Module module = pipeline.compile_to_module(builder.pipeline_arguments(), name, target.target, linkage);
   const std::optional<GpuAssembler>& assembler = GpuAssembler::installed();
-  (assembler ? assembler->with_binaries(module, object) : module).compile(files);
+  write(target.is_gpu() && assembler ? assembler->with_binaries(module, object) : module, object);
 }
 
 void compile_function(const KernelEntry& entry, const Machine& target, const fs::path& object) {
   FunctionPipeline lowered = lower_function(*entry.function, *entry.graph, target.target);
-  lowered.pipeline.compile_to({{Halide::OutputFileType::object, object.string()}}, lowered.arguments(),
-                              entry.symbol + "_" + target.name, target.target);
+  write(
+      lowered.pipeline.compile_to_module(lowered.arguments(), entry.symbol + "_" + target.name, target.target, linkage),
+      object);
 }
 
 /// Kernels run without Halide's assertions: what it warns of ("guaranteed to fail an assertion") would be wrong
