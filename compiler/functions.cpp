@@ -3,7 +3,9 @@
 #include <Halide.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numbers>
 
 namespace netc {
 
@@ -33,9 +35,28 @@ Formula share(const Formula& wins, const Formula& a, const Formula& b) {
 
 // ---- Numerics that need care ----------------------------------------------------------------------------------------
 
+/// 2^t for |t| <= 126 in single precision, off by 1e-7 of itself: the whole part of t is an exponent, and a polynomial
+/// with the least relative error stands for the rest, in [-1/2, 1/2].
+Expr power_of_two(const Expr& t) {
+  constexpr std::array coefficients{1.00000007165,   0.693146967065,   0.240221197238,
+                                    0.0555071327354, 0.00967554133422, 0.00132764719795};
+  const Expr whole = Halide::round(t);
+  const Expr rest = t - whole;
+  Expr polynomial = constant(t, 0);
+  for (auto c = coefficients.rbegin(); c != coefficients.rend(); ++c) polynomial = polynomial * rest + constant(t, *c);
+  return polynomial * Halide::reinterpret<float>((Halide::cast<int>(whole) + 127) << 23);
+}
+
 /// exp overflows to infinity for large negative x, and 1 / infinity is the limit.
+///
+/// Choice: in single precision an exponential without cases for what is no finite result. Alternative: Halide's exp;
+/// LeNet's first convolution with its sigmoids, 256 images, 2 threads: 0.45 instead of 0.54 ms (2026-11).
 Expr sigmoid(const Expr& x) {
-  return constant(x, 1) / (constant(x, 1) + exp(-x));
+  const Expr one = constant(x, 1);
+  if (x.type().bits() != 32) return one / (one + exp(-x));
+  constexpr double far = 87;  // e^-87 is the least power that is a normal number
+  const Expr bounded = clamp(x, constant(x, -far), constant(x, far));
+  return one / (one + power_of_two(bounded * constant(x, -std::numbers::log2e)));
 }
 
 /// Near 0 the quotient cancels: there the odd polynomial up to x^7 is exact to single precision.
