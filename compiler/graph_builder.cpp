@@ -1,5 +1,7 @@
 #include "compiler/graph_builder.h"
 
+#include <algorithm>
+
 namespace netc {
 
 void GraphBuilder::on_behalf_of(const Node& node, Role role) {
@@ -32,6 +34,12 @@ ValueId GraphBuilder::save(int node, const std::string& name, DType type, const 
                                     .span = forward.span});
   forward.outputs.push_back(value);
   return value;
+}
+
+bool GraphBuilder::sums_to_zero(ValueId id) const {
+  return std::any_of(graph_.nodes.begin(), graph_.nodes.end(), [&](const Node& node) {
+    return node.op->sums_to_zero && std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end();
+  });
 }
 
 }  // namespace netc

@@ -28,6 +28,10 @@ class GraphBuilder {
   /// Gives forward node `node` one more output, which its gradient reads (the index of a maximum).
   ValueId save(int node, const std::string& name, DType type, const Shape& shape);
 
+  /// Whether each channel of the value sums to 0 over the batch (Operator::sums_to_zero): what is added to a channel
+  /// whose gradient this is has the gradient 0.
+  bool sums_to_zero(ValueId id) const;
+
  private:
   Graph& graph_;
   std::string path_;

@@ -102,6 +102,24 @@ TEST_CASE("what takes as long to read as to compute, or is read many times, is c
   CHECK(contains(groups_of("conv(20, 3) -> batchnorm -> maxpool(3, stride = 1);"), "batchnorm_normalize"));
 }
 
+/// How many gradients of weights and biases each such node of training's computes.
+std::vector<std::size_t> summed_gradients(const std::string& layers) {
+  const Plan plan = training_plan("model m { input image: f32[N, 20, 8, 8]; " + layers + " loss mse; }");
+  std::vector<std::size_t> outputs;
+  for (const Node& node : plan.graph.nodes) {
+    if (node.op->name.ends_with("_backward_weights")) outputs.push_back(node.outputs.size());
+  }
+  return outputs;
+}
+
+TEST_CASE("the gradient of a bias in front of batchnorm is 0, and not summed") {
+  using Counts = std::vector<std::size_t>;
+  CHECK(summed_gradients("conv(24, 3) -> batchnorm -> relu;") == Counts{1});
+  CHECK(summed_gradients("flatten -> linear(7) -> batchnorm;") == Counts{1});
+  CHECK(summed_gradients("conv(24, 3) -> relu -> batchnorm;") == Counts{2});
+  CHECK(summed_gradients("conv(24, 3); concat { batchnorm; identity }") == Counts{2});
+}
+
 TEST_CASE("a pointwise group writes over what it reads last") {
   const Plan plan = training_plan(R"(model m {
     input image: f32[N, 20, 8, 8];

@@ -284,6 +284,7 @@ const Operator batchnorm_backward{
     .in_language = false,
     .inputs = 7,
     .value_at = backward,
+    .sums_to_zero = true,
 };
 
 }  // namespace netc::ops

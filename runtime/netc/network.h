@@ -134,7 +134,8 @@ class Network {
   View<const float> forward(std::span<const AnyView> inputs);
   /// `forward`, then the mean loss of its output against the labels.
   float evaluate_loss(std::span<const AnyView> inputs, std::span<const AnyView> labels);
-  /// Training mode: forward, loss, and the gradients of all parameters (replaced, not added to). Returns the mean loss.
+  /// Training mode: forward, loss, and the gradients of all parameters (replaced, not added to; of those that cannot
+  /// change the loss nothing is computed: theirs stay 0). Returns the mean loss.
   float backward(std::span<const AnyView> inputs, std::span<const AnyView> labels);
   /// `backward`, then one step of the optimizer.
   float train_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
