@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 
 namespace netc::ops {
@@ -304,7 +305,8 @@ void schedule_tiles_of_rows(KernelBuilder& kernel, const Node& node, const Facto
   const int vectors = kernel.choice("vectors", static_cast<int>(std::min<std::int64_t>(2, features / vector)),
                                     up_to(features / vector, 4));
   const int most = machine.accumulators / vectors;
-  const int images = kernel.choice("images", most, up_to(most, most));
+  const bool one_tile = features <= vectors * vector;  // of features: tasks are images alone
+  const int images = kernel.choice("images", one_tile ? std::min(most, 8) : most, up_to(most, most));
   const Tile tile{{kernel.axis(1), vectors * vector}, {kernel.block(), images, Halide::TailStrategy::GuardWithIf}};
   schedule(tile, vector, loops, 2);
 }
