@@ -176,10 +176,8 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   if (trains) training = training_graph(model.graph, diagnostics);
   if (diagnostics.has_errors()) return false;
   Graph evaluation = evaluation_graph(model.graph);
-  if (options.precision == Precision::bf16) {
-    multiply_bf16(training);
-    evaluate_bf16(evaluation);
-  }
+  if (options.precision == Precision::bf16) multiply_bf16(training);
+  round_in_evaluation(evaluation, options.precision);
   const Graph& shown = trains ? training : evaluation;
   if (dump.stop("differentiate", [&] { return print(shown); })) return false;
 

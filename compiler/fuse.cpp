@@ -180,7 +180,7 @@ class Grouping {
   void finish(Group& group) const {
     const Node& anchor = group.anchor_in(graph_);
     group.few = few_ && anchor.op->schedules_few;
-    group.prepares = anchor.op->prepares && (group.few || rounds_transforms(anchor));
+    group.prepares = anchor.op->prepares && (group.few || transforms_of(anchor) != Transforms::exact);
     std::set<ValueId> inside;
     for (int index : group.nodes) {
       const Node& node = at(index);

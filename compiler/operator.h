@@ -142,6 +142,9 @@ struct Operator {
 
   /// Whether these leave KernelBuilder::prepared what depends on a parameter alone, and schedule it.
   bool prepares = false;
+  /// Whether a node may multiply transforms of images and weights, which evaluation rounds more than training does (see
+  /// precision.h); missing: none does.
+  std::function<bool(const Graph& graph, const Node& node)> transforms{};
 
   /// Configurations that every generic test runs: gradients against finite differences and PyTorch's, extents against
   /// the shape rule.

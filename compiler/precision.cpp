@@ -12,7 +12,7 @@ namespace netc {
 namespace {
 
 constexpr const char* attribute = "bf16";
-constexpr const char* transforms = "bf16_transforms";
+constexpr const char* bf16_transforms = "bf16_transforms";
 
 }  // namespace
 
@@ -81,16 +81,21 @@ void store_bf16(Graph& graph) {
 
 }  // namespace
 
-void evaluate_bf16(Graph& graph) {
-  multiply_bf16(graph);
-  if (choose_lanes(graph) == 1) store_bf16(graph);
-  for (Node& node : graph.nodes) {
-    if (node.op->prepares) node.attributes.set(transforms, true);
-  }
+Transforms transforms_of(const Node& node) {
+  if (node.attributes.has(bf16_transforms)) return Transforms::bf16;
+  return node.attributes.has(fast_transforms) ? Transforms::fast : Transforms::exact;
 }
 
-bool rounds_transforms(const Node& node) {
-  return node.attributes.has(transforms);
+void round_in_evaluation(Graph& graph, Precision precision) {
+  const bool bf16 = precision == Precision::bf16;
+  if (bf16) {
+    multiply_bf16(graph);
+    if (choose_lanes(graph) == 1) store_bf16(graph);
+  }
+  for (Node& node : graph.nodes) {
+    if (bf16 && node.op->prepares) node.attributes.set(bf16_transforms, true);
+    if (!bf16 && node.op->transforms && node.op->transforms(graph, node)) node.attributes.set(fast_transforms, true);
+  }
 }
 
 }  // namespace netc

@@ -32,16 +32,20 @@ void multiply_bf16(Graph& graph);
 /// Whether a node does.
 bool multiplies_bf16(const Node& node);
 
-/// The same of an evaluation graph. There Winograd's algorithm rounds what it multiplies, the transforms of images and
-/// weights, instead of images and weights themselves; and what one kernel leaves for others is stored as bf16, unless
-/// images lie side by side in vectors.
-///
-/// Choice: a convolution is then off by 9e-3 relative to the norm (F(4, 3); F(2, 5) 1.2e-2) instead of 2.3e-3, and its
-/// products are dot products, too. Alternatives: F(2, 3), off by 4e-3, which multiplies 1.8 times as much; f32 as in
-/// training, where gradients of deep networks would suffer (2026-11).
-void evaluate_bf16(Graph& graph);
+/// What Winograd's algorithm may do to what it multiplies, the transforms of images and weights, and to the sums of the
+/// products. Where gradients depend on them, sums are made of short parts; in evaluation, of parts as long as it takes
+/// to be fast; or transforms are rounded to bf16.
+enum class Transforms : std::uint8_t { exact, fast, bf16 };
+Transforms transforms_of(const Node& node);
+constexpr const char* fast_transforms = "fast_transforms";  // the attribute of nodes that have them
 
-/// Whether a node rounds transforms.
-bool rounds_transforms(const Node& node);
+/// An evaluation graph: no gradient depends on how its sums are rounded. In bf16 transforms are rounded instead of
+/// images and weights themselves, and what one kernel leaves for others is stored as bf16, unless images lie side by
+/// side in vectors.
+///
+/// Choice: in bf16 a convolution is off by 9e-3 relative to the norm (F(4, 3); F(2, 5) 1.2e-2) instead of 2.3e-3, and
+/// its products are dot products, too. Alternatives: F(2, 3), off by 4e-3, which multiplies 1.8 times as much; f32 as
+/// in training, where gradients of deep networks would suffer (2026-11).
+void round_in_evaluation(Graph& graph, Precision precision);
 
 }  // namespace netc

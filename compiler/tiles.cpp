@@ -9,6 +9,7 @@
 #include <set>
 
 #include "compiler/operator.h"
+#include "compiler/precision.h"
 
 namespace netc {
 
@@ -175,11 +176,13 @@ std::string Tiles::text(Isa isa) const {
 
 namespace {
 
-/// Numbers and what else is whole; how much is added to a variance changes no schedule.
+/// Numbers and what else is whole; how much is added to a variance, and how long parts of sums are, changes no
+/// schedule.
 std::string whole_attributes(const Attributes& attributes) {
   std::string text;
   for (const auto& [name, value] : attributes.all()) {
     if (std::holds_alternative<double>(value) || std::holds_alternative<Comprehension>(value)) continue;
+    if (name == fast_transforms) continue;
     const IntPair* pair = std::get_if<IntPair>(&value);
     const bool square = pair != nullptr && pair->first == pair->second;
     text += fmt::format(" {}={}", name, to_string(square ? Attribute(pair->first) : value));

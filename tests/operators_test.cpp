@@ -186,10 +186,11 @@ TEST_CASE("schedules for a few examples agree with PyTorch") {
 }
 
 TEST_CASE("where evaluation differs from training, it agrees with PyTorch") {
-  const auto differs = [](const Case& c) { return static_cast<bool>(c.op.in_evaluation); };
+  const auto differs = [](const Case& c) { return c.op.in_evaluation || c.op.transforms; };
   for_each(cases_where(differs), [](const Case& c, int lanes) {
     const Vectors expected = read_vectors(c);
     Experiment e = evaluation(c);
+    round_in_evaluation(e.graph, Precision::f32);
     const auto run = runner(e, batch, lanes, f32, Inputs::rows);
     set(*run, e, expected);
     run->run();
@@ -265,7 +266,7 @@ void check_evaluation_in_bf16(const Case& c, bool few) {
   for (const auto& [name, value] : e.given) {
     if (name.starts_with("input")) e.graph[value].type = DType::bf16;
   }
-  evaluate_bf16(e.graph);
+  round_in_evaluation(e.graph, Precision::bf16);
   const auto run = runner(e, batch, 1, f32, Inputs::activations, {}, few, Halide::DeviceAPI::Host, true);
   set(*run, e, expected);
   run->run();

@@ -57,6 +57,14 @@ std::int64_t macs(const Shape& weight, const Shape& y) {
   return weight.elements() * y[2] * y[3];
 }
 
+/// Whether Winograd's algorithm may be for such windows and so many channels.
+bool may_transform(const Graph& graph, const Node& node) {
+  constexpr std::int64_t channels = 16;
+  const Shape& weight = graph[node.inputs[1]].shape;
+  const bool square = weight[2] == weight[3] && (weight[2] == 3 || weight[2] == 5);
+  return square && weight[0] >= channels && weight[1] >= channels && node.attributes.integer("groups") == 1;
+}
+
 std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
   const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
   const ValueId x = node.inputs[0];
@@ -176,18 +184,32 @@ struct Rounding {
   int longest_part;  // channels that are summed before they are added up; weights' gradients sum over tiles instead
 };
 
-/// Choice: the forward pass takes F(2, 5) for 5x5 windows and sums short parts, 5e-7 off relative to the norm, which is
-/// within twice of direct sums; gradients take F(6, 3), F(4, 5) and long parts, 1.5e-6 off. Alternative: those for
-/// both; then rounding decides more often in the forward pass what relu and max let through, and gradients of whole
-/// networks are off by 1e-3. Short parts cost a tenth of the time (2026-11).
-constexpr Rounding forward_rounding{6, 16};
+/// Choice: the forward pass takes F(2, 5) for 5x5 windows, 5e-7 off relative to the norm, which is within twice of
+/// direct sums; gradients take F(6, 3) and F(4, 5), 1.5e-6 off. Alternative: those for both; then rounding decides more
+/// often in the forward pass what relu and max let through, and gradients of whole networks are off by 1e-3; in
+/// evaluation they are no faster (VGG-11/4, 32 images, 2 threads: 103 ms, 80.5 without; 2026-11). For the same reason
+/// training sums short parts, which cost a tenth of the time.
+constexpr Rounding exact_rounding{6, 16};
+constexpr Rounding fast_rounding{6, 64};
 constexpr Rounding gradient_rounding{8, 64};
 /// Where transforms are rounded to bf16, what sums lose is nothing beside it.
 constexpr Rounding bf16_rounding{6, 256};
 
+/// The forward pass's.
+const Rounding& rounding_of(const Node& node) {
+  switch (transforms_of(node)) {
+    case Transforms::fast:
+      return fast_rounding;
+    case Transforms::bf16:
+      return bf16_rounding;
+    default:
+      return exact_rounding;
+  }
+}
+
 /// What is multiplied by Winograd's algorithm over so many channels.
 Factors transformed_factors(const KernelBuilder& kernel, const Node& node, std::int64_t channels) {
-  return rounds_transforms(node) ? Factors(kernel, node, channels, true) : Factors(kernel);
+  return transforms_of(node) == Transforms::bf16 ? Factors(kernel, node, channels, true) : Factors(kernel);
 }
 
 /// Whether the output is written in vectors of channels: not where it is handed out row by row.
@@ -199,7 +221,7 @@ std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const 
   if (!writes_channels(kernel)) return std::nullopt;
   const Windows w = windows(node.attributes);
   const Shape& in = kernel.shape(node.inputs[0]);
-  const Rounding& rounding = rounds_transforms(node) ? bf16_rounding : forward_rounding;
+  const Rounding& rounding = rounding_of(node);
   const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]),
                                         rounding.most_points);
   if (!outputs) return std::nullopt;
@@ -246,7 +268,7 @@ Packing weights_of(const KernelBuilder& kernel, const Node& node, std::int64_t a
 
 /// Of sums over the channels of the second operand: both passes through the images.
 Factors direct_factors(const KernelBuilder& kernel, const Node& node, bool winograd) {
-  if (winograd && rounds_transforms(node)) return Factors(kernel);
+  if (winograd && transforms_of(node) == Transforms::bf16) return Factors(kernel);
   return {kernel, node, kernel.shape(node.inputs[0])[1], !winograd && node.attributes.integer("groups") == 1};
 }
 
@@ -820,6 +842,7 @@ const Operator conv{
     .multiplies_bf16 = true,
     .schedules_few = true,
     .prepares = true,
+    .transforms = may_transform,
     .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),

@@ -341,6 +341,7 @@ void Network::reserve(const MemoryPlan& plan) {
     throw Error(ErrorKind::memory, fmt::format("{}: a batch of {} is too large", description_.name, launch_.batch));
   }
   const std::int64_t bytes = plan.bytes(launch_.batch) + staging_bytes();
+  take_turns(plan);
   if (!arena_ || bytes > arena_bytes_) {
     arena_.reset();  // before the larger one is made: their contents are not kept
     arena_bytes_ = 0;
@@ -352,6 +353,19 @@ void Network::reserve(const MemoryPlan& plan) {
     arena_bytes_ = bytes;
   }
   if (device_ == Device::cuda) copy_to_gpu();
+}
+
+/// What was prepared for evaluation is not kept beside what a training step takes, nor the other way round: together
+/// they would be more than either needs.
+void Network::take_turns(const MemoryPlan& plan) {
+  const bool trains = &plan == &description_.training;
+  if (trains) {
+    prepared_ = {};
+    prepared_few_ = {};
+  } else if (plan.prepared > 0 && arena_trains_) {
+    arena_.reset();
+  }
+  arena_trains_ = trains;
 }
 
 /// Bytes behind the plan's memory for what kernels are told and what the caller passed in; the CPU's kernels read it

@@ -238,6 +238,7 @@ class Network {
   void bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
             std::span<const AnyView> labels);
   void reserve(const MemoryPlan& plan);
+  void take_turns(const MemoryPlan& plan);
   std::int64_t staging_bytes() const;
   void copy_to_gpu();
   void run_pass(GpuSession::Pass GpuSession::*pass, const std::function<void()>& launch);
@@ -257,6 +258,7 @@ class Network {
   Floats buffers_;
   Floats arena_;
   std::int64_t arena_bytes_ = 0;
+  bool arena_trains_ = false;  // it was made, or used, for a training step
   /// What was prepared for passes of some size.
   struct Prepared {
     Floats memory;
