@@ -78,10 +78,11 @@ struct Dump {
   }
 };
 
-/// From a graph of one mode, laid out, to its plan.
-Plan plan(LaidOutGraph laid_out, bool few = false) {
+/// From a graph of one mode, laid out, to its plan. On a GPU the images that a pool reads would be memory of its
+/// kernel's own: there it is a group by itself.
+Plan plan(LaidOutGraph laid_out, const Options& options, bool few = false) {
   verify(laid_out.graph, "layout");
-  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts, few);
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts, few, !options.cuda);
   Plan plan = plan_memory(std::move(laid_out), std::move(groups));
   verify(plan, "plan");
   return plan;
@@ -188,9 +189,9 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
 
   // Each mode by itself: views become names of other memory, nodes become groups, values get places.
   if (dump.stop("layout", [&] { return print(lay_out(shown)); })) return false;
-  model.evaluation = plan(lay_out(evaluation));
-  model.few = plan(lay_out(evaluation, 1), true);
-  if (trains) model.training = plan(lay_out(training));
+  model.evaluation = plan(lay_out(evaluation), options);
+  model.few = plan(lay_out(evaluation, 1), options, true);
+  if (trains) model.training = plan(lay_out(training), options);
   const Plan& planned = trains ? *model.training : model.evaluation;
   if (dump.stop("fuse", [&] { return print(planned.graph, planned.groups); })) return false;
   if (dump.stop("plan", [&] { return print(planned); })) return false;

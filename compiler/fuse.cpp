@@ -15,8 +15,8 @@ namespace {
 
 class Grouping {
  public:
-  Grouping(const Graph& graph, const std::vector<Layout>& layouts, bool few)
-      : graph_(graph), layouts_(layouts), few_(few) {
+  Grouping(const Graph& graph, const std::vector<Layout>& layouts, bool few, bool pools)
+      : graph_(graph), layouts_(layouts), few_(few), pools_(pools) {
     for (const Node& node : graph.nodes) {
       for (ValueId input : node.inputs) ++uses_[input];
       if (node.op->fusion == Fusion::view) views_[node.outputs[0]] = &node;
@@ -29,7 +29,7 @@ class Grouping {
   std::vector<Group> run() {
     for (int i = 0; i < static_cast<int>(graph_.nodes.size()); ++i) {
       if (at(i).op->fusion == Fusion::view) continue;
-      const int host = at(i).op->fusion == Fusion::pointwise ? host_of(i) : none;
+      const int host = at(i).op->fusion == Fusion::pointwise ? host_of(i) : host_of_pool(i);
       const int group = host == none ? static_cast<int>(groups_.size()) : host;
       if (host == none) groups_.emplace_back();
       for (std::size_t operand = 0; operand < at(i).inputs.size(); ++operand) absorb(operand, i, group);
@@ -54,7 +54,10 @@ class Grouping {
   void append(Group& group, int index) const {
     if (uses_.at(group.outputs[0]) > 1) group.outputs.push_back(group.outputs[0]);
     group.nodes.push_back(index);
-    group.outputs[0] = at(index).outputs[0];
+    const std::vector<ValueId>& outputs = at(index).outputs;
+    group.outputs[0] = outputs[0];
+    group.outputs.insert(group.outputs.end(), outputs.begin() + 1, outputs.end());
+    if (at(index).op->fusion == Fusion::anchor) group.pool = index;
   }
 
   /// What computes an operand of node `index`, which is to be in `group`, moves there where it may.
@@ -138,6 +141,21 @@ class Grouping {
     return last != none && may_end(last, index) ? last : none;
   }
 
+  /// The group whose images the pool `index` can read one by one, so that they never reach memory.
+  int host_of_pool(int index) const {
+    const Node& pool = at(index);
+    const bool trains = graph_.forward_nodes > 0;
+    if (!pools_ || few_ || trains || !pool.op->pools_images) return none;
+    const ValueId images = pool.inputs[0];
+    const auto made = made_by_.find(images);
+    if (made == made_by_.end() || uses_.at(images) > 1 || is_named(images)) return none;
+    const Group& group = groups_[static_cast<std::size_t>(made->second)];
+    const bool alone = group.outputs.size() == 1 && group.outputs[0] == images;
+    const bool suits = alone && group.anchor_in(graph_).op->computes_images && !group.pool;
+    const bool fits = layout(images).lanes == layout(pool.outputs[0]).lanes && pass(group.nodes[0]) == pass(index);
+    return suits && fits ? made->second : none;
+  }
+
   /// Whether pointwise node `index` can end this group: if it reads its value, the places of both values agree and the
   /// node stays in the same pass. In the forward pass others may want the operand, too: gradients of formulas do.
   bool may_end(int number, int index) const {
@@ -196,6 +214,7 @@ class Grouping {
   const Graph& graph_;
   const std::vector<Layout>& layouts_;
   bool few_;
+  bool pools_;
   std::map<ValueId, int> uses_;
   std::map<ValueId, int> made_by_;
   std::map<ValueId, const Node*> views_;
@@ -204,8 +223,8 @@ class Grouping {
 
 }  // namespace
 
-std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts, bool few) {
-  return Grouping(graph, layouts, few).run();
+std::vector<Group> fuse(const Graph& graph, const std::vector<Layout>& layouts, bool few, bool pools) {
+  return Grouping(graph, layouts, few, pools).run();
 }
 
 std::string print(const Graph& graph, const std::vector<Group>& groups) {

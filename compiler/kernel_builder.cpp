@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "compiler/gpu_schedules.h"
 #include "compiler/schedules.h"
@@ -102,6 +103,7 @@ void KernelBuilder::define(ValueId value, Func func) {
 }
 
 Expr KernelBuilder::read(ValueId value, const Point& point) {
+  if (const auto image = images_.find(value); image != images_.end()) return image->second(arguments(point));
   if (const auto definition = definitions_.find(value); definition != definitions_.end()) {
     return definition->second(arguments(point));
   }
@@ -241,6 +243,32 @@ void KernelBuilder::define_anchor() {
   if (first.op->fusion == Fusion::anchor) first.op->algorithm(*this, first);
 }
 
+/// All that comes before the pool.
+void KernelBuilder::define_image() {
+  const Node& pool = graph_.nodes[static_cast<std::size_t>(*group_.pool)];
+  const ValueId value = pool.inputs[0];
+  Func image(name("image"));
+  image(variables(shape(value))) = read(value, point(shape(value)));
+  images_.emplace(value, image);
+  pool.op->algorithm(*this, pool);
+}
+
+/// The anchor's schedule is that of the image, each of which a task computes by itself before it pools it.
+void KernelBuilder::schedule_image(const Node& first) {
+  const Node& pool = graph_.nodes[static_cast<std::size_t>(*group_.pool)];
+  Func image = images_.at(pool.inputs[0]);
+  const std::vector<Func> pooled = std::exchange(outs_, {image});
+  first.op->schedule(*this, first);
+  outs_ = pooled;
+  pool.op->schedule(*this, pool);
+  for (const Halide::Internal::Dim& dim : image.function().definition().schedule().dims()) {
+    if (dim.for_type == Halide::Internal::ForType::Parallel) image.serial(Var(dim.var.substr(dim.var.rfind('.') + 1)));
+  }
+  image.compute_at(out(), block()).reorder_storage(lane(), axis(1), axis(3), axis(2), block());
+  // The whole of it, although pools may leave the last rows unread: tiles may be as large as the image.
+  for (int i = 1; i <= 3; ++i) image.bound(axis(i), 0, extent(shape(pool.inputs[0])[i]));
+}
+
 std::optional<Preparation> KernelBuilder::find_preparation() {
   define_anchor();
   return preparation_;
@@ -253,6 +281,7 @@ Halide::Pipeline KernelBuilder::build() {
     first.op->schedule(*this, first);
     return Halide::Pipeline(outs_);
   }
+  if (pools()) define_image();
   for (std::size_t begin = 0, end = 0; begin < group_.outputs.size(); begin = end) {
     const auto same = [&](ValueId value) { return shape(value) == shape(group_.outputs[begin]); };
     while (end < group_.outputs.size() && same(group_.outputs[end])) ++end;
@@ -269,6 +298,8 @@ void KernelBuilder::schedule(const Node& first) {
   if (machine_.is_gpu()) {
     if (anchored && first.op->gpu_schedule) first.op->gpu_schedule(*this, first);
     schedule_on_gpu(*this);
+  } else if (pools()) {
+    schedule_image(first);
   } else if (anchored && first.op->schedule) {
     first.op->schedule(*this, first);
   } else {

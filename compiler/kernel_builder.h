@@ -127,6 +127,8 @@ class KernelBuilder {
   const std::vector<Func>& outs() const { return outs_; }
   /// The value that the group's chain ends with.
   ValueId output() const { return group_.outputs[0]; }
+  /// Whether a pool reads what the anchor computes: `out` is then an image of its own for the anchor's schedule.
+  bool pools() const { return group_.pool.has_value(); }
   /// Funcs between the inputs and the definitions, by name: an algorithm leaves them for its schedule.
   void stage(const std::string& name, Func func) { stages_.emplace(name, func); }
   Func stage(const std::string& name) const { return stages_.at(name); }
@@ -164,6 +166,8 @@ class KernelBuilder {
   void constrain(Halide::OutputImageParam param, ValueId value, bool extents) const;
   Func write(const std::vector<ValueId>& values);
   void define_anchor();
+  void define_image();
+  void schedule_image(const Node& first);
   void schedule(const Node& first);
   void check_choices() const;
 
@@ -191,6 +195,7 @@ class KernelBuilder {
   std::map<std::string, int> extents_;
   std::map<ValueId, const Node*> producers_;
   std::vector<Func> outs_;
+  std::map<ValueId, Func> images_;  // what a pool reads
 };
 
 }  // namespace netc

@@ -133,6 +133,9 @@ struct Operator {
   /// anchor: whether its kernel reads the elements of an operand about once, or copies them first, so that what
   /// computes them from elements at the same place may run there (see fuse.h).
   std::function<bool(const Node& node, std::size_t operand)> reads_once{};
+  /// anchor: whether its schedule can compute the images that a pool reads (see fuse.h), and whether it is such a pool.
+  bool computes_images = false;
+  bool pools_images = false;
   /// Whether each channel of the output sums to 0 over the batch, whatever the inputs are.
   bool sums_to_zero = false;
   /// Whether these multiply bf16 where the attribute `bf16` says so (see precision.h).

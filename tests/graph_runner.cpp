@@ -119,7 +119,7 @@ Tiles extreme_choices(const LaidOutGraph& laid_out, Halide::Type real, Extreme e
 GraphRunner::GraphRunner(const LaidOutGraph& laid_out, int batch, Halide::Type real, Tiles tiles, bool few,
                          Halide::DeviceAPI api, bool bf16_dot_products)
     : laid_out_(laid_out),
-      groups_(fuse(laid_out.graph, laid_out.layouts, few)),
+      groups_(fuse(laid_out.graph, laid_out.layouts, few, api == Halide::DeviceAPI::Host)),
       batch_(batch),
       real_(real),
       tiles_(std::move(tiles)),

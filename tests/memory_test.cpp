@@ -96,6 +96,24 @@ TEST_CASE("readers compute what batchnorm normalises, and what a pool passes bac
   CHECK(!contains(names, "maxpool_backward"));
 }
 
+/// The groups that evaluation takes for these layers.
+Names groups_in_evaluation(const std::string& layers) {
+  const Elaboration model("model m { input image: f32[N, 20, 8, 8]; " + layers + " }");
+  const LaidOutGraph laid_out = lay_out(for_evaluation(model.graph()));
+  Names names;
+  for (const Group& group : fuse(laid_out.graph, laid_out.layouts)) names.push_back(group.name);
+  return names;
+}
+
+TEST_CASE("in evaluation, images that only a max pool reads stay in the kernel that computes them") {
+  CHECK(groups_in_evaluation("conv(24, 3) -> relu -> maxpool(2) -> conv(20, 1);") ==
+        Names{"conv_maxpool_relu", "conv_copy"});
+  CHECK(groups_in_evaluation("conv(24, 3) -> batchnorm -> maxpool(3, stride = 1) -> maxpool(2);") ==
+        Names{"conv_batchnorm_inference_maxpool", "maxpool_copy"});
+  CHECK(contains(groups_in_evaluation("conv(24, 3); concat { maxpool(3, stride = 1, pad = 1); identity }"), "maxpool"));
+  CHECK(contains(groups_of("conv(24, 3) -> relu -> maxpool(2) -> conv(20, 1);"), "conv"));
+}
+
 TEST_CASE("what takes as long to read as to compute, or is read many times, is computed once") {
   CHECK(contains(groups_of("conv(24, 3) -> relu -> conv(20, 3);"), "conv_relu"));
   CHECK(contains(groups_of("conv(20, 3) -> maxpool(3, stride = 1, pad = 1);"), "maxpool_backward"));

@@ -214,7 +214,7 @@ Factors transformed_factors(const KernelBuilder& kernel, const Node& node, std::
 
 /// Whether the output is written in vectors of channels: not where it is handed out row by row.
 bool writes_channels(const KernelBuilder& kernel) {
-  return kernel.layout(kernel.output()).strides[0] == 1;
+  return kernel.pools() || kernel.layout(kernel.output()).strides[0] == 1;
 }
 
 std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const Node& node) {
@@ -839,6 +839,7 @@ const Operator conv{
     .gpu_schedule = schedule_forward_on_gpu,
     .copies_rows = true,
     .reads_once = [](const Node&, std::size_t operand) { return operand == 0; },
+    .computes_images = true,
     .multiplies_bf16 = true,
     .schedules_few = true,
     .prepares = true,

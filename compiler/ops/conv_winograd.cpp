@@ -226,6 +226,7 @@ Blocks blocks_of(const KernelBuilder& kernel, const WinogradConv& conv) {
       whole ? rows : kernel.choice("rows", rows_of_block(columns, rows, tiles(1 << 19, 128)), up_to(rows, rows));
   const int images = std::max(1, tiles(1 << 18, 64) / (columns * rows));
   blocks.images = whole || blocks.rows < rows ? 1 : kernel.choice("images", images, {1, 2, 4, 8, 16, 32, 64});
+  if (kernel.pools()) blocks.images = 1;
   const int sums = registers_of(kernel, conv).sums;
   const int tiles_of_image = columns * blocks.rows;
   blocks.tiles = kernel.choice("tiles", tiles_in_registers(blocks, tiles_of_image, sums), up_to(tiles_of_image, sums));

@@ -130,6 +130,7 @@ const Operator maxpool{
     .algorithm = forward,
     .schedule = schedule_pool,
     .reads_once = overlap_little,
+    .pools_images = true,
     .samples = samples(),
 };
 

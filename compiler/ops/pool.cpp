@@ -129,7 +129,8 @@ void schedule_pool(KernelBuilder& kernel, const Node& node) {
   const Var c = kernel.axis(1);
   const Var y = kernel.axis(2);
   const Var x = kernel.axis(3);
-  const int columns = kernel.choice("columns", tile_extent(shape[3], 4), up_to(shape[3], 8));
+  const int rule = tile_extent(shape[3], 4);
+  const int columns = kernel.pools() ? rule : kernel.choice("columns", rule, up_to(shape[3], 8));
   if (kernel.lanes() > 1) {
     const Tile tile{{kernel.lane(), kernel.lanes()}, {x, columns}};
     schedule_tiles(window, kernel.out(), tile, kernel.machine().vector, taps, {x, y, c, kernel.block()}, 1);
