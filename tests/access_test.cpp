@@ -175,6 +175,24 @@ TEST_CASE("frozen or not, models compute the same bits, from memory that was pla
   }
 }
 
+TEST_CASE("what is prepared and what a training step takes are not held at one time") {
+  constexpr std::int64_t batch = 7;
+  frozen::Model model(3);
+  const Tensor<float> images({batch, 16, 12, 12}, std::vector<float>(batch * 16 * 12 * 12, 0.5F));
+  const Tensor<float> labels({batch, 32}, std::vector<float>(batch * 32, 1.0F));
+  const Description& description = frozen::description();
+  const std::int64_t standing = 2 * description.parameter_floats * 4;
+  const std::vector<float> expected = forward(model, batch);
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    model.backward(images.view(), labels.view());
+    CHECK(model.memory_bytes() == description.training.bytes(batch) + standing);
+    model.freeze();
+    CHECK(forward(model, batch) == expected);
+    CHECK(model.memory_bytes() == description.forward.bytes(batch) + description.forward.prepared + standing);
+    model.unfreeze();
+  }
+}
+
 TEST_CASE("what was written counts from the next pass on, in a frozen model where it could be known") {
   const TemporaryFolder folder;
   for (const std::int64_t batch : {1, 7}) {
