@@ -41,7 +41,7 @@ TEST_CASE("profile lists the kernels of a step, with their work, and draws them"
   REQUIRE_MESSAGE(forward.status == 0, forward.err);
   const nlohmann::json json = nlohmann::json::parse(forward.out);
   CHECK(json["mode"] == "infer");
-  CHECK(json["kernels"][0]["name"] == "conv");
+  CHECK(json["kernels"][0]["name"] == "conv_maxpool_relu");
   CHECK(json["kernels"][0]["ms"] > 0);
   CHECK(forward.out.find("backward") == std::string::npos);
 }
