@@ -192,7 +192,8 @@ std::string whole_attributes(const Attributes& attributes) {
 
 }  // namespace
 
-/// Beside the node itself, images in the lanes of vectors and rows of pixels in memory make other schedules.
+/// Beside the node itself, images in the lanes of vectors and rows of pixels in memory make other schedules; whether a
+/// bias has a gradient beside the weights' does not.
 std::string tuned_name(const Graph& graph, const Group& group, const std::vector<Layout>& layouts) {
   const Node& node = group.anchor_in(graph);
   const auto shapes = [&](const std::vector<ValueId>& values) {
@@ -201,7 +202,9 @@ std::string tuned_name(const Graph& graph, const Group& group, const std::vector
     return text;
   };
   std::string text(node.op->name);
-  text += shapes(node.inputs) + " ->" + shapes(node.outputs) + whole_attributes(node.attributes);
+  const bool weights = !graph[node.outputs[0]].shape.has_batch();
+  const std::vector<ValueId> outputs = weights ? std::vector{node.outputs[0]} : node.outputs;
+  text += shapes(node.inputs) + " ->" + shapes(outputs) + whole_attributes(node.attributes);
   int lanes = 1;
   for (const std::vector<ValueId>& values : {group.inputs, group.outputs}) {
     for (ValueId value : values) lanes = std::max(lanes, layouts[static_cast<std::size_t>(value)].lanes);
