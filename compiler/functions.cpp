@@ -38,12 +38,13 @@ Formula share(const Formula& wins, const Formula& a, const Formula& b) {
 /// 2^t for |t| <= 126 in single precision, off by 1e-7 of itself: the whole part of t is an exponent, and a polynomial
 /// with the least relative error stands for the rest, in [-1/2, 1/2].
 Expr power_of_two(const Expr& t) {
-  constexpr std::array coefficients{1.00000007165,   0.693146967065,   0.240221197238,
-                                    0.0555071327354, 0.00967554133422, 0.00132764719795};
+  // Of the highest power first.
+  constexpr std::array coefficients{0.00132764719795, 0.00967554133422, 0.0555071327354,
+                                    0.240221197238,   0.693146967065,   1.00000007165};
   const Expr whole = Halide::round(t);
   const Expr rest = t - whole;
   Expr polynomial = constant(t, 0);
-  for (auto c = coefficients.rbegin(); c != coefficients.rend(); ++c) polynomial = polynomial * rest + constant(t, *c);
+  for (double c : coefficients) polynomial = polynomial * rest + constant(t, c);
   return polynomial * Halide::reinterpret<float>((Halide::cast<int>(whole) + 127) << 23);
 }
 
