@@ -358,14 +358,14 @@ void Network::reserve(const MemoryPlan& plan) {
 /// What was prepared for evaluation is not kept beside what a training step takes, nor the other way round: together
 /// they would be more than either needs.
 void Network::take_turns(const MemoryPlan& plan) {
-  const bool trains = &plan == &description_.training;
-  if (trains) {
+  if (&plan == &description_.training) {
     prepared_ = {};
     prepared_few_ = {};
+    arena_trains_ = true;
   } else if (plan.prepared > 0 && arena_trains_) {
     arena_.reset();
+    arena_trains_ = false;
   }
-  arena_trains_ = trains;
 }
 
 /// Bytes behind the plan's memory for what kernels are told and what the caller passed in; the CPU's kernels read it
