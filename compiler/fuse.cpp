@@ -75,13 +75,19 @@ class Grouping {
   bool may_absorb(std::size_t operand, int index) const {
     const Node& node = at(index);
     const ValueId value = node.inputs[operand];
-    if (!made_by_.contains(value) || uses_.at(value) > 1 || is_named(value)) return false;
+    if (!is_all_for_one(value)) return false;
     const Group& group = groups_[static_cast<std::size_t>(made_by_.at(value))];
-    const bool alone = group.outputs.size() == 1 && group.outputs[0] == value;
-    if (!moves_to(group, node) || !alone || pass(group.nodes[0]) != pass(index)) return false;
+    if (!moves_to(group, node) || pass(group.nodes[0]) != pass(index)) return false;
     const ValueId output = node.outputs[0];
     if (node.op->fusion == Fusion::anchor) return node.op->reads_once && node.op->reads_once(node, operand);
     return graph_[value].shape == graph_[output].shape && layout(value).lanes == layout(output).lanes;
+  }
+
+  /// Whether `value` is all that some group makes, and one node reads it.
+  bool is_all_for_one(ValueId value) const {
+    const auto made = made_by_.find(value);
+    if (made == made_by_.end() || uses_.at(value) > 1 || is_named(value)) return false;
+    return groups_[static_cast<std::size_t>(made->second)].outputs == std::vector{value};
   }
 
   const Node& at(int index) const { return graph_.nodes[static_cast<std::size_t>(index)]; }
@@ -147,13 +153,10 @@ class Grouping {
     const bool trains = graph_.forward_nodes > 0;
     if (!pools_ || few_ || trains || !pool.op->pools_images) return none;
     const ValueId images = pool.inputs[0];
-    const auto made = made_by_.find(images);
-    if (made == made_by_.end() || uses_.at(images) > 1 || is_named(images)) return none;
-    const Group& group = groups_[static_cast<std::size_t>(made->second)];
-    const bool alone = group.outputs.size() == 1 && group.outputs[0] == images;
-    const bool suits = alone && group.anchor_in(graph_).op->computes_images && !group.pool;
-    const bool fits = layout(images).lanes == layout(pool.outputs[0]).lanes && pass(group.nodes[0]) == pass(index);
-    return suits && fits ? made->second : none;
+    if (!is_all_for_one(images) || layout(images).lanes != layout(pool.outputs[0]).lanes) return none;
+    const int made = made_by_.at(images);
+    const Group& group = groups_[static_cast<std::size_t>(made)];
+    return group.anchor_in(graph_).op->computes_images && !group.pool ? made : none;
   }
 
   /// Whether pointwise node `index` can end this group: if it reads its value, the places of both values agree and the
