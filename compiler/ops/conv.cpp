@@ -4,6 +4,7 @@
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/channel_sums.h"
 #include "compiler/ops/conv_gpu.h"
+#include "compiler/ops/conv_lanes.h"
 #include "compiler/ops/conv_winograd.h"
 #include "compiler/ops/factors.h"
 #include "compiler/ops/ops.h"
@@ -258,6 +259,25 @@ std::optional<WinogradConv> backward_winograd(const KernelBuilder& kernel, const
                       transformed_factors(kernel, node, dy[1])};
 }
 
+/// The convolution of images that lie side by side in vectors.
+std::optional<LaneConv> lane_conv(const KernelBuilder& kernel, const Node& node, ValueId image, ValueId output,
+                                  const Rounding& rounding) {
+  return LaneConv::of(kernel, windows(node.attributes), node.attributes.integer("groups"), kernel.shape(image),
+                      kernel.shape(output), rounding.most_points);
+}
+
+std::optional<LaneConv> forward_in_lanes(const KernelBuilder& kernel, const Node& node) {
+  return lane_conv(kernel, node, node.inputs[0], node.outputs[0], rounding_of(node));
+}
+
+std::optional<LaneConv> backward_data_in_lanes(const KernelBuilder& kernel, const Node& node) {
+  return lane_conv(kernel, node, node.outputs[0], node.inputs[0], gradient_rounding);
+}
+
+std::optional<LaneConv> backward_weights_in_lanes(const KernelBuilder& kernel, const Node& node) {
+  return lane_conv(kernel, node, node.inputs[1], node.inputs[0], gradient_rounding);
+}
+
 const std::vector<Var> taps{Var("kx"), Var("ky")};
 
 /// The weights of a sum of so many terms, with so many of them along a vector.
@@ -291,12 +311,14 @@ void forward(KernelBuilder& kernel, const Node& node) {
     return blocks->define(kernel, start);
   }
   const auto winograd = forward_winograd(kernel, node);
-  const Factors factors = direct_factors(kernel, node, winograd.has_value());
-  const Func padded = images(kernel, factors, node.inputs[0], winograd || pads(w));
-  if (winograd) {
+  const auto lanes = forward_in_lanes(kernel, node);
+  const Factors factors = direct_factors(kernel, node, winograd || lanes);
+  const Func padded = images(kernel, factors, node.inputs[0], winograd || (lanes ? lanes->reads_around() : pads(w)));
+  if (winograd || lanes) {
     const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
       return factors.rounded(kernel.parameter(node.inputs[1], {k, c, ky, kx}));
     };
+    if (lanes) return lanes->define(kernel, node.outputs[0], padded, start, weight);
     return define_by_winograd(kernel, *winograd, padded, start, weight, node.inputs[1]);
   }
   Element weight = [&](const Expr& o, const Expr& i, const std::vector<Expr>& tap) {
@@ -352,9 +374,16 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const int stride_x = extent(w.x.stride);
   const Point at = kernel.point(kernel.shape(node.outputs[0]));
   const auto winograd = backward_winograd(kernel, node);
-  const bool around = pads(w) || w.y.kernel > 1 || w.x.kernel > 1;
-  const Factors factors = direct_factors(kernel, node, winograd.has_value());
+  const auto lanes = backward_data_in_lanes(kernel, node);
+  const bool around = !lanes && (pads(w) || w.y.kernel > 1 || w.x.kernel > 1);
+  const Factors factors = direct_factors(kernel, node, winograd || lanes);
   const Func padded = images(kernel, factors, node.inputs[0], winograd || around);
+  if (lanes) {
+    const auto tap = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
+      return factors.rounded(kernel.parameter(node.inputs[1], {k, c, ky, kx}));
+    };
+    return lanes->define_data(kernel, node.outputs[0], padded, tap);
+  }
   const auto element = [&](const Expr& i, const Expr& o, const std::vector<Expr>& tap) {
     return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
   };
@@ -510,9 +539,13 @@ std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, con
 void backward_weights(KernelBuilder& kernel, const Node& node) {
   const auto winograd = winograd_weights(kernel, node);
   const Factors factors(kernel, node, 1, false);
-  const Func padded = images(kernel, factors, node.inputs[1], winograd || pads(windows(node.attributes)));
+  const auto lanes = backward_weights_in_lanes(kernel, node);
+  const bool around = winograd || (lanes ? lanes->reads_around() : pads(windows(node.attributes)));
+  const Func padded = images(kernel, factors, node.inputs[1], around);
   const Func dy = output_gradient(kernel, factors, node.inputs[0]);
-  if (winograd) {
+  if (lanes) {
+    lanes->define_weights(kernel, node.outputs[0], padded, dy);
+  } else if (winograd) {
     define_weights_by_winograd(kernel, *winograd, padded, dy);
   } else if (const auto product = TensorProduct::of(kernel, node)) {
     product->define(kernel);
@@ -689,10 +722,16 @@ void schedule_convolution(KernelBuilder& kernel, const Node& node, const std::op
 }
 
 void schedule_forward(KernelBuilder& kernel, const Node& node) {
+  if (const auto lanes = forward_in_lanes(kernel, node)) {
+    return schedule_padded(kernel, lanes->schedule(kernel), kernel.shape(node.inputs[0])[1]);
+  }
   schedule_convolution(kernel, node, forward_winograd(kernel, node), 1, false);
 }
 
 void schedule_backward_data(KernelBuilder& kernel, const Node& node) {
+  if (const auto lanes = backward_data_in_lanes(kernel, node)) {
+    return schedule_padded(kernel, lanes->schedule_data(kernel, node.outputs[0]), kernel.shape(node.inputs[0])[1]);
+  }
   schedule_convolution(kernel, node, backward_winograd(kernel, node), windows(node.attributes).x.stride,
                        whole_rows(kernel, node));
 }
@@ -764,7 +803,9 @@ void schedule_direct_weights(KernelBuilder& kernel, const Node& node) {
 }
 
 void schedule_weights(KernelBuilder& kernel, const Node& node) {
-  if (const auto conv = winograd_weights(kernel, node)) {
+  if (const auto lanes = backward_weights_in_lanes(kernel, node)) {
+    schedule_operands(kernel, node, {lanes->schedule_weights(kernel, node.outputs[0]), false});
+  } else if (const auto conv = winograd_weights(kernel, node)) {
     schedule_operands(kernel, node, schedule_weights_by_winograd(kernel, *conv));
   } else {
     schedule_direct_weights(kernel, node);

@@ -29,18 +29,14 @@ double excess(int needed, int together) {
   return static_cast<double>(ceil_div(needed, together) * together) / needed;
 }
 
-const Var c("c"), k("k"), kk("kk"), kb("kb"), kv("kv"), t("t"), n("n"), i("i"), j("j"), p("p"), sl("slice"),
-    pair("pair");
+const Var c("c"), k("k"), kk("kk"), kb("kb"), kv("kv"), t("t"), n("n"), p("p"), sl("slice"), pair("pair");
+const Var &i = tile_column, &j = tile_row;
 
-// ---- Transforms -----------------------------------------------------------------------------------------------------
+}  // namespace
 
-/// `matrix` applied to both axes of tiles: the Func with the arguments `at`, column and row, and as the stage NAME_row
-/// one that is transformed along rows only. `element` gives what stands in a column and a row of the tile, `stored`
-/// what is kept of the result.
-Func transform(
-    KernelBuilder& kernel, const std::string& name, const Matrix& matrix, const std::vector<Var>& at,
-    const std::function<Expr(const Expr& column, const Expr& row)>& element, int stride = 1,
-    const std::function<Expr(const Expr& element)>& stored = [](const Expr& element) { return element; }) {
+Func transform(KernelBuilder& kernel, const std::string& name, const Matrix& matrix, const std::vector<Var>& at,
+               const std::function<Expr(const Expr& column, const Expr& row)>& element, int stride,
+               const std::function<Expr(const Expr& element)>& stored) {
   const auto place = [&](const Expr& column, const Expr& row) {
     std::vector<Expr> arguments(at.begin(), at.end());
     arguments.insert(arguments.end(), {column, row});
@@ -59,7 +55,6 @@ Func transform(
   return whole;
 }
 
-/// Vectors of channels, all of a tile unrolled.
 void unroll_tile(Func func, int vector) {
   const std::vector<Var> at = func.args();
   std::vector<Var> order{at[0], i, j};
@@ -67,6 +62,8 @@ void unroll_tile(Func func, int vector) {
                [](const Var& variable) { return !variable.same_as(i) && !variable.same_as(j); });
   func.reorder(as_loops(order)).vectorize(at[0], vector, TailStrategy::ShiftInwards).unroll(i).unroll(j);
 }
+
+namespace {
 
 /// The tiles of the output where the loop over vectors of channels, `at`, needs them.
 void schedule_output(KernelBuilder& kernel, const LoopLevel& at) {
@@ -546,9 +543,11 @@ Func transformed_gradient(KernelBuilder& kernel, const WinogradWeights& conv, in
   });
 }
 
-/// The weights' loops: a vector of output channels with all taps, from the sum of the slices.
+}  // namespace
+
+/// A vector of output channels with all taps.
 void schedule_taps(KernelBuilder& kernel, const Shape& shape) {
-  const int vector = kernel.machine().vector;
+  const int vector = vector_extent(kernel.machine(), shape[0]);
   constexpr TailStrategy shift = TailStrategy::ShiftInwards;
   const Var o = kernel.axis(0), kx = kernel.axis(3), ky = kernel.axis(2), oi("oi");
   Func out = kernel.out();
@@ -558,16 +557,7 @@ void schedule_taps(KernelBuilder& kernel, const Shape& shape) {
   Func along_rows = kernel.stage("taps_row");
   along_rows.compute_at(out, o);
   unroll_tile(along_rows, vector);
-  Func total = kernel.stage("total");
-  total.compute_at(out, o).vectorize(k, vector, shift).unroll(i).unroll(j);
-  total.update()
-      .reorder(k, i, j, c, total.rvars(0)[0])
-      .vectorize(k, vector, TailStrategy::GuardWithIf)
-      .unroll(i)
-      .unroll(j);
 }
-
-}  // namespace
 
 void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Func& padded,
                                 const Func& output_gradient) {
@@ -650,6 +640,13 @@ CopyPlace schedule_weights_by_winograd(KernelBuilder& kernel, const WinogradWeig
     if (blocks.points_in_parallel()) transformed.fuse(t, n, tile).parallel(tile);
   }
   schedule_taps(kernel, shape);
+  Func total = kernel.stage("total");
+  total.compute_at(kernel.out(), kernel.axis(0)).vectorize(k, vector, TailStrategy::ShiftInwards).unroll(i).unroll(j);
+  total.update()
+      .reorder(k, i, j, c, total.rvars(0)[0])
+      .vectorize(k, vector, TailStrategy::GuardWithIf)
+      .unroll(i)
+      .unroll(j);
   return {at, blocks.points_in_parallel()};
 }
 

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "compiler/kernel_builder.h"
 #include "compiler/ops/factors.h"
@@ -27,6 +29,22 @@ struct WinogradConv {
   int outputs() const { return matrices.results(); }
   int points() const { return matrices.points(); }
 };
+
+/// A tile's column and row: the last arguments of what `transform` returns.
+inline const Halide::Var tile_column("i"), tile_row("j");
+
+/// `matrix` applied to both axes of tiles: the stage `name` with the arguments `at`, column and row, and as the stage
+/// NAME_row one that is transformed along rows only. `element` gives what stands in a column and a row of the tile,
+/// `stored` what is kept of the result.
+Halide::Func transform(
+    KernelBuilder& kernel, const std::string& name, const Matrix& matrix, const std::vector<Halide::Var>& at,
+    const std::function<Halide::Expr(const Halide::Expr& column, const Halide::Expr& row)>& element, int stride = 1,
+    const std::function<Halide::Expr(const Halide::Expr& element)>& stored = [](const Halide::Expr& element) {
+      return element;
+    });
+
+/// The loops of such a stage: vectors along its first argument, all of a tile unrolled.
+void unroll_tile(Halide::Func func, int vector);
 
 using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c, const Halide::Expr& ky,
                                                   const Halide::Expr& kx)>;
@@ -65,6 +83,9 @@ struct WinogradWeights {
 /// `output_gradient`: dy as it is multiplied.
 void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& conv, const Halide::Func& padded,
                                 const Halide::Func& output_gradient);
+
+/// The loops of the weights, which the stage "taps" transforms from all sums over tiles, the stage "total".
+void schedule_taps(KernelBuilder& kernel, const Shape& weight);
 
 /// Where the operands of a sum over images are copied.
 struct CopyPlace {
