@@ -52,49 +52,89 @@ struct CopyOrder {
   std::int64_t from_step = 1;
 };
 
-/// Calls copy_run(to, from) at all indices of the dimensions from `dimension` on.
-template <class T, class CopyRun>
-void copy_runs(const CopyOrder& order, int dimension, T* to, const T* from, const CopyRun& copy_run) {
-  if (dimension == order.shape.size()) return copy_run(to, from);
-  const std::int64_t extent = order.shape[dimension];
-  const std::int64_t to_stride = order.to_strides[dimension];
-  const std::int64_t from_stride = order.from_strides[dimension];
-  const bool innermost = dimension + 1 == order.shape.size();
-  for (std::int64_t i = 0; i < extent; ++i, to += to_stride, from += from_stride) {
-    if (innermost) {
-      copy_run(to, from);
-    } else {
-      copy_runs(order, dimension + 1, to, from, copy_run);
-    }
+/// Calls copy(to, from) at all indices of the dimensions from `dimension` to `end`.
+template <class T, class Copy>
+void for_all_indices(const CopyOrder& order, int dimension, int end, T* to, const T* from, const Copy& copy) {
+  if (dimension == end) return copy(to, from);
+  for (std::int64_t i = 0; i < order.shape[dimension]; ++i) {
+    for_all_indices(order, dimension + 1, end, to + i * order.to_strides[dimension],
+                    from + i * order.from_strides[dimension], copy);
   }
 }
 
+/// Four elements, as processors load and store them.
+template <class T>
+struct Four {
+  typedef T Vector __attribute__((vector_size(4 * sizeof(T))));
+
+  explicit Four(const T* from) { std::memcpy(&elements, from, sizeof(elements)); }
+  explicit Four(Vector vector) : elements(vector) {}
+  void store(T* to) const { std::memcpy(to, &elements, sizeof(elements)); }
+
+  Vector elements;
+};
+
+/// to[c, r] = from[r, c] of four rows and four columns; the elements of a row lie side by side.
+template <class T>
+void transpose_four(const T* from, std::int64_t from_row, T* to, std::int64_t to_row) {
+  const auto a = Four<T>(from).elements;
+  const auto b = Four<T>(from + from_row).elements;
+  const auto c = Four<T>(from + 2 * from_row).elements;
+  const auto d = Four<T>(from + 3 * from_row).elements;
+  const auto left_ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const auto left_cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const auto right_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const auto right_cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  Four<T>(__builtin_shufflevector(left_ab, left_cd, 0, 1, 4, 5)).store(to);
+  Four<T>(__builtin_shufflevector(left_ab, left_cd, 2, 3, 6, 7)).store(to + to_row);
+  Four<T>(__builtin_shufflevector(right_ab, right_cd, 0, 1, 4, 5)).store(to + 2 * to_row);
+  Four<T>(__builtin_shufflevector(right_ab, right_cd, 2, 3, 6, 7)).store(to + 3 * to_row);
+}
+
+/// The same of any number of rows and columns.
+template <class T>
+void transpose(const T* from, std::int64_t from_row, T* to, std::int64_t to_row, std::int64_t rows,
+               std::int64_t columns) {
+  const std::int64_t whole_rows = rows / 4 * 4;
+  const std::int64_t whole_columns = columns / 4 * 4;
+  for (std::int64_t c = 0; c < whole_columns; c += 4) {
+    for (std::int64_t r = 0; r < whole_rows; r += 4)
+      transpose_four(from + r * from_row + c, from_row, to + c * to_row + r, to_row);
+  }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
+      to[c * to_row + r] = from[r * from_row + c];
+  }
+}
+
+/// Runs of one layout become columns of the other's rows where its neighbours lie along the innermost dimension.
 template <class T>
 void copy_elements(const CopyOrder& order, T* to, const T* from) {
-  const std::int64_t to_step = order.to_step;
-  const std::int64_t from_step = order.from_step;
-  if (to_step == 1 && from_step == 1) {
-    return copy_runs(order, 0, to, from, [&](T* t, const T* f) { std::copy_n(f, order.extent, t); });
+  const int dimensions = order.shape.size();
+  if (order.to_step == 1 && order.from_step == 1) {
+    return for_all_indices(order, 0, dimensions, to, from, [&](T* t, const T* f) { std::copy_n(f, order.extent, t); });
   }
-  std::int64_t i = 0;
-  for (; i + CopyOrder::run <= order.extent; i += CopyOrder::run) {
-    // With a length and a step that the compiler knows: twice as fast.
-    T* run = to + i * to_step;
-    if (to_step == 1) {
-      copy_runs(order, 0, run, from + i * from_step, [=](T* t, const T* f) {
-        for (std::int64_t k = 0; k < CopyOrder::run; ++k) t[k] = f[k * from_step];
+  const int last = dimensions - 1;
+  const bool from_rows = last >= 0 && order.to_step == 1 && order.from_strides[last] == 1;
+  const bool to_rows = last >= 0 && order.from_step == 1 && order.to_strides[last] == 1;
+  for (std::int64_t i = 0; i < order.extent; i += CopyOrder::run) {
+    const std::int64_t count = std::min(CopyOrder::run, order.extent - i);
+    T* first_to = to + i * order.to_step;
+    const T* first_from = from + i * order.from_step;
+    if (from_rows) {
+      for_all_indices(order, 0, last, first_to, first_from, [&](T* t, const T* f) {
+        transpose(f, order.from_step, t, order.to_strides[last], count, order.shape[last]);
+      });
+    } else if (to_rows) {
+      for_all_indices(order, 0, last, first_to, first_from, [&](T* t, const T* f) {
+        transpose(f, order.from_strides[last], t, order.to_step, order.shape[last], count);
       });
     } else {
-      copy_runs(order, 0, run, from + i * from_step, [=](T* t, const T* f) {
-        for (std::int64_t k = 0; k < CopyOrder::run; ++k) t[k * to_step] = f[k * from_step];
+      for_all_indices(order, 0, dimensions, first_to, first_from, [&](T* t, const T* f) {
+        for (std::int64_t k = 0; k < count; ++k) t[k * order.to_step] = f[k * order.from_step];
       });
     }
   }
-  const std::int64_t rest = order.extent - i;
-  if (rest == 0) return;
-  copy_runs(order, 0, to + i * to_step, from + i * from_step, [=](T* t, const T* f) {
-    for (std::int64_t k = 0; k < rest; ++k) t[k * to_step] = f[k * from_step];
-  });
 }
 
 }  // namespace detail
