@@ -68,19 +68,7 @@ bool may_transform(const Graph& graph, const Node& node) {
 
 std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
   const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
-  const ValueId x = node.inputs[0];
-  const ValueId weight = node.inputs[1];
-  const ValueId dx = builder.add(conv_backward_data, node.attributes, {gradients[0], weight}, builder.value(x).shape);
-  std::vector<Shape> shapes{builder.value(weight).shape};
-  const bool bias = node.inputs.size() > 2;
-  // In front of batchnorm, which takes away what is added to a channel, the gradient of a bias is 0: nothing is summed.
-  const bool zero = bias && builder.sums_to_zero(gradients[0]);
-  if (bias && !zero) shapes.push_back(builder.value(node.inputs[2]).shape);
-  std::vector<ValueId> result{dx};
-  for (ValueId id : builder.add(conv_backward_weights, node.attributes, {gradients[0], x}, shapes))
-    result.push_back(id);
-  if (zero) result.push_back(no_value);
-  return result;
+  return product_gradients(builder, node, gradients[0], conv_backward_data, conv_backward_weights, node.attributes);
 }
 
 Sample conv_sample(const std::string& name, std::int64_t in, std::int64_t out, const Attributes& other,

@@ -124,4 +124,20 @@ void schedule_packed_at(KernelBuilder& kernel, const std::string& name, const Ha
       .unroll(pair);
 }
 
+std::vector<ValueId> product_gradients(GraphBuilder& builder, const Node& node, ValueId dy,
+                                       const Operator& backward_data, const Operator& backward_weights,
+                                       const Attributes& attributes) {
+  const ValueId x = node.inputs[0];
+  const ValueId weight = node.inputs[1];
+  std::vector<ValueId> gradients{builder.add(backward_data, attributes, {dy, weight}, builder.value(x).shape)};
+  std::vector<Shape> shapes{builder.value(weight).shape};
+  const bool bias = node.inputs.size() > 2;
+  // In front of batchnorm, which takes away what is added to a channel, the gradient of a bias is 0: nothing is summed.
+  const bool zero = bias && builder.sums_to_zero(dy);
+  if (bias && !zero) shapes.push_back(builder.value(node.inputs[2]).shape);
+  for (ValueId id : builder.add(backward_weights, attributes, {dy, x}, shapes)) gradients.push_back(id);
+  if (zero) gradients.push_back(no_value);
+  return gradients;
+}
+
 }  // namespace netc::ops

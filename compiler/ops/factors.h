@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compiler/graph.h"
+#include "compiler/graph_builder.h"
 #include "compiler/kernel_builder.h"
 
 namespace netc::ops {
@@ -73,5 +74,11 @@ void schedule_packed(KernelBuilder& kernel, const Factors& factors, const std::s
 /// Computes it in registers for each pair of terms: `tile` elements along the vectors.
 void schedule_packed_at(KernelBuilder& kernel, const std::string& name, const Halide::LoopLevel& pair, int tile,
                         int vector);
+
+/// Appends the gradients of `node`, sums of products of x and weight, to which it may add a bias: those of x, weight
+/// and bias, by these operators, both of which read `dy` first.
+std::vector<ValueId> product_gradients(GraphBuilder& builder, const Node& node, ValueId dy,
+                                       const Operator& backward_data, const Operator& backward_weights,
+                                       const Attributes& attributes);
 
 }  // namespace netc::ops
