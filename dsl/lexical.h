@@ -25,8 +25,7 @@ void check_name(const Span& name, Diagnostics& diagnostics);
 /// The same for a label, which may be a number or a word of the language.
 void check_label(const Span& label, Diagnostics& diagnostics);
 
-// ---- Tokens: each function returns how `text` begins, or "" when it begins with something else
-// ------------------------
+// ---- Tokens: each function returns how `text` begins, or "" when it begins with something else ----------------------
 
 /// Spaces, line ends, comments and a byte order mark.
 std::string_view match_blanks(std::string_view text);

@@ -144,8 +144,7 @@ void LaneConv::schedule_points(KernelBuilder& kernel, const std::string& name, i
   unroll_tile(along_rows, kernel.lanes());
 }
 
-// ---- Products of transforms, summed over channels
-// --------------------------------------------------------------------
+// ---- Products of transforms, summed over channels -------------------------------------------------------------------
 
 /// product(l, channel, t, n, i, j): the sum of `term` over `summed` channels.
 Func LaneConv::define_products(KernelBuilder& kernel, const Var& channel, int summed,
@@ -288,8 +287,7 @@ LoopLevel LaneConv::schedule_data(KernelBuilder& kernel, ValueId value) const {
   return {out, n};
 }
 
-// ---- The gradient with respect to the weights
-// ------------------------------------------------------------------------
+// ---- The gradient with respect to the weights -----------------------------------------------------------------------
 
 /// Sums over images and tiles stand in lanes of slices, whose number does not depend on that of the threads.
 void LaneConv::define_weights(KernelBuilder& kernel, ValueId value, const Func& padded,

@@ -49,8 +49,7 @@ float norm_scale(std::span<const float> gradients, float limit, double largest) 
   return factor > 1 ? 1.0f : static_cast<float>(factor);
 }
 
-// ---- Formulas: each moves one parameter `p` along its gradient `g`
-// ---------------------------------------------------
+// ---- Formulas: each moves one parameter `p` along its gradient `g` --------------------------------------------------
 
 struct PlainStep {
   float lr;
