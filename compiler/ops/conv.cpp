@@ -266,6 +266,13 @@ std::optional<LaneConv> backward_weights_in_lanes(const KernelBuilder& kernel, c
   return lane_conv(kernel, node, node.inputs[1], node.inputs[0], gradient_rounding);
 }
 
+/// The weights as Winograd's algorithm transforms them.
+WinogradFilter filter_of(KernelBuilder& kernel, const Factors& factors, const Node& node) {
+  return [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
+    return factors.rounded(kernel.parameter(node.inputs[1], {k, c, ky, kx}));
+  };
+}
+
 const std::vector<Var> taps{Var("kx"), Var("ky")};
 
 /// The weights of a sum of so many terms, with so many of them along a vector.
@@ -302,12 +309,9 @@ void forward(KernelBuilder& kernel, const Node& node) {
   const auto lanes = forward_in_lanes(kernel, node);
   const Factors factors = direct_factors(kernel, node, winograd || lanes);
   const Func padded = images(kernel, factors, node.inputs[0], winograd || (lanes ? lanes->reads_around() : pads(w)));
-  if (winograd || lanes) {
-    const auto weight = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
-      return factors.rounded(kernel.parameter(node.inputs[1], {k, c, ky, kx}));
-    };
-    if (lanes) return lanes->define(kernel, node.outputs[0], padded, start, weight);
-    return define_by_winograd(kernel, *winograd, padded, start, weight, node.inputs[1]);
+  if (lanes) return lanes->define(kernel, node.outputs[0], padded, start, filter_of(kernel, factors, node));
+  if (winograd) {
+    return define_by_winograd(kernel, *winograd, padded, start, filter_of(kernel, factors, node), node.inputs[1]);
   }
   Element weight = [&](const Expr& o, const Expr& i, const std::vector<Expr>& tap) {
     return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
@@ -366,12 +370,7 @@ void backward_data(KernelBuilder& kernel, const Node& node) {
   const bool around = !lanes && (pads(w) || w.y.kernel > 1 || w.x.kernel > 1);
   const Factors factors = direct_factors(kernel, node, winograd || lanes);
   const Func padded = images(kernel, factors, node.inputs[0], winograd || around);
-  if (lanes) {
-    const auto tap = [&](const Expr& k, const Expr& c, const Expr& ky, const Expr& kx) {
-      return factors.rounded(kernel.parameter(node.inputs[1], {k, c, ky, kx}));
-    };
-    return lanes->define_data(kernel, node.outputs[0], padded, tap);
-  }
+  if (lanes) return lanes->define_data(kernel, node.outputs[0], padded, filter_of(kernel, factors, node));
   const auto element = [&](const Expr& i, const Expr& o, const std::vector<Expr>& tap) {
     return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
   };

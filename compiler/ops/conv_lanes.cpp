@@ -214,11 +214,7 @@ LoopLevel LaneConv::schedule(KernelBuilder& kernel) const {
       .unroll(xi)
       .unroll(yi)
       .parallel(n);
-  for (const char* name : {"output", "output_row"}) {
-    Func stage = kernel.stage(name);
-    stage.compute_at(out, z);
-    unroll_tile(stage, kernel.lanes());
-  }
+  schedule_output(kernel, {out, z});
   const LoopLevel row(out, y);
   schedule_products(kernel, out_, row);
   schedule_points(kernel, "input", columns_, row);

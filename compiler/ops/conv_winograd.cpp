@@ -63,9 +63,6 @@ void unroll_tile(Func func, int vector) {
   func.reorder(as_loops(order)).vectorize(at[0], vector, TailStrategy::ShiftInwards).unroll(i).unroll(j);
 }
 
-namespace {
-
-/// The tiles of the output where the loop over vectors of channels, `at`, needs them.
 void schedule_output(KernelBuilder& kernel, const LoopLevel& at) {
   for (const char* name : {"output", "output_row"}) {
     Func stage = kernel.stage(name);
@@ -73,6 +70,8 @@ void schedule_output(KernelBuilder& kernel, const LoopLevel& at) {
     unroll_tile(stage, kernel.machine().vector);
   }
 }
+
+namespace {
 
 /// All points of a block's tiles, in the arguments channel, tile, image, column and row. A row of memory is a vector
 /// longer than the channels, so that points do not lie multiples of 4 KB apart.

@@ -46,6 +46,9 @@ Halide::Func transform(
 /// The loops of such a stage: vectors along its first argument, all of a tile unrolled.
 void unroll_tile(Halide::Func func, int vector);
 
+/// The stage "output", the tiles of the output, where the loop over vectors of its elements, `at`, needs them.
+void schedule_output(KernelBuilder& kernel, const Halide::LoopLevel& at);
+
 using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c, const Halide::Expr& ky,
                                                   const Halide::Expr& kx)>;
 
