@@ -118,6 +118,25 @@ TEST_CASE("a loop runs each iteration once, for any number of threads") {
   CHECK(loop(0, -3, [](int) { return 1; }) == 0);
 }
 
+TEST_CASE("each thread begins with its own part of a loop, so that it finds its data in its cache") {
+  set_threads(2);
+  REQUIRE(helped());
+  const std::thread::id caller = std::this_thread::get_id();
+  for (int repetition = 0; repetition < 100; ++repetition) {
+    std::atomic<int> helpers_first = -1;
+    std::atomic<bool> caller_begins = true;
+    loop(0, 6, [&](int index) {
+      int none = -1;
+      if (std::this_thread::get_id() != caller) helpers_first.compare_exchange_strong(none, index);
+      if (caller_begins.exchange(false)) {
+        while (helpers_first == -1) std::this_thread::yield();
+      }
+      return 0;
+    });
+    CHECK(helpers_first == 3);
+  }
+}
+
 TEST_CASE("loops nest") {
   for (int threads : {1, 2, 5}) {
     set_threads(threads);
