@@ -145,6 +145,19 @@ std::string library_name(const std::string& file) {
   return cpp::is_identifier(name) ? name : "functions_" + name;
 }
 
+/// What CUDA kernels multiply: what was asked for, if there is a compiler for kernels that use tensor cores. Says what
+/// tools that fail, or are not there, make of them.
+Precision cuda_products(const Options& options) {
+  if (!options.cuda) return options.precision;
+  if (const std::string& problem = GpuAssembler::problem(); !problem.empty()) {
+    fmt::print(stderr, "note: kernels for CUDA are PTX alone, without binaries: {}\n", problem);
+  }
+  if (options.precision == Precision::f32 || CudaCompiler::installed()) return options.precision;
+  fmt::print(stderr, "note: kernels for CUDA multiply f32: {} takes CUDA's compiler, and {}\n",
+             name_of(options.precision), CudaCompiler::problem());
+  return Precision::f32;
+}
+
 /// All stages that need no kernels. Returns false when there were errors, or when `dump` has what it wants.
 bool compile(const Options& options, Compilation& compilation, Dump& dump, CompiledModel& model) {
   const Source* read = read_source(options.file, compilation);
@@ -197,11 +210,14 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   if (dump.stop("plan", [&] { return print(planned); })) return false;
 
   // What does not fit is computed again.
+  const Precision products = cuda_products(options);
   if (options.max_memory > 0) fit_memory(model, batch_of(options, model.graph), options.max_memory, diagnostics);
   if (diagnostics.has_errors() || dump.stop("recompute", [&] { return print(planned); })) return false;
 
   // A kernel a group; equal groups share one.
   model.kernels = list_kernels(model.plans());
+  model.kernels.cuda = options.cuda;
+  model.kernels.cuda_products = products;
   list_functions(model.functions, model.kernels);
   return true;
 }
@@ -229,16 +245,6 @@ int with_tiles_checked(Use use) try {
   return 1;
 }
 
-/// What CUDA kernels multiply: what was asked for, if there is a compiler for kernels that use tensor cores.
-Precision cuda_products(const Options& options) {
-  if (!options.cuda || options.precision == Precision::f32 || CudaCompiler::installed()) return options.precision;
-  fmt::print(stderr,
-             "note: kernels for CUDA multiply f32: {} takes CUDA's nvcc, which is neither on the PATH nor in "
-             "$CUDA_HOME/bin\n",
-             name_of(options.precision));
-  return Precision::f32;
-}
-
 /// What is prepared takes memory that --max-memory did not count on.
 void plan_preparations(const Options& options, CompiledModel& model) {
   if (model.has_model() && options.max_memory == 0) model.plan_preparations();
@@ -254,8 +260,6 @@ int with_model(const Options& options, Use use) {
       compile(options, compilation, none, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (options.native) model.kernels.only = best_isa();
-  model.kernels.cuda = options.cuda;
-  model.kernels.cuda_products = cuda_products(options);
   if (complete) plan_preparations(options, model);
   return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
 }
@@ -386,8 +390,6 @@ int dump(const Options& options, const std::string& stage) {
   const bool complete =
       compile(options, compilation, dump, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
-  model.kernels.cuda = options.cuda;
-  model.kernels.cuda_products = cuda_products(options);
   if (complete && stage == "emit") plan_preparations(options, model);
   if (complete && stage == "emit") dump.text = emitted(model, options);
   return with_tiles_checked([&] {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "compiler/commands/process.h"
+#include "compiler/kernel_cache.h"
 
 namespace netc {
 
@@ -27,10 +28,14 @@ std::string find_tool(const char* name) {
   return find_in_path(home == nullptr ? std::string(name) : fmt::format("{}/bin/{}", home, name));
 }
 
+struct ToolFailure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 void run_tool(const std::vector<std::string>& command) {
   const std::optional<int> status = run_process(command);
   if (status == 0) return;
-  throw std::runtime_error(fmt::format("{} failed: {}", command[0], quoted(command)));
+  throw ToolFailure(fmt::format("{} failed: {}", command[0], quoted(command)));
 }
 
 std::string identity_of(const std::string& tool) {
@@ -40,6 +45,18 @@ std::string identity_of(const std::string& tool) {
 std::string contents(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Whether a tool makes a binary of a kernel that does nothing: it may be for other GPUs, or lack what it needs itself.
+template <class Tool>
+bool works(const Tool& tool, const std::string& kernel) try {
+  const auto make = [&](const fs::path& object) {
+    std::ofstream(object, std::ios::binary) << tool.fat_binary(kernel, object);
+  };
+  KernelCache(KernelCache::default_folder()).object(fmt::format("a trial of {}\n{}", tool.identity(), kernel), make);
+  return true;
+} catch (const ToolFailure&) {
+  return false;
 }
 
 /// Halide names the buffer that holds a pipeline's PTX so.
@@ -67,14 +84,18 @@ class ScratchFiles {
 
 }  // namespace
 
-const std::optional<GpuAssembler>& GpuAssembler::installed() {
-  static const std::optional<GpuAssembler> assembler = []() -> std::optional<GpuAssembler> {
+const Found<GpuAssembler>& GpuAssembler::find() {
+  static const Found<GpuAssembler> found = []() -> Found<GpuAssembler> {
     const std::string ptxas = find_tool("ptxas");
     const std::string fatbinary = find_tool("fatbinary");
-    if (ptxas.empty() || fatbinary.empty()) return std::nullopt;
-    return GpuAssembler(ptxas, fatbinary);
+    if (ptxas.empty() || fatbinary.empty()) return {};
+    const GpuAssembler assembler(ptxas, fatbinary);
+    if (works(assembler, ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry trial() { ret; }\n")) {
+      return {assembler};
+    }
+    return {std::nullopt, fmt::format("{} or {} fails", ptxas, fatbinary)};
   }();
-  return assembler;
+  return found;
 }
 
 GpuAssembler::GpuAssembler(std::string ptxas, std::string fatbinary)
@@ -116,13 +137,19 @@ std::string GpuAssembler::fat_binary(const std::string& ptx, const fs::path& scr
   return contents(result);
 }
 
-const std::optional<CudaCompiler>& CudaCompiler::installed() {
-  static const std::optional<CudaCompiler> compiler = []() -> std::optional<CudaCompiler> {
+const Found<CudaCompiler>& CudaCompiler::find() {
+  static const Found<CudaCompiler> found = []() -> Found<CudaCompiler> {
     const std::string nvcc = find_tool("nvcc");
-    if (nvcc.empty() || !GpuAssembler::installed()) return std::nullopt;
-    return CudaCompiler(nvcc);
+    if (nvcc.empty()) return {std::nullopt, "nvcc is neither on the PATH nor in $CUDA_HOME/bin"};
+    if (!GpuAssembler::installed()) {
+      const std::string& problem = GpuAssembler::problem();
+      return {std::nullopt, problem.empty() ? nvcc + " has no ptxas and fatbinary beside it" : problem};
+    }
+    const CudaCompiler compiler(nvcc);
+    if (works(compiler, "extern \"C\" __global__ void trial() {}\n")) return {compiler};
+    return {std::nullopt, nvcc + " fails"};
   }();
-  return compiler;
+  return found;
 }
 
 CudaCompiler::CudaCompiler(std::string nvcc)

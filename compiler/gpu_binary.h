@@ -10,10 +10,20 @@
 
 namespace netc {
 
+/// A tool, or why there is none.
+template <class Tool>
+struct Found {
+  std::optional<Tool> tool{};
+  std::string problem{};
+};
+
 class GpuAssembler {
  public:
-  /// CUDA's `ptxas` and `fatbinary` in $CUDA_HOME/bin or on the PATH; nothing where one is missing.
-  static const std::optional<GpuAssembler>& installed();
+  /// CUDA's `ptxas` and `fatbinary` in $CUDA_HOME/bin or on the PATH; nothing where one is missing or fails. Whether
+  /// they work is tried once, and remembered in the cache of kernels.
+  static const std::optional<GpuAssembler>& installed() { return find().tool; }
+  /// What is wrong with those that are there: "/usr/bin/ptxas fails"; "" where nothing is, or where there are none.
+  static const std::string& problem() { return find().problem; }
 
   /// Their paths and the assembler's size and age: what its binaries depend on.
   const std::string& identity() const { return identity_; }
@@ -26,6 +36,7 @@ class GpuAssembler {
 
  private:
   GpuAssembler(std::string ptxas, std::string fatbinary);
+  static const Found<GpuAssembler>& find();
   Halide::Buffer<> with_binaries(const Halide::Buffer<>& ptx, const std::filesystem::path& scratch) const;
 
   std::string ptxas_;
@@ -36,8 +47,10 @@ class GpuAssembler {
 /// CUDA's compiler, for kernels that are written in CUDA C++.
 class CudaCompiler {
  public:
-  /// `nvcc` beside an assembler; nothing where it is missing.
-  static const std::optional<CudaCompiler>& installed();
+  /// `nvcc` beside an assembler; nothing where it is missing or fails (as the assembler).
+  static const std::optional<CudaCompiler>& installed() { return find().tool; }
+  /// Why there is none.
+  static const std::string& problem() { return find().problem; }
 
   const std::string& identity() const { return identity_; }
 
@@ -47,6 +60,7 @@ class CudaCompiler {
 
  private:
   explicit CudaCompiler(std::string nvcc);
+  static const Found<CudaCompiler>& find();
 
   std::string nvcc_;
   std::string identity_;

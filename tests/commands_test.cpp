@@ -69,9 +69,31 @@ TEST_CASE("without CUDA's compiler, kernels for CUDA multiply f32, and a line sa
   ::unsetenv("CUDA_HOME");
   CHECK(tf32.status == 0);
   CHECK(tf32.err ==
-        "note: kernels for CUDA multiply f32: tf32 takes CUDA's nvcc, which is neither on the PATH nor in "
+        "note: kernels for CUDA multiply f32: tf32 takes CUDA's compiler, and nvcc is neither on the PATH nor in "
         "$CUDA_HOME/bin\n");
   CHECK(tf32.out == f32.out);
+}
+
+TEST_CASE("where CUDA's tools fail, kernels for CUDA are PTX in f32, and a line says so") {
+  const WorkingFolder folder;
+  const std::string home = std::filesystem::current_path().string();
+  write_text("two.net", "model two {\n  input x: f32[N, 32];\n  linear(16);\n}\n");
+  std::filesystem::create_directory("bin");
+  for (const char* tool : {"nvcc", "ptxas", "fatbinary"}) {
+    write_text(fmt::format("bin/{}", tool), fmt::format("#!/bin/sh\necho {}: no such GPU >&2\nexit 1\n", tool));
+    std::filesystem::permissions(fmt::format("bin/{}", tool), std::filesystem::perms::owner_all);
+  }
+  ::setenv("CUDA_HOME", home.c_str(), 1);
+  const CommandResult built =
+      run_netc({"two.net", "--native", "--target", "cuda", "--precision", "tf32", "--quiet", "-o", "out"});
+  ::unsetenv("CUDA_HOME");
+  CHECK(built.status == 0);
+  const std::string fails = fmt::format("{0}/bin/ptxas or {0}/bin/fatbinary fails\n", home);
+  CHECK(built.err == "ptxas: no such GPU\nnote: kernels for CUDA are PTX alone, without binaries: " + fails +
+                         "note: kernels for CUDA multiply f32: tf32 takes CUDA's compiler, and " + fails);
+  const std::string library = read_text("out/libtwo_kernels.a");
+  CHECK(contains(library, ".target sm_80"));
+  CHECK(!contains(library, "sm_90"));
 }
 
 TEST_CASE("--help everywhere and --version: exit status 0, on standard output") {
