@@ -181,6 +181,38 @@ TEST_CASE("a graph repeats what was captured") {
   driver.require("cuStreamDestroy_v2", stream);
 }
 
+TEST_CASE("lazy streams do their work in order, when it is waited for") {
+  const Environment lazy("NETC_EMULATOR_LAZY", "1");
+  const Driver driver;
+  Stream stream = nullptr;
+  void* event = nullptr;
+  driver.require("cuStreamCreate", &stream, 0U);
+  driver.require("cuEventCreate", &event, 0U);
+  const Driver::Address data = driver.allocate(4);
+  std::uint32_t source = 1;
+  std::array<std::uint32_t, 2> received{};
+  const auto copy_in = [&] { driver.require("cuMemcpyHtoDAsync_v2", data, &source, std::size_t{4}, stream); };
+  const auto copy_out = [&](std::uint32_t& to) {
+    driver.require("cuMemcpyDtoHAsync_v2", &to, data, std::size_t{4}, stream);
+  };
+  copy_in();
+  source = 2;  // too early
+  copy_out(received[0]);
+  driver.require("cuEventRecord", event, stream);
+  copy_out(received[1]);
+  CHECK(driver.counts().copies_to_device == 0);
+  driver.require("cuEventSynchronize", event);
+  CHECK(received == std::array<std::uint32_t, 2>{2, 0});
+  driver.require("cuStreamSynchronize", stream);
+  CHECK(received == std::array<std::uint32_t, 2>{2, 2});
+  source = 3;
+  copy_in();
+  driver.require("cuMemFree_v2", data);  // waits for everything
+  CHECK(driver.counts().copies_to_device == 2);
+  copy_out(received[0]);
+  CHECK(driver.call("cuStreamSynchronize", stream) == 1);  // of memory that is gone
+}
+
 TEST_CASE("a thread needs a context of its own") {
   const Driver driver;
   int result = 0;

@@ -9,10 +9,11 @@ multiply-adds among the instructions of the innermost loop that has most of them
 
 - does not assemble, spills registers, or has local memory (but for --allow-local);
 - needs more registers than the 65,536 of a multiprocessor for one block, or more than 48 KiB of shared memory;
-- has a smaller share of multiply-adds than the --floor for its name.
+- has a smaller share of multiply-adds than the --floor for its name;
+- was never launched, where --launches are given.
 
 How many threads a block has, and how much shared memory besides its own, the PTX need not say; launches that the
-emulator logged (NETC_EMULATOR_LOG) do.
+emulator logged (NETC_EMULATOR_LOG) do. A --floor that holds no kernel is a fault, too.
 """
 import argparse
 import collections
@@ -89,10 +90,11 @@ def modules(path):
 
 
 def read_launches(paths):
-    """The launches in logs of the emulator, by kernel."""
+    """The launches in logs of the emulator, or in folders of them, by kernel."""
     launches = collections.defaultdict(Launch)
-    for path in paths:
-        for line in pathlib.Path(path).read_text().splitlines():
+    logs = [log for path in map(pathlib.Path, paths) for log in (path.glob("*.log") if path.is_dir() else [path])]
+    for log in logs:
+        for line in log.read_text().splitlines():
             if match := LAUNCH.match(line):
                 name, x, y, z, shared = match.group(1), *map(int, match.groups()[1:])
                 seen = launches[name]
@@ -147,7 +149,7 @@ def assemble(text, arch, launches):
         command = [tool("ptxas"), "-v", "--gpu-name", arch, source, "-o", cubin]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            raise AssemblyError(result.stderr.strip())
+            raise AssemblyError(f"ptxas: {result.stderr.strip()}")
         code = disassemble(cubin) if "fma." in text or "mma." in text else {}
     return [report(match, arch, text, launches, code) for match in REPORT.finditer(result.stderr)]
 
@@ -181,6 +183,8 @@ def faults(kernel, options):
         found.append("has local memory")
     if block_registers(kernel) > REGISTERS:
         found.append(f"needs more than {REGISTERS:,} registers for a block")
+    if options.launches and kernel.threads == 0:
+        found.append("was never launched: the threads of its blocks are unknown")
     if kernel.shared > SHARED_BYTES:
         found.append(f"needs more than {SHARED_BYTES:,} bytes of shared memory")
     for pattern, floor in options.floor:
@@ -197,12 +201,14 @@ def parse_floor(text):
 def parse_options(arguments):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--arch", action="append", help="sm_80, sm_90 (both unless given)")
-    parser.add_argument("--launches", action="append", default=[], metavar="LOG", help="a log of the emulator")
+    parser.add_argument("--launches", action="append", default=[], metavar="LOG",
+                        help="a log of the emulator, or a folder of *.log")
     parser.add_argument("--floor", action="append", default=[], type=parse_floor, metavar="REGEX=SHARE",
                         help="least share of multiply-adds for kernels of such names")
     parser.add_argument("--allow-local", action="store_true", help="arrays in local memory are no fault")
     parser.add_argument("--name", default="these files", help="what the summary calls them")
-    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the summary there, too")
+    parser.add_argument("--json", action="append", default=[], metavar="FILE", type=pathlib.Path,
+                        help="write the summary there, too")
     parser.add_argument("--brief", action="store_true", help="print kernels with faults alone, and the summary")
     parser.add_argument("files", nargs="+", metavar="FILE")
     options = parser.parse_args(arguments)
@@ -234,6 +240,9 @@ def check(options):
                 errors.append(str(error))
     for kernel in kernels:
         kernel.faults = faults(kernel, options)
+    for pattern, _ in options.floor:
+        if not any(re.search(pattern, kernel.kernel) for kernel in kernels):
+            errors.append(f"no kernel has a name like {pattern}, for which there is a floor")
     return sorted(kernels, key=lambda kernel: (kernel.kernel, kernel.arch)), errors
 
 
@@ -261,10 +270,10 @@ def main(arguments):
     kernels, errors = check(options)
     print_table([kernel for kernel in kernels if kernel.faults or not options.brief])
     for error in errors:
-        print(f"ptxas: {error}")
+        print(error)
     found = summarize(kernels, errors, options)
-    if options.json:
-        options.json.write_text(json.dumps(found) + "\n")
+    for file in options.json:
+        file.write_text(json.dumps(found) + "\n")
     share = f"; {found['held']} with {found['lowest_share']:.0%} multiply-adds or more" if found["held"] else ""
     print(f"cuda: {options.name}, {', '.join(options.arch)}: kernels checked: {found['kernels']}, spills {found['spills']}, "
           f"local memory {found['local']}, registers {found['registers']} or fewer{share}; "

@@ -95,6 +95,20 @@ class PtxCheckTest(unittest.TestCase):
         self.assertIn("needs more than 65,536 registers for a block", output)
         self.assertEqual(self.check(crowded("large"), self.launches("large", 256))[0], 0)
 
+    def test_all_kernels_are_launched_where_launches_are_given(self):
+        text = kernel("launched", "st.global.b32 [%rd1], %r1;") + "\0" + kernel("forgotten", "st.global.b32 [%rd1], %r1;")
+        status, output = self.check(text, self.launches("launched", 32))
+        self.assertEqual(status, 1)
+        self.assertRegex(output, r"forgotten +sm_80 .* <- was never launched")
+        self.assertRegex(output, r"launched +sm_80 +\d+ +32 [^<]*\n")
+        self.assertEqual(self.check(text)[0], 0)
+
+    def test_a_floor_holds_something(self):
+        status, output = self.check(looping("dense", 40, 2), "--arch=sm_80", "--floor=dense=.5", "--floor=dnese=.5")
+        self.assertEqual(status, 1)
+        self.assertIn("no kernel has a name like dnese, for which there is a floor", output)
+        self.assertIn("with faults: 1", output)
+
     def test_local_memory_is_reported_unless_allowed(self):
         status, output = self.check(kernel("indexed", INDEXED))
         self.assertEqual(status, 1)

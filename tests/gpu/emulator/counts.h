@@ -8,7 +8,9 @@ namespace netc::emulator {
 
 struct Counts {
   std::int64_t allocations;
+  std::int64_t allocated_bytes;
   std::int64_t frees;
+  std::int64_t pinned_allocations;  ///< of the host's memory, page-locked
   std::int64_t live_bytes;
   std::int64_t peak_bytes;
   std::int64_t copies_to_device;

@@ -19,6 +19,18 @@ int ptx_version(std::int64_t driver) {
   return static_cast<int>((driver / 1000 - 4) * 10 + std::min<std::int64_t>(driver % 1000 / 10, 9));
 }
 
+std::string text_of(const Counts& counts) {
+  return fmt::format(
+      "allocations {} frees {} pinned {} live_bytes {} peak_bytes {} to_device {} bytes {} to_host {} bytes {} "
+      "on_device {} bytes {} sets {} modules {} launches {} graph_launches {} synchronizations {} instructions {} "
+      "multiply_adds {} uninitialized_reads {}",
+      counts.allocations, counts.frees, counts.pinned_allocations, counts.live_bytes, counts.peak_bytes,
+      counts.copies_to_device, counts.bytes_to_device, counts.copies_to_host, counts.bytes_to_host,
+      counts.copies_on_device, counts.bytes_on_device, counts.sets, counts.modules, counts.launches,
+      counts.graph_launches, counts.synchronizations, counts.instructions, counts.multiply_adds,
+      counts.uninitialized_reads);
+}
+
 }  // namespace
 
 Device*& Device::current() {
@@ -32,7 +44,7 @@ void Device::reset() {
 }
 
 Device::~Device() {
-  finish_log();
+  finish();
   if (log_ != nullptr) std::fclose(log_);
 }
 
@@ -64,11 +76,13 @@ Result Device::allocate(Address* address, std::size_t bytes, Visible visible) {
   log("allocate {}{}", bytes, *address == 0 ? " fails" : "");
   if (*address == 0) return Result::out_of_memory;
   ++counts_.allocations;
+  counts_.allocated_bytes += static_cast<std::int64_t>(bytes);
   return Result::success;
 }
 
 Result Device::free(Address address) {
   if (address == 0) return Result::success;
+  if (const Result before = catch_up(); before != Result::success) return before;
   if (!memory_.free(address)) return Result::invalid_value;
   ++counts_.frees;
   log("free");
@@ -132,6 +146,7 @@ Result Device::load_module(LoadedModule** module, const char* image, std::string
 Result Device::unload_module(LoadedModule* module) {
   const auto found = modules_.find(module);
   if (found == modules_.end()) return Result::invalid_handle;
+  if (const Result before = catch_up(); before != Result::success) return before;
   for (const auto& [name, global] : module->globals) memory_.free(global.address);
   modules_.erase(found);
   return Result::success;
@@ -143,7 +158,35 @@ Result Device::submit(Stream* stream, const Operation& operation) {
     return Result::success;
   }
   if (stream == nullptr && capturing()) return Result::stream_capture_implicit;
-  return operation();
+  if (stream == nullptr || !settings_.lazy) return operation();
+  stream->pending.push_back(operation);
+  behind_.insert(stream);
+  return Result::success;
+}
+
+Result Device::catch_up(Stream* stream, const std::function<bool()>& done) {
+  if (stream == nullptr) return Result::success;
+  Result result = error_;
+  while (result == Result::success && !stream->pending.empty() && !done()) {
+    const Operation operation = std::move(stream->pending.front());
+    stream->pending.pop_front();
+    result = operation();
+  }
+  if (result != Result::success) stream->pending.clear();
+  if (stream->pending.empty()) behind_.erase(stream);
+  return result;
+}
+
+Result Device::catch_up(Stream* stream) {
+  return catch_up(stream, [] { return false; });
+}
+
+Result Device::catch_up() {
+  while (!behind_.empty()) {
+    const Result result = catch_up(*behind_.begin());
+    if (result != Result::success) return result;
+  }
+  return Result::success;
 }
 
 Result Device::begin_capture(Stream* stream) {
@@ -201,17 +244,16 @@ Result Device::launch(const LaunchRequest& request, const std::vector<std::uint8
   return Result::success;
 }
 
-void Device::finish_log() {
+void Device::finish() {
   counts_.live_bytes = static_cast<std::int64_t>(memory_.live());
   counts_.peak_bytes = static_cast<std::int64_t>(memory_.peak());
-  log("counts allocations {} frees {} live_bytes {} peak_bytes {} to_device {} bytes {} to_host {} bytes {} on_device "
-      "{} "
-      "bytes {} sets {} modules {} launches {} graph_launches {} synchronizations {} instructions {} multiply_adds {} "
-      "uninitialized_reads {}",
-      counts_.allocations, counts_.frees, counts_.live_bytes, counts_.peak_bytes, counts_.copies_to_device,
-      counts_.bytes_to_device, counts_.copies_to_host, counts_.bytes_to_host, counts_.copies_on_device,
-      counts_.bytes_on_device, counts_.sets, counts_.modules, counts_.launches, counts_.graph_launches,
-      counts_.synchronizations, counts_.instructions, counts_.multiply_adds, counts_.uninitialized_reads);
+  const std::string counts = text_of(counts_);
+  log("counts {}", counts);
+  if (settings_.totals.empty() || counts_.launches == 0) return;
+  std::FILE* totals = std::fopen(settings_.totals.c_str(), "a");
+  if (totals == nullptr) return;
+  fmt::print(totals, "{}\n", counts);
+  std::fclose(totals);
 }
 
 }  // namespace netc::emulator

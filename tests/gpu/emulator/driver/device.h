@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdio>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,9 +40,10 @@ struct Graph {
   std::vector<Operation> operations;
 };
 
-/// Work is done at once, except while it is captured.
+/// Work is done at once, except while it is captured, and in lazy streams.
 struct Stream {
   std::unique_ptr<Graph> capture;
+  std::deque<Operation> pending;
 };
 
 struct LaunchRequest {
@@ -75,8 +78,13 @@ class Device {
   Result load_module(LoadedModule** module, const char* image, std::string* message);
   Result unload_module(LoadedModule* module);
 
-  /// Does the work, or records it where the stream captures. `stream` may be null, the default stream.
+  /// Does the work, or records it where the stream captures, or leaves it to who waits for it where streams are lazy.
+  /// `stream` may be null, the default stream, which is never lazy.
   Result submit(Stream* stream, const Operation& operation);
+  /// Does what lazy streams were left, in their order, until `done()`; or all of it, of one stream or of each.
+  Result catch_up(Stream* stream, const std::function<bool()>& done);
+  Result catch_up(Stream* stream);
+  Result catch_up();
   Result begin_capture(Stream* stream);
   Result end_capture(Stream* stream, Graph** graph);
   bool capturing() const { return capturing_ > 0; }
@@ -87,7 +95,8 @@ class Device {
 
   template <class... Arguments>
   void log(const char* format, const Arguments&... arguments);
-  void finish_log();
+  /// Writes the counts to the log, and adds them to the totals.
+  void finish();
 
  private:
   Device();
@@ -102,6 +111,7 @@ class Device {
   bool initialized_ = false;
   Result error_ = Result::success;
   int capturing_ = 0;
+  std::set<Stream*> behind_;  // have pending work
   std::map<LoadedModule*, std::unique_ptr<LoadedModule>> modules_;
   std::FILE* log_ = nullptr;
 };

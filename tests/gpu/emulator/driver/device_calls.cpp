@@ -56,6 +56,7 @@ int attribute(const Settings& settings, Attribute which) {
                                                  {Attribute::shared_memory_per_multiprocessor, 164 << 10},
                                                  {Attribute::registers_per_multiprocessor, 65536},
                                                  {Attribute::shared_memory_per_block_optin, 163 << 10}};
+  if (which == Attribute::concurrent_managed_access) return settings.managed ? 1 : 0;
   if (which == Attribute::capability_major) return static_cast<int>(settings.capability / 10);
   if (which == Attribute::capability_minor) return static_cast<int>(settings.capability % 10);
   const auto found = fixed.find(which);
@@ -175,7 +176,10 @@ NETC_CUDA_API cuCtxGetApiVersion(Context* /*context*/, unsigned* version) {
 }
 
 NETC_CUDA_API cuCtxSynchronize() {
-  return with_context([](Device& device) { return device.synchronize(); });
+  return with_context([](Device& device) {
+    const Result before = device.catch_up();
+    return before == Result::success ? device.synchronize() : before;
+  });
 }
 
 NETC_CUDA_API cuProfilerStart() {
@@ -212,7 +216,7 @@ extern "C" __attribute__((visibility("default"))) void netc_emulator_reset() {
 namespace {
 
 [[gnu::destructor]] void finish() {
-  Device::instance().finish_log();
+  Device::instance().finish();
 }
 
 }  // namespace

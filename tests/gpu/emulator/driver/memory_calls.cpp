@@ -1,4 +1,4 @@
-// cuMem...: allocations, copies and fills. Asynchronous calls have done their work when they return.
+// cuMem...: allocations, copies and fills.
 #include <cstdlib>
 #include <cstring>
 
@@ -154,9 +154,12 @@ int fill(Stream* stream, Address address, T value, std::size_t count) {
 }
 
 int allocate_on_host(void** pointer, std::size_t bytes) {
-  return with_context([&](Device& /*device*/) {
+  return with_context([&](Device& device) {
     *pointer = std::malloc(bytes);
-    return *pointer == nullptr ? Result::out_of_memory : Result::success;
+    if (*pointer == nullptr) return Result::out_of_memory;
+    ++device.counts().pinned_allocations;
+    device.log("pinned {}", bytes);
+    return Result::success;
   });
 }
 
@@ -191,8 +194,9 @@ NETC_CUDA_API cuMemAllocHost_v2(void** pointer, std::size_t bytes) {
 }
 
 NETC_CUDA_API cuMemFreeHost(void* pointer) {
+  const int before = with_context([](Device& device) { return device.catch_up(); });
   std::free(pointer);
-  return 0;
+  return before;
 }
 
 NETC_CUDA_API cuMemHostRegister_v2(void* /*pointer*/, std::size_t /*bytes*/, unsigned /*flags*/) {

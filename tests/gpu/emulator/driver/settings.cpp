@@ -21,6 +21,12 @@ void read(const char* name, std::int64_t* value) {
   std::abort();
 }
 
+void read(const char* name, bool* value) {
+  std::int64_t number = *value ? 1 : 0;
+  read(name, &number);
+  *value = number != 0;
+}
+
 }  // namespace
 
 Settings Settings::from_environment() {
@@ -30,10 +36,11 @@ Settings Settings::from_environment() {
   read("NETC_EMULATOR_CAPABILITY", &settings.capability);
   read("NETC_EMULATOR_MEMORY", &settings.memory);
   read("NETC_EMULATOR_LOST_AFTER", &settings.lost_after);
-  std::int64_t execute = 1;
-  read("NETC_EMULATOR_EXECUTE", &execute);
-  settings.execute = execute != 0;
+  read("NETC_EMULATOR_EXECUTE", &settings.execute);
+  read("NETC_EMULATOR_LAZY", &settings.lazy);
+  read("NETC_EMULATOR_MANAGED", &settings.managed);
   if (const char* log = std::getenv("NETC_EMULATOR_LOG")) settings.log = log;
+  if (const char* totals = std::getenv("NETC_EMULATOR_TOTALS")) settings.totals = totals;
   return settings;
 }
 

@@ -13,7 +13,10 @@ struct Settings {
   std::int64_t memory = std::int64_t{1} << 34;  ///< bytes
   std::int64_t lost_after = -1;                 ///< launches; never for -1
   bool execute = true;
+  bool lazy = false;    ///< streams
+  bool managed = true;  ///< host and kernels may use managed memory at the same time
   std::string log;
+  std::string totals;  ///< a file that every process adds a line to
 
   static Settings from_environment();
 };

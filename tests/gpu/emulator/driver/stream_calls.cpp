@@ -8,7 +8,19 @@ namespace netc::emulator {
 struct Event {
   std::chrono::steady_clock::time_point time;
   bool recorded = false;
+  Stream* stream = nullptr;  // that it is to be recorded in
+  int submitted = 0;         // so many times, and so many of them are done
+  int done = 0;
 };
+
+namespace {
+
+Result wait_for(Device& device, Event* event) {
+  if (event->done == event->submitted) return Result::success;
+  return device.catch_up(event->stream, [&] { return event->done == event->submitted; });
+}
+
+}  // namespace
 
 NETC_CUDA_API cuStreamCreate(Stream** stream, unsigned /*flags*/) {
   return with_context([&](Device& /*device*/) {
@@ -22,21 +34,26 @@ NETC_CUDA_API cuStreamCreateWithPriority(Stream** stream, unsigned flags, int /*
 }
 
 NETC_CUDA_API cuStreamDestroy_v2(Stream* stream) {
+  const int before = with_device([&](Device& device) { return device.catch_up(stream); });
   delete stream;
-  return 0;
+  return before;
 }
 
-NETC_CUDA_API cuStreamSynchronize(Stream* /*stream*/) {
-  return with_context([](Device& device) { return device.synchronize(); });
+NETC_CUDA_API cuStreamSynchronize(Stream* stream) {
+  return with_context([&](Device& device) {
+    const Result before = device.catch_up(stream);
+    return before == Result::success ? device.synchronize() : before;
+  });
 }
 
-NETC_CUDA_API cuStreamQuery(Stream* /*stream*/) {
-  return with_context(
-      [](Device& device) { return device.capturing() ? Result::stream_capture_unsupported : Result::success; });
+NETC_CUDA_API cuStreamQuery(Stream* stream) {
+  return with_context([&](Device& device) {
+    return device.capturing() ? Result::stream_capture_unsupported : device.catch_up(stream);
+  });
 }
 
-NETC_CUDA_API cuStreamWaitEvent(Stream* /*stream*/, Event* /*event*/, unsigned /*flags*/) {
-  return with_context([](Device& /*device*/) { return Result::success; });
+NETC_CUDA_API cuStreamWaitEvent(Stream* /*stream*/, Event* event, unsigned /*flags*/) {
+  return with_context([&](Device& device) { return wait_for(device, event); });
 }
 
 NETC_CUDA_API cuStreamBeginCapture_v2(Stream* stream, int /*mode*/) {
@@ -74,8 +91,9 @@ NETC_CUDA_API cuGraphDestroy(Graph* graph) {
 }
 
 NETC_CUDA_API cuGraphExecDestroy(Graph* executable) {
+  const int before = with_device([](Device& device) { return device.catch_up(); });
   delete executable;
-  return 0;
+  return before;
 }
 
 NETC_CUDA_API cuEventCreate(Event** event, unsigned /*flags*/) {
@@ -86,26 +104,33 @@ NETC_CUDA_API cuEventCreate(Event** event, unsigned /*flags*/) {
 }
 
 NETC_CUDA_API cuEventDestroy_v2(Event* event) {
+  const int before = with_device([&](Device& device) { return wait_for(device, event); });
   delete event;
-  return 0;
+  return before;
 }
 
 NETC_CUDA_API cuEventRecord(Event* event, Stream* stream) {
   return with_context([&](Device& device) {
+    event->stream = stream;
+    ++event->submitted;
     return device.submit(stream, [event] {
       event->time = std::chrono::steady_clock::now();
       event->recorded = true;
+      ++event->done;
       return Result::success;
     });
   });
 }
 
-NETC_CUDA_API cuEventSynchronize(Event* /*event*/) {
-  return with_context([](Device& device) { return device.synchronize(); });
+NETC_CUDA_API cuEventSynchronize(Event* event) {
+  return with_context([&](Device& device) {
+    const Result before = wait_for(device, event);
+    return before == Result::success ? device.synchronize() : before;
+  });
 }
 
-NETC_CUDA_API cuEventQuery(Event* /*event*/) {
-  return with_context([](Device& /*device*/) { return Result::success; });
+NETC_CUDA_API cuEventQuery(Event* event) {
+  return with_context([&](Device& device) { return wait_for(device, event); });
 }
 
 NETC_CUDA_API cuEventElapsedTime(float* milliseconds, Event* start, Event* end) {

@@ -58,6 +58,7 @@ enum class Attribute : int {
   capability_minor = 76,
   shared_memory_per_multiprocessor = 81,
   registers_per_multiprocessor = 82,
+  concurrent_managed_access = 89,
   shared_memory_per_block_optin = 97,
 };
 

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Has a program of a model launch each of its kernels for CUDA, and the optimizers', on the emulator, which runs none.
+
+    launch_all.py NETC MODEL.net PROGRAM EMULATOR_FOLDER FOLDER
+
+What the emulator logs goes to FOLDER/*.log; among it, how many threads the blocks of each kernel have.
+"""
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+BATCHES = [8, 1]  # evaluation has kernels of its own for a few examples
+OPTIMIZERS = ["sgd(lr = 0.1)", "sgd(lr = 0.1, momentum = 0.9)", "adam(lr = 0.1)"]
+KINDS = {"f32": "<f4", "i32": "<i4", "u8": "|u1"}
+
+
+def shape_of(text):
+    return [int(extent) for extent in text.split(",") if extent]
+
+
+def write_zeros(path, kind, shape):
+    """As NumPy does."""
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    header += " " * (63 - (len(header) + 10) % 64) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() +
+                     bytes(math.prod(shape) * int(kind[-1])))
+
+
+def write_weights(path, tensors):
+    """Zeros, as safetensors; `tensors`: shapes by name."""
+    header, end = {}, 0
+    for name, shape in tensors.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
+
+
+def write_operands(netc, model, folder):
+    """Weights, inputs and labels for each batch; returns the options that name them, by batch."""
+    text = subprocess.run([netc, "dump", "--after=elaborate", model], capture_output=True, text=True, check=True).stdout
+    signature = text.splitlines()[0]
+    weights = folder / "zeros.safetensors"
+    write_weights(weights, {name: shape_of(extents) for name, extents in re.findall(r"([\w.]+\.\w+):f32\[([\d,]+)\]", text)})
+    labels = re.search(r"labels (\S+)", signature).group(1)
+    options = {}
+    for batch in BATCHES:
+        options[batch] = ["--weights", weights]
+        for option, tensors in (("--input", signature.split(")")[0]), ("--label", labels)):
+            for name, kind, extents in re.findall(r"(\w+):(f32|i32|u8)\[N,?([\d,]*)\]", tensors):
+                file = folder / f"{name}.{batch}.npy"
+                write_zeros(file, KINDS[kind], [batch, *shape_of(extents)])
+                options[batch] += [option, f"{name}={file}" if option == "--input" else file]
+    return options
+
+
+def runs(operands, folder):
+    """The arguments of each run, by name."""
+    largest = operands[BATCHES[0]]
+    commands = {"gradients": ["run", *largest, "--mode", "train", "--gradients", folder / "gradients.safetensors"]}
+    for batch in BATCHES:
+        commands[f"loss-{batch}"] = ["run", *operands[batch], "--mode", "eval"]
+        commands[f"infer-{batch}"] = ["bench", "--mode", "infer", "--batch", batch, "--seconds", "0.001"]
+    for i, optimizer in enumerate(OPTIMIZERS):
+        commands[f"step-{i}"] = ["run", *largest, "--steps", "1", "--set", f"train.optimizer={optimizer}", "--set",
+                                 "train.clip_grad_norm=1"]
+    return commands
+
+
+def main(netc, model, program, emulator, folder):
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, arguments in runs(write_operands(netc, model, folder), folder).items():
+        command = [str(word) for word in [program, *arguments, "--device", "cuda"]]
+        environment = {"LD_LIBRARY_PATH": emulator, "NETC_EMULATOR_EXECUTE": "0", "NETC_EMULATOR_LOG": f"{folder}/{name}.log"}
+        result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            sys.exit(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
+    for file in folder.glob("*.npy"):
+        file.unlink()
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
