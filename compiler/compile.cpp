@@ -158,6 +158,13 @@ Precision cuda_products(const Options& options) {
   return Precision::f32;
 }
 
+/// What kernels for CUDA use between their own launches belongs to the memory that is planned.
+void plan_scratch(CompiledModel& model, Precision products) {
+  model.evaluation.memory.scratch = cuda_scratch(model.evaluation, products);
+  model.few.memory.scratch = cuda_scratch(model.few, products);
+  if (model.training) model.training->memory.scratch = cuda_scratch(*model.training, products);
+}
+
 /// All stages that need no kernels. Returns false when there were errors, or when `dump` has what it wants.
 bool compile(const Options& options, Compilation& compilation, Dump& dump, CompiledModel& model) {
   const Source* read = read_source(options.file, compilation);
@@ -211,7 +218,11 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
 
   // What does not fit is computed again.
   const Precision products = cuda_products(options);
-  if (options.max_memory > 0) fit_memory(model, batch_of(options, model.graph), options.max_memory, diagnostics);
+  if (options.cuda) plan_scratch(model, products);
+  if (options.max_memory > 0) {
+    const Device device = options.cuda ? Device::cuda : Device::cpu;  // which holds more than the CPU
+    fit_memory(model, batch_of(options, model.graph), options.max_memory, device, diagnostics);
+  }
   if (diagnostics.has_errors() || dump.stop("recompute", [&] { return print(planned); })) return false;
 
   // A kernel a group; equal groups share one.

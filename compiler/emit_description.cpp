@@ -80,9 +80,15 @@ std::string parameters(const Emission& emission, Role role) {
   return text.empty() ? "{}" : "{\n" + text + "      }";
 }
 
+/// Its members up to the last that is not its default.
 std::string memory(const MemoryPlan& plan) {
-  return fmt::format("{{{}, {}, {}{}}}", plan.per_example, plan.fixed, plan.multiple,
-                     plan.prepared > 0 ? fmt::format(", {}", plan.prepared) : "");
+  std::string more;
+  if (plan.prepared > 0 || !plan.scratch.empty()) more = fmt::format(", {}", plan.prepared);
+  std::vector<std::string> scratch;
+  for (const ScratchPlan& kernel : plan.scratch)
+    scratch.push_back(fmt::format("{{{}, {}}}", kernel.per_example, kernel.fixed));
+  if (!scratch.empty()) more += ", " + cpp::braces(scratch);
+  return fmt::format("{{{}, {}, {}{}}}", plan.per_example, plan.fixed, plan.multiple, more);
 }
 
 std::string literal(const RecipeEntry& entry) {

@@ -8,16 +8,19 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
 
 #include "compiler/gpu_binary.h"
+#include "compiler/gpu_stages.h"
 #include "compiler/kernel_builder.h"
 #include "compiler/lower_function.h"
 #include "compiler/operator.h"
 #include "compiler/ops/tensor_cores.h"
 #include "compiler/precision.h"
+#include "netc/cuda_scratch.h"
 
 namespace netc {
 
@@ -59,15 +62,24 @@ const Machine& cuda_machine(Precision products) {
 }
 
 /// Whether tensor cores compute the group's anchor where they are asked for this.
-bool suits_tensor_cores(const KernelEntry& entry, Precision products) {
+bool suits_tensor_cores(const Plan& plan, const Group& group, Precision products) {
   if (products == Precision::f32) return false;
-  const KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, cuda_machine(products));
-  return ops::TensorProduct::of(builder, entry.group->anchor_in(entry.plan->graph)).has_value();
+  const KernelBuilder builder(plan.graph, group, plan.layouts, cuda_machine(products));
+  return ops::TensorProduct::of(builder, group.anchor_in(plan.graph)).has_value();
 }
 
 /// That of tensor cores only where they compute something: all other kernels are those of f32.
+const Machine& cuda_machine_of(const Plan& plan, const Group& group, Precision products) {
+  return cuda_machine(suits_tensor_cores(plan, group, products) ? products : Precision::f32);
+}
+
 const Machine& cuda_machine_of(const KernelTable& table, const KernelEntry& entry) {
-  return cuda_machine(suits_tensor_cores(entry, table.cuda_products) ? table.cuda_products : Precision::f32);
+  return cuda_machine_of(*entry.plan, *entry.group, table.cuda_products);
+}
+
+GpuStages gpu_stages(const Plan& plan, const Group& group, Precision products) {
+  KernelBuilder builder(plan.graph, group, plan.layouts, cuda_machine_of(plan, group, products), {});
+  return GpuStages(builder.build());
 }
 
 /// The group with its values numbered from 0: groups of one description are computed by one kernel.
@@ -126,8 +138,8 @@ void compile_group(const KernelEntry& entry, const Machine& target, const Choice
   Halide::Pipeline pipeline = builder.build();
   const std::string name = entry.symbol + suffix(part) + "_" + target.name;
   const Halide::Module module = pipeline.compile_to_module(builder.pipeline_arguments(), name, target.target, linkage);
-  const std::optional<GpuAssembler>& assembler = GpuAssembler::installed();
-  write(target.is_gpu() && assembler ? assembler->with_binaries(module, object) : module, object);
+  const bool has_binaries = target.is_gpu() && GpuAssembler::installed();
+  write(has_binaries ? GpuAssembler::installed()->with_binaries(module, object) : module, object);
 }
 
 void compile_function(const KernelEntry& entry, const Machine& target, const fs::path& object) {
@@ -229,17 +241,41 @@ std::optional<std::string> KernelTable::cuda_function(const KernelEntry& entry) 
 }
 
 int cuda_launches(const KernelTable& table, const KernelEntry& entry) {
-  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, cuda_machine_of(table, entry), {});
-  const Halide::Pipeline pipeline = builder.build();
-  std::vector<Halide::Internal::Function> outputs;
-  for (const Halide::Func& out : pipeline.outputs()) outputs.push_back(out.function());
-  int launches = 0;
-  for (const auto& [name, function] : Halide::Internal::build_environment(outputs)) {
-    Halide::LoopLevel level = function.schedule().compute_level();
-    level.lock();
-    if (level.is_root()) launches += 1 + static_cast<int>(function.updates().size());
+  return gpu_stages(*entry.plan, *entry.group, table.cuda_products).launches();
+}
+
+namespace {
+
+/// Stages grow by equal steps from batch to batch; each may take up to a line more than it needs.
+ScratchPlan scratch_of(const GpuStages& stages, std::int64_t multiple) {
+  const std::vector<std::int64_t> of_some = stages.scratch(multiple);
+  const std::vector<std::int64_t> of_more = stages.scratch(2 * multiple);
+  ScratchPlan plan;
+  for (std::size_t i = 0; i < of_some.size(); ++i) {
+    const std::int64_t growth = (of_more[i] - of_some[i]) / multiple;
+    plan.per_example += growth;
+    plan.fixed += of_some[i] - growth * multiple + cuda::scratch_line;
   }
-  return launches;
+  return plan;
+}
+
+}  // namespace
+
+std::vector<ScratchPlan> cuda_scratch(const Plan& plan, Precision products) {
+  std::set<std::string> seen;
+  std::vector<ScratchPlan> neediest;
+  const auto within = [](const ScratchPlan& a, const ScratchPlan& b) {
+    return a.per_example <= b.per_example && a.fixed <= b.fixed;
+  };
+  for (const Group& group : plan.groups) {
+    if (!seen.insert(describe(plan, group)).second) continue;
+    const ScratchPlan scratch = scratch_of(gpu_stages(plan, group, products), plan.memory.multiple);
+    const auto is_within = [&](const ScratchPlan& other) { return within(scratch, other); };
+    if (scratch.fixed == 0 || std::any_of(neediest.begin(), neediest.end(), is_within)) continue;
+    std::erase_if(neediest, [&](const ScratchPlan& other) { return within(other, scratch); });
+    neediest.push_back(scratch);
+  }
+  return neediest;
 }
 
 KernelTable list_kernels(const std::vector<const Plan*>& plans) {

@@ -58,6 +58,9 @@ struct KernelTable {
 /// Kernels that a GPU runs for one call of a group's kernel.
 int cuda_launches(const KernelTable& table, const KernelEntry& entry);
 
+/// Memory that a plan's kernels for CUDA use between their own launches: those that are the neediest for some batch.
+std::vector<ScratchPlan> cuda_scratch(const Plan& plan, Precision products);
+
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
 
 /// Finds out what can be prepared, for the table's tiles and instruction sets; on a GPU nothing is.

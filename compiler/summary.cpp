@@ -78,8 +78,13 @@ Repetition repetition(const CompiledModel& model) {
   return all;
 }
 
+std::string bill_text(const MemoryBill& bill) {
+  const std::string forward = "forward " + memory_text(bill.forward);
+  return bill.training == 0 ? forward : fmt::format("{}, training {}", forward, memory_text(bill.training));
+}
+
 nlohmann::ordered_json memory_json(const CompiledModel& model, std::int64_t batch) {
-  const MemoryBill bill = memory_bill(model, batch);
+  const MemoryBill bill = memory_bill(model, batch, Device::cpu);
   nlohmann::ordered_json json{{"forward", bill.forward}, {"training", bill.training}};
   const Repetition again = repetition(model);
   if (!again.layers.empty()) json["recomputed"] = {{"layers", again.layers}, {"macs", again.macs}};
@@ -116,8 +121,10 @@ std::string gpu_text(const CompiledModel& model, std::int64_t batch) {
   const auto rate = [&](double seconds) {
     return grouped(static_cast<std::int64_t>(static_cast<double>(batch) / seconds));
   };
-  std::string text = fmt::format("{} of {} on a GPU: {:.1f} GFLOP, {:.2f} GB, {} launches\n", step.step, batch,
-                                 step.work.flops / 1e9, step.work.bytes / 1e9, step.work.launches);
+  std::string text = fmt::format("the same on a GPU, with the batch and what kernels keep between launches: {}\n",
+                                 bill_text(memory_bill(model, batch, Device::cuda)));
+  text += fmt::format("{} of {} on a GPU: {:.1f} GFLOP, {:.2f} GB, {} launches\n", step.step, batch,
+                      step.work.flops / 1e9, step.work.bytes / 1e9, step.work.launches);
   return text +
          fmt::format("limits of an {}, in ms (examples/s): memory {:.2f} ({}), fp32 {:.2f} ({}), TF32 {:.2f} ({})\n",
                      h100.name, 1e3 * step.memory, rate(step.memory), 1e3 * step.fp32, rate(step.fp32), 1e3 * step.tf32,
@@ -126,7 +133,9 @@ std::string gpu_text(const CompiledModel& model, std::int64_t batch) {
 
 nlohmann::ordered_json gpu_json(const CompiledModel& model, std::int64_t batch) {
   const GpuStep step(model, batch);
+  const MemoryBill bill = memory_bill(model, batch, Device::cuda);
   return {{"step", step.step},
+          {"memory", {{"forward", bill.forward}, {"training", bill.training}}},
           {"flops", step.work.flops},
           {"bytes", step.work.bytes},
           {"launches", step.work.launches},
@@ -150,13 +159,12 @@ std::string summary_text(const CompiledModel& model, std::int64_t batch) {
     text += fmt::format(fmt::runtime(line), row.path, wide, row.op, to_string(row.shape), grouped(row.parameters),
                         grouped(row.macs));
   }
-  const MemoryBill bill = memory_bill(model, batch);
+  const MemoryBill bill = memory_bill(model, batch, Device::cpu);
   text += fmt::format("\n{}: {} -> {}\n", model.graph.name, tensors(model.graph, model.graph.inputs),
                       tensors(model.graph, model.graph.outputs));
   text += fmt::format("parameters {}, multiply-adds an example {}\n", grouped(total(layers, &Row::parameters)),
                       grouped(total(layers, &Row::macs)));
-  text += fmt::format("memory for a batch of {}: forward {}", batch, memory_text(bill.forward));
-  text += model.training ? fmt::format(", training {}\n", memory_text(bill.training)) : "\n";
+  text += fmt::format("memory for a batch of {}: {}\n", batch, bill_text(bill));
   if (const Repetition again = repetition(model); !again.layers.empty()) {
     text += fmt::format("computed again in the backward pass, {} multiply-adds an example: {}\n", grouped(again.macs),
                         fmt::join(again.layers, ", "));

@@ -6,7 +6,9 @@
 #include <limits>
 #include <utility>
 
+#include "compiler/gpu_stages.h"
 #include "compiler/kernel_builder.h"
+#include "emulator.h"
 
 namespace netc::test {
 
@@ -85,6 +87,26 @@ Machine gpu(Halide::DeviceAPI api, Halide::Type real) {
   const Halide::Target host = Halide::get_host_target();
   if (api == Halide::DeviceAPI::OpenCL) return {"opencl", host.with_feature(Halide::Target::OpenCL), 1, 1, real};
   return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
+}
+
+/// Halide allocates multiples of a sixteenth of the next power of two.
+std::int64_t sum_of_allocated(const std::vector<std::int64_t>& sizes) {
+  std::int64_t sum = 0;
+  for (const std::int64_t size : sizes) {
+    std::int64_t unit = 1;
+    while (16 * unit < size) unit *= 2;
+    sum += (size + unit - 1) / unit * unit;
+  }
+  return sum;
+}
+
+/// Of those that the kernel touched.
+std::vector<std::int64_t> sizes_on_gpu(const Buffers& buffers) {
+  std::vector<std::int64_t> sizes;
+  for (const Halide::Runtime::Buffer<void>& buffer : buffers) {
+    if (buffer.has_device_allocation()) sizes.push_back(static_cast<std::int64_t>(buffer.size_in_bytes()));
+  }
+  return sizes;
 }
 
 constexpr Isa host_isa = Isa::avx512;
@@ -285,9 +307,15 @@ GraphRunner::Kernel GraphRunner::compile(const Group& group) {
   }
   // Every kernel gets copies of its operands, apart from each other in memory that the driver watches.
   const std::size_t inputs = group.inputs.size();
-  return [this, kernel, call, buffers, inputs]() mutable {
+  const std::int64_t planned = sum_of_allocated(GpuStages(pipeline).scratch(batch_));
+  return [this, kernel, call, buffers, inputs, planned]() mutable {
     for (std::size_t i = 0; i < inputs; ++i) buffers[i].set_host_dirty();
+    const auto before = emulator_counts();
     call(kernel, batch_, counters_, buffers);
+    if (before) {
+      const std::int64_t allocated = emulator_counts()->allocated_bytes - before->allocated_bytes;
+      scratch_.push_back({allocated - sum_of_allocated(sizes_on_gpu(buffers)), planned});
+    }
     for (std::size_t i = inputs; i < buffers.size(); ++i) buffers[i].copy_to_host();
     for (Halide::Runtime::Buffer<void>& buffer : buffers) buffer.device_deallocate();
   };

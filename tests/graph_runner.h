@@ -44,6 +44,12 @@ class GraphRunner {
   void seed(std::uint32_t seed, std::uint32_t step) { counters_ = {seed, step}; }
   /// How many kernels the graph takes.
   std::size_t kernels() const { return kernels_.size(); }
+  /// Bytes that kernels allocated on a GPU for themselves, where the driver counts them, and bytes that were planned.
+  struct Scratch {
+    std::int64_t allocated;
+    std::int64_t planned;
+  };
+  const std::vector<Scratch>& scratch() const { return scratch_; }
   /// Runs the groups of the forward pass, or all of them. Halide's errors are exceptions.
   void run_forward();
   void run();
@@ -78,6 +84,7 @@ class GraphRunner {
   Tiles tiles_;
   Halide::DeviceAPI api_;
   Machine machine_;
+  std::vector<Scratch> scratch_;
   std::array<std::uint32_t, 2> counters_{1, 0};  // seed and step
   mutable std::vector<std::vector<std::byte>> memory_;
   std::vector<Kernel> kernels_;

@@ -277,6 +277,25 @@ TEST_CASE("a wrong size is a wrong usage") {
   CHECK(test::contains(result.err, "'0' is not a size of memory, such as 512M or 2GiB"));
 }
 
+TEST_CASE("--max-memory holds on a GPU, too, which takes the batch and the scratch memory of kernels") {
+  const test::WorkingFolder folder;
+  const auto memory = [&](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments{"summary", folder.before() / "models/resnet18.net", "--json", "--target",
+                                       "cuda"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const test::CommandResult result = test::run_netc(arguments);
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    return nlohmann::json::parse(result.out);
+  };
+  const nlohmann::json full = memory({});
+  const std::int64_t on_cpu = full["memory"]["training"];
+  const std::int64_t on_gpu = full["gpu"]["memory"]["training"];
+  CHECK(on_gpu > on_cpu + std::int64_t{256} * 3 * 96 * 96 * 4);                    // the images
+  const nlohmann::json within = memory({"--max-memory", std::to_string(on_cpu)});  // enough for a CPU
+  CHECK(within["gpu"]["memory"]["training"] <= on_cpu);
+  CHECK_FALSE(within["memory"]["recomputed"]["layers"].empty());
+}
+
 // ---- Programs -------------------------------------------------------------------------------------------------------
 
 nlohmann::json summary(const std::vector<std::string>& options) {

@@ -2,6 +2,8 @@
 
 #include <HalideRuntimeCuda.h>
 
+#include <functional>
+
 #include "netc/cuda.h"
 #include "netc/cuda_queue.h"
 #include "netc/error.h"
@@ -13,8 +15,30 @@ ScratchPool::~ScratchPool() {
   for (const auto& [block, size] : taken_) release(block);
 }
 
+void ScratchPool::lend(std::byte* memory, std::int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  lent_ = {memory, bytes};
+}
+
+void* ScratchPool::Lent::take(std::int64_t bytes) {
+  const std::int64_t lines = (bytes + scratch_line - 1) / scratch_line * scratch_line;
+  if (lines > bytes_ - taken_bytes_) return nullptr;
+  void* block = memory_ + taken_bytes_;
+  taken_bytes_ += lines;
+  ++taken_;
+  return block;
+}
+
+bool ScratchPool::Lent::give_back(void* block) {
+  const std::less<> before;
+  if (memory_ == nullptr || before(block, memory_) || !before(block, memory_ + bytes_)) return false;
+  if (--taken_ == 0) taken_bytes_ = 0;
+  return true;
+}
+
 void* ScratchPool::take(std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
+  if (void* block = lent_.take(bytes); block != nullptr) return block;
   auto found = free_.lower_bound(bytes);
   if (found == free_.end() || found->first >= 2 * bytes) {
     found = free_.emplace(bytes, allocate(bytes, Memory::device, "a kernel's scratch"));
@@ -28,6 +52,7 @@ void* ScratchPool::take(std::int64_t bytes) {
 
 void ScratchPool::give_back(void* block) {
   const std::lock_guard lock(mutex_);
+  if (lent_.give_back(block)) return;
   const auto found = taken_.find(block);
   if (found == taken_.end()) return;
   free_.emplace(found->second, block);

@@ -1,6 +1,7 @@
 // The optimizers' steps on a GPU. All arrays are as long as the parameters and lie in memory that the GPU reaches.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 namespace netc::cuda {
@@ -43,6 +44,8 @@ struct AdamFactors {
 void adam_step(std::span<float> parameters, std::span<const float> gradients, const Clip& clip,
                const AdamFactors& formula, std::span<float> mean, std::span<float> square);
 
+/// Scratch memory that clip_scale takes.
+constexpr std::int64_t clip_scratch_bytes = (1 << 14) * sizeof(double);
 /// scale[0] = the factor that brings the norm of the gradients, clamped to [-limit, limit], down to `largest`.
 void clip_scale(std::span<const float> gradients, float limit, float largest, std::span<float> scale);
 

@@ -144,7 +144,7 @@ Network::Network(const Description& description, Device device)
   launch_.device = device;
   if (device == Device::cuda) gpu_ = std::make_unique<GpuSession>();
   parameters_ = allocate(parameter_bytes, "parameters", Reached::by_users);
-  buffers_ = allocate(buffer_bytes, "buffers", Reached::by_users);
+  if (buffer_bytes > 0) buffers_ = allocate(buffer_bytes, "buffers", Reached::by_users);
 }
 
 Network::~Network() = default;
@@ -158,7 +158,8 @@ std::int64_t Network::memory_bytes() const {
   const std::int64_t floats = description_.parameter_floats * parameter_arenas + description_.buffer_floats;
   const std::int64_t prepared =
       (prepared_.memory ? description_.forward.prepared : 0) + (prepared_few_.memory ? description_.few.prepared : 0);
-  return arena_bytes_ + prepared + floats * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t scratch = gpu_ ? gpu_->queue().scratch().lent_bytes() : 0;
+  return arena_bytes_ - scratch + prepared + floats * static_cast<std::int64_t>(sizeof(float));
 }
 
 View<float> Network::parameter(std::string_view path) {
@@ -305,13 +306,9 @@ std::int64_t bytes_of(const TensorSpec& spec, std::int64_t batch) {
   return count(shape_for(spec, batch)) * size_of(spec.type);
 }
 
-/// What a tensor takes of the GPU's memory.
-std::int64_t gpu_bytes(const TensorSpec& spec, std::int64_t batch) {
-  return round_up(bytes_of(spec, batch), gpu_line);
-}
-
 /// Says what would not fit before anything has been computed.
 void require_gpu_memory(const std::string& model, std::int64_t batch, std::int64_t bytes) {
+  if (bytes == 0) return;
   const std::int64_t free = cuda::free_bytes();
   if (bytes <= free) return;
   throw Error(ErrorKind::memory,
@@ -334,25 +331,58 @@ void Network::bind(std::span<const AnyView> inputs, const std::vector<TensorSpec
   launch_.batch = std::max(binder.batch(), 1);
 }
 
-void Network::reserve(const MemoryPlan& plan) {
+std::int64_t MemoryPlan::scratch_bytes(std::int64_t batch) const {
+  std::int64_t most = 0;
+  for (const ScratchPlan& kernel : scratch) most = std::max(most, kernel.per_example * capacity(batch) + kernel.fixed);
+  return most;
+}
+
+/// The plan's memory may end within a line, counters take another.
+std::int64_t staged_bytes(std::span<const std::int64_t> tensors) {
+  std::int64_t bytes = 2 * gpu_line;
+  for (const std::int64_t tensor : tensors) bytes += round_up(tensor, gpu_line);
+  return bytes;
+}
+
+void Network::reserve(const MemoryPlan& plan, Optimizer* optimizer) {
   plan_ = &plan;
   capacity_ = plan.capacity(launch_.batch);
   if (plan.per_example > (std::numeric_limits<std::int64_t>::max() - plan.fixed) / capacity_) {
     throw Error(ErrorKind::memory, fmt::format("{}: a batch of {} is too large", description_.name, launch_.batch));
   }
-  const std::int64_t bytes = plan.bytes(launch_.batch) + staging_bytes();
+  const std::int64_t scratch = scratch_bytes(plan, optimizer);
+  const std::int64_t before_scratch = plan.bytes(launch_.batch) + staging_bytes();
+  const std::int64_t bytes = before_scratch + scratch;
   take_turns(plan);
-  if (!arena_ || bytes > arena_bytes_) {
+  const bool grows = !arena_ || bytes > arena_bytes_;
+  if (grows) {
     arena_.reset();  // before the larger one is made: their contents are not kept
     arena_bytes_ = 0;
-    if (device_ == Device::cuda) {
-      const bool wants_gradients = &plan == &description_.training && !gradients_;
-      require_gpu_memory(description_.name, launch_.batch, bytes + (wants_gradients ? gradient_bytes() : 0));
-    }
+  }
+  if (device_ == Device::cuda) {
+    require_gpu_memory(description_.name, launch_.batch, (grows ? bytes : 0) + bytes_beside(plan, optimizer));
+  }
+  if (grows) {
     arena_ = allocate(bytes, "activations", Reached::by_kernels);
     arena_bytes_ = bytes;
   }
-  if (device_ == Device::cuda) copy_to_gpu();
+  if (device_ == Device::cpu) return;
+  copy_to_gpu();
+  auto* start = reinterpret_cast<std::byte*>(arena_.get());
+  gpu_->queue().scratch().lend(start + before_scratch / gpu_line * gpu_line, scratch);
+}
+
+/// Of the kernels, and of the optimizer's, which run after them.
+std::int64_t Network::scratch_bytes(const MemoryPlan& plan, const Optimizer* optimizer) const {
+  if (device_ == Device::cpu) return 0;
+  return std::max(plan.scratch_bytes(launch_.batch), optimizer == nullptr ? 0 : optimizer->scratch_bytes());
+}
+
+/// What the pass has yet to allocate of a GPU's memory, but for the arena.
+std::int64_t Network::bytes_beside(const MemoryPlan& plan, Optimizer* optimizer) const {
+  const bool wants_gradients = &plan == &description_.training && !gradients_;
+  return (wants_gradients ? gradient_bytes() : 0) +
+         (optimizer == nullptr ? 0 : optimizer->missing_bytes(parameter_floats(), device_));
 }
 
 /// What was prepared for evaluation is not kept beside what a training step takes, nor the other way round: together
@@ -372,10 +402,10 @@ void Network::take_turns(const MemoryPlan& plan) {
 /// where it is.
 std::int64_t Network::staging_bytes() const {
   if (device_ == Device::cpu) return 0;
-  std::int64_t bytes = 2 * gpu_line;  // the plan's memory may end within one, the counters take another
-  for (const TensorSpec& spec : description_.inputs) bytes += gpu_bytes(spec, launch_.batch);
-  for (const TensorSpec& spec : description_.labels) bytes += gpu_bytes(spec, launch_.batch);
-  return bytes;
+  std::vector<std::int64_t> tensors;
+  for (const TensorSpec& spec : description_.inputs) tensors.push_back(bytes_of(spec, launch_.batch));
+  for (const TensorSpec& spec : description_.labels) tensors.push_back(bytes_of(spec, launch_.batch));
+  return staged_bytes(tensors);
 }
 
 void Network::copy_to_gpu() {
@@ -389,7 +419,7 @@ void Network::copy_to_gpu() {
       if (data[i] == nullptr) continue;  // a pass without labels
       sources.push_back({data[i], bytes_of(specs[i], launch_.batch), next});
       data[i] = start + next;
-      next += gpu_bytes(specs[i], launch_.batch);
+      next += round_up(bytes_of(specs[i], launch_.batch), gpu_line);
     }
   };
   add(description_.inputs, inputs_);
@@ -461,16 +491,19 @@ float Network::evaluate_loss(std::span<const AnyView> inputs, std::span<const An
 }
 
 float Network::backward(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
-  compute_gradients(inputs, labels);
+  compute_gradients(inputs, labels, nullptr);
   return mean_loss();
 }
 
-void Network::compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
+/// `optimizer` is what updates the parameters by them: its state is made before anything is computed.
+void Network::compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels,
+                                Optimizer* optimizer) {
   require_loss();
   bind(inputs, description_.labels, labels);
   launch_.step = steps_;
-  reserve(description_.training);
+  reserve(description_.training, optimizer);
   allocate_gradients();
+  if (optimizer != nullptr) optimizer->prepare(parameter_floats(), device_);
   run_pass(&GpuSession::training, [&] {
     forward_pass();
     backward_pass();
@@ -486,7 +519,7 @@ float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyVi
 }
 
 void Network::update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
-  compute_gradients(inputs, labels);
+  compute_gradients(inputs, labels, &optimizer);
   parameters_changed();
   if (gpu_) {
     const cuda::InQueue in_queue(gpu_->queue());

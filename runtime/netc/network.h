@@ -44,18 +44,31 @@ struct ParameterSpec {
   Initializer initializer;
 };
 
+/// Memory that a kernel for a GPU uses between its own launches, in bytes.
+struct ScratchPlan {
+  std::int64_t per_example = 0;
+  std::int64_t fixed = 0;
+};
+
 /// Memory that a pass needs: `per_example` bytes for each example (their number rounded up to `multiple`) and `fixed`
-/// bytes; and `prepared` bytes, which are kept between passes, for what depends on parameters alone.
+/// bytes; and `prepared` bytes, which are kept between passes, for what depends on parameters alone. On a GPU, too,
+/// what the neediest of its kernels uses.
 struct MemoryPlan {
   std::int64_t per_example = 0;
   std::int64_t fixed = 0;
   std::int64_t multiple = 1;
   std::int64_t prepared = 0;
+  std::vector<ScratchPlan> scratch{};  // of kernels that are the neediest for some batch
 
   /// The number of examples rounded up.
   std::int64_t capacity(std::int64_t batch) const { return (batch + multiple - 1) / multiple * multiple; }
   std::int64_t bytes(std::int64_t batch) const { return per_example * capacity(batch) + fixed; }
+  std::int64_t scratch_bytes(std::int64_t batch) const;
 };
+
+/// Bytes that a GPU's memory holds behind a plan's for a batch's tensors, of so many bytes each: they lie there one
+/// after the other, behind what kernels are told.
+std::int64_t staged_bytes(std::span<const std::int64_t> tensors);
 
 /// Evaluation passes of at most so many examples have kernels of their own.
 constexpr std::int64_t few_examples = 4;
@@ -169,7 +182,7 @@ class Network {
   std::uint32_t step() const { return steps_; }
   void set_step(std::uint32_t step) { steps_ = step; }
 
-  /// Bytes that are allocated now: activations, parameters, gradients and buffers.
+  /// Bytes that are allocated now: activations, parameters, gradients and buffers; no scratch memory of kernels.
   std::int64_t memory_bytes() const;
 
  protected:
@@ -237,9 +250,11 @@ class Network {
   float* place(std::int64_t offset) const { return arena_.get() + offset / static_cast<std::int64_t>(sizeof(float)); }
   void bind(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
             std::span<const AnyView> labels);
-  void reserve(const MemoryPlan& plan);
+  void reserve(const MemoryPlan& plan, Optimizer* optimizer = nullptr);
   void take_turns(const MemoryPlan& plan);
   std::int64_t staging_bytes() const;
+  std::int64_t scratch_bytes(const MemoryPlan& plan, const Optimizer* optimizer) const;
+  std::int64_t bytes_beside(const MemoryPlan& plan, Optimizer* optimizer) const;
   void copy_to_gpu();
   void run_pass(GpuSession::Pass GpuSession::*pass, const std::function<void()>& launch);
   bool few() const { return launch_.batch <= few_examples; }
@@ -247,7 +262,7 @@ class Network {
   void evaluate();
   void prepare_for(const MemoryPlan& plan);
   void require_loss() const;
-  void compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels);
+  void compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer* optimizer);
   void update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
   float mean_loss() const;
 

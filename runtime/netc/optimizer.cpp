@@ -110,8 +110,8 @@ void update_all(std::span<float> parameters, std::span<const float> gradients, c
 }  // namespace
 
 void StateArray::prepare(std::size_t count, Device device) {
-  if (elements_ && elements_.get_deleter().device == device) return require_length(count_, count);
   if (elements_) require_length(count_, count);
+  if (lies_on(device)) return;
   const std::size_t bytes = count * sizeof(float);
   void* memory = device == Device::cuda
                      ? cuda::allocate(static_cast<std::int64_t>(bytes), cuda::Memory::shared, "an optimizer's state")
@@ -127,6 +127,23 @@ float Optimizer::clamp_limit() const {
   return clipping.value > 0 ? static_cast<float>(clipping.value) : std::numeric_limits<float>::infinity();
 }
 
+void Optimizer::prepare(std::size_t parameters, Device device) {
+  device_ = device;
+  for (StateArray* array : arrays()) array->prepare(parameters, device);
+  if (device == Device::cuda && clipping.norm > 0) scale_.prepare(1, device);
+}
+
+std::int64_t Optimizer::missing_bytes(std::size_t parameters, Device device) {
+  std::size_t floats = 0;
+  for (const StateArray* array : arrays()) floats += array->lies_on(device) ? 0 : parameters;
+  if (device == Device::cuda && clipping.norm > 0 && !scale_.lies_on(device)) ++floats;
+  return static_cast<std::int64_t>(floats * sizeof(float));
+}
+
+std::int64_t Optimizer::scratch_bytes() const {
+  return clipping.norm > 0 ? cuda::clip_scratch_bytes : 0;
+}
+
 void Optimizer::step(std::span<float> parameters, std::span<const float> gradients, Device device) {
   if (device == Device::cuda) {
     cuda::synchronize();
@@ -134,7 +151,7 @@ void Optimizer::step(std::span<float> parameters, std::span<const float> gradien
     return cuda::synchronize();
   }
   require_length(parameters.size(), gradients.size());
-  device_ = device;
+  prepare(parameters.size(), device);
   Clip clip{clamp_limit(), 1};
   if (clipping.norm > 0) clip.scale = norm_scale(gradients, clip.limit, clipping.norm);
   update(parameters, gradients, clip);
@@ -143,10 +160,9 @@ void Optimizer::step(std::span<float> parameters, std::span<const float> gradien
 /// The norm's factor stays on the GPU.
 void Optimizer::start_step(std::span<float> parameters, std::span<const float> gradients) {
   require_length(parameters.size(), gradients.size());
-  device_ = Device::cuda;
+  prepare(parameters.size(), Device::cuda);
   cuda::Clip clip{clamp_limit(), {}};
   if (clipping.norm > 0) {
-    scale_.prepare(1, Device::cuda);
     cuda::clip_scale(gradients, clip.limit, static_cast<float>(clipping.norm), scale_.values());
     clip.scale = scale_.values();
   }
@@ -164,12 +180,16 @@ Sgd::Sgd(double rate, double momentum, double weight_decay, bool nesterov)
   lr = rate;
 }
 
+std::vector<StateArray*> Sgd::arrays() {
+  if (momentum_ == 0) return {};
+  return {&velocity_};
+}
+
 void Sgd::update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) {
   const auto rate = static_cast<float>(lr);
   const auto momentum = static_cast<float>(momentum_);
   const auto decay = static_cast<float>(weight_decay_);
   if (momentum_ == 0) return update_all(parameters, gradients, clip, PlainStep{rate, decay});
-  velocity_.prepare(parameters.size(), device());
   float* velocity = velocity_.values().data();
   if (nesterov_) return update_all(parameters, gradients, clip, MomentumStep<true>{rate, momentum, decay}, velocity);
   update_all(parameters, gradients, clip, MomentumStep<false>{rate, momentum, decay}, velocity);
@@ -179,7 +199,6 @@ void Sgd::update_on_gpu(std::span<float> parameters, std::span<const float> grad
   const auto rate = static_cast<float>(lr);
   const auto decay = static_cast<float>(weight_decay_);
   if (momentum_ == 0) return cuda::plain_step(parameters, gradients, clip, rate, decay);
-  velocity_.prepare(parameters.size(), device());
   cuda::momentum_step(parameters, gradients, clip, {rate, static_cast<float>(momentum_), decay, nesterov_},
                       velocity_.values());
 }
@@ -187,7 +206,7 @@ void Sgd::update_on_gpu(std::span<float> parameters, std::span<const float> grad
 std::vector<std::pair<std::string, std::span<float>>> Sgd::state(std::size_t parameters) {
   if (momentum_ == 0) return {};
   // From zero, the first step's velocity is the gradient itself, as PyTorch has it.
-  velocity_.prepare(parameters, device());
+  prepare(parameters, device());
   return {{"velocity", velocity_.values()}};
 }
 
@@ -212,18 +231,15 @@ cuda::AdamFactors Adam::next_factors() {
 }
 
 void Adam::update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) {
-  state(parameters.size());
   update_all(parameters, gradients, clip, AdamStep{next_factors()}, mean_.values().data(), square_.values().data());
 }
 
 void Adam::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {
-  state(parameters.size());
   cuda::adam_step(parameters, gradients, clip, next_factors(), mean_.values(), square_.values());
 }
 
 std::vector<std::pair<std::string, std::span<float>>> Adam::state(std::size_t parameters) {
-  mean_.prepare(parameters, device());
-  square_.prepare(parameters, device());
+  prepare(parameters, device());
   return {{"exp_avg", mean_.values()}, {"exp_avg_sq", square_.values()}, {"step", steps_}};
 }
 

@@ -32,6 +32,8 @@ class StateArray {
   /// Makes it `count` zeros where it is empty; moves it where it lies elsewhere. Throws Error (usage) where it has
   /// another length.
   void prepare(std::size_t count, Device device);
+  /// Whether `prepare` would allocate.
+  bool lies_on(Device device) const { return elements_ && elements_.get_deleter().device == device; }
   std::span<float> values() const { return {elements_.get(), count_}; }
 
  private:
@@ -47,6 +49,11 @@ class Optimizer {
   void step(std::span<float> parameters, std::span<const float> gradients, Device device = Device::cpu);
   /// The same in a GPU's memory; kernels are launched (see InQueue), and may still run on return.
   void start_step(std::span<float> parameters, std::span<const float> gradients);
+  /// Makes the state that steps on the device need, or moves it there; bytes that this would allocate, and bytes of
+  /// scratch memory that a step takes on a GPU.
+  void prepare(std::size_t parameters, Device device);
+  std::int64_t missing_bytes(std::size_t parameters, Device device);
+  std::int64_t scratch_bytes() const;
   /// What must be saved to continue a run of `parameters` elements bit for bit: a name and a flat array each, made if
   /// there has been no step yet. An array as long as the parameters is stored as they are.
   virtual std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) = 0;
@@ -65,6 +72,8 @@ class Optimizer {
   Device device() const { return device_; }
 
  private:
+  /// Of the state, those as long as the parameters.
+  virtual std::vector<StateArray*> arrays() { return {}; }
   virtual void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) = 0;
   /// The same on a GPU. Optimizers without kernels update on the CPU, which reaches the same memory.
   virtual void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip);
@@ -82,6 +91,7 @@ class Sgd : public Optimizer {
   std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) override;
 
  private:
+  std::vector<StateArray*> arrays() override;
   void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
   void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) override;
 
@@ -105,6 +115,7 @@ class Adam : public Optimizer {
   std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) override;
 
  private:
+  std::vector<StateArray*> arrays() override { return {&mean_, &square_}; }
   void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
   void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) override;
 

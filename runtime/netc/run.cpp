@@ -141,6 +141,7 @@ class Run {
   void train() {
     const std::unique_ptr<Optimizer> optimizer = make_optimizer(recipe_);
     const int steps = options_.steps.value_or(1);
+    if (options_.steps) optimizer->prepare(network_->parameters_flat().size(), network_->device());
     for (int step = 1; step <= steps; ++step) {
       fmt::print("loss: {:.9g}\n", network_->backward(views_of(inputs_), views_of(labels_)));
       if (step == steps && !options_.gradients.empty()) keep_input_gradients();
