@@ -163,6 +163,7 @@ TEST_CASE("a training step copies its batch in and its losses out, and allocates
   CHECK(after.bytes_to_host - before.bytes_to_host == residual_batch[0] * floats);
   CHECK(after.copies_on_device == before.copies_on_device);
   CHECK(after.allocations == before.allocations);
+  CHECK(after.pinned_allocations == before.pinned_allocations);
   CHECK(after.frees == before.frees);
   CHECK(after.modules == before.modules);
   CHECK(after.launches - before.launches == foreseen_launches("tests/gpu/residual.net", residual_batch[0]));
@@ -173,6 +174,51 @@ TEST_CASE("a training step copies its batch in and its losses out, and allocates
   model.output(0);
   model.output(0);
   CHECK(counts().copies_to_host - after.copies_to_host == 1);
+}
+
+TEST_CASE("a step that is started and finished copies its batch in, its losses and its output out, and no more") {
+  residual::Model model(1, Device::cuda);
+  if (!emulated()) return;
+  Sgd optimizer(0.01, 0.9);
+  const Batch batch(residual_batch);
+  const AnyView images = batch.images.view();
+  const AnyView labels = batch.labels.view();
+  const emulator::Counts at_first = counts();
+  const auto step = [&] {
+    model.start_step({&images, 1}, {&labels, 1}, optimizer);
+    model.finish_step();
+    return counts();
+  };
+  const emulator::Counts first = step();
+  CHECK(first.allocations - at_first.allocations == 3);  // arena, gradients, velocity: kernels find room in the arena
+  CHECK(first.pinned_allocations - at_first.pinned_allocations == 4);  // for two batches, and what two steps leave
+  const emulator::Counts second = step();
+  CHECK(second.copies_to_device - first.copies_to_device == 1);
+  CHECK(second.copies_to_host - first.copies_to_host == 2);
+  CHECK(second.bytes_to_host - first.bytes_to_host ==
+        (residual_batch[0] + model.output(0).size()) * static_cast<std::int64_t>(sizeof(float)));
+  CHECK(second.copies_on_device == first.copies_on_device);
+  CHECK(second.allocations == first.allocations);
+  CHECK(second.pinned_allocations == first.pinned_allocations);
+  CHECK(second.frees == first.frees);
+}
+
+TEST_CASE("a batch waits until the one before it that lay in its place has been copied") {
+  lenet::Model together(1, Device::cuda);
+  lenet::Model apart(1, Device::cuda);
+  Sgd one(0.5);
+  Sgd other(0.5);
+  const Batch first(lenet_batch, 0);
+  const Batch second(lenet_batch, 1);
+  for (const Batch* batch : {&first, &second}) {
+    const AnyView images = batch->images.view();
+    const AnyView labels = batch->labels.view();
+    together.start_step({&images, 1}, {&labels, 1}, one);
+  }
+  together.forward(Batch(lenet_batch, 2).images.view());
+  for (const Batch* batch : {&first, &second}) {
+    CHECK(together.finish_step().loss == apart.train_step(batch->images.view(), batch->labels.view(), other));
+  }
 }
 
 TEST_CASE("steps are launched as one from the second on") {

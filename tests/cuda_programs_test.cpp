@@ -1,8 +1,10 @@
 // Programs with kernels for CUDA: which device they take, and what they say where there is none or it fails. The
 // emulator plays drivers and GPUs of all kinds.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -64,6 +66,8 @@ TEST_CASE("a program runs without a driver, with an old one, without a GPU, and 
                      "the CUDA driver is too old: it is for CUDA 10.2, expected 11.0 or later");
   check_without_cuda({"NETC_EMULATOR_DEVICES=0"}, "cuInit: CUDA_ERROR_NO_DEVICE");
   check_without_cuda({"NETC_EMULATOR_CAPABILITY=75"}, "the GPU netc CUDA emulator has compute capability 7.5");
+  check_without_cuda({"NETC_EMULATOR_MANAGED=0"},
+                     "the GPU netc CUDA emulator cannot share memory with the CPU while it computes");
 }
 
 TEST_CASE("a batch that does not fit is refused before anything is computed") {
@@ -86,26 +90,84 @@ TEST_CASE("a batch that does not fit is refused before anything is computed") {
   CHECK(contains(parameters.err, "bytes for parameters of residual on the GPU: 10000 are free"));
 }
 
-TEST_CASE("a GPU that is lost in training ends it with the driver's error, and the run goes on from its checkpoint") {
-  WorkingFolder folder;
-  std::filesystem::create_directory("data");
-  write_small_data("data", 8, 2);
-  const auto train = [](const Strings& settings, const std::string& run, const Strings& more) {
-    Strings arguments{"train",    "--data", "data",         "--set", "train.batch=2",
-                      "--epochs", "2",      "--checkpoint", run,     "--checkpoint-seconds",
-                      "0"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return run_with(settings, LENET_PROGRAM, arguments);
+namespace {
+
+/// LeNet on eight images, in batches of two.
+CommandResult train(const Strings& settings, const Strings& more) {
+  if (!std::filesystem::exists("data")) {
+    std::filesystem::create_directory("data");
+    write_small_data("data", 8, 2);
+  }
+  Strings arguments{"train", "--data", "data", "--set", "train.batch=2"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return run_with(settings, LENET_PROGRAM, arguments);
+}
+
+}  // namespace
+
+TEST_CASE("training takes the memory that the summary says, and is refused before a launch where that is not there") {
+  const WorkingFolder folder;
+  const Strings recipes[] = {{},
+                             {"--set", "train.optimizer=sgd(lr = 0.1, momentum = 0.9)"},
+                             {"--set", "train.optimizer=adam(lr = 0.001)", "--set", "train.clip_grad_norm=1"}};
+  for (const Strings& recipe : recipes) {
+    CAPTURE(recipe.size());
+    Strings arguments{"summary", folder.before() / "models/lenet.net", "--target", "cuda", "--json", "--batch", "2"};
+    arguments.insert(arguments.end(), recipe.begin(), recipe.end());
+    const CommandResult summary = run_netc(arguments);
+    REQUIRE_MESSAGE(summary.status == 0, summary.err);
+    const std::int64_t bytes = nlohmann::json::parse(summary.out)["gpu"]["memory"]["training"];
+    Strings options{"--epochs", "1", "--device", "cuda"};
+    options.insert(options.end(), recipe.begin(), recipe.end());
+    const auto train_within = [&](std::int64_t memory) {
+      return train({fmt::format("NETC_EMULATOR_MEMORY={}", memory), "NETC_EMULATOR_EXECUTE=0", "NETC_EMULATOR_LOG=log"},
+                   options);
+    };
+    const CommandResult fits = train_within(bytes);
+    CHECK_MESSAGE(fits.status == 0, fits.err);
+    CHECK(contains(read_text("log"), fmt::format(" peak_bytes {} ", bytes)));
+    const CommandResult refused = train_within(bytes - 1);
+    CHECK(refused.status == 1);
+    CHECK(contains(refused.err, "a batch of 2 needs "));
+    CHECK(contains(read_text("log"), " launches 0 "));
+  }
+}
+
+TEST_CASE("with a driver that has no graphs, kernels are launched one by one and compute the same") {
+  const WorkingFolder folder;
+  const Strings options{"--epochs", "1", "--device", "cuda", "--save"};
+  const auto train_to = [&](Strings settings, const std::string& file) {
+    settings.push_back("NETC_EMULATOR_LOG=" + file + ".log");
+    Strings arguments = options;
+    arguments.push_back(file);
+    const CommandResult result = train(settings, arguments);
+    REQUIRE_MESSAGE(result.status == 0, result.err);
   };
-  REQUIRE(train({}, "whole", {"--save", "whole.safetensors"}).status == 0);
-  const CommandResult lost = train({"NETC_EMULATOR_LOST_AFTER=100"}, "run", {});
+  train_to({}, "graphs");
+  train_to({"LD_LIBRARY_PATH=" OLDER_DRIVER}, "none");
+  CHECK(!contains(read_text("graphs.log"), " graph_launches 0 "));
+  CHECK(contains(read_text("none.log"), " graph_launches 0 "));
+  CHECK(read_text("none") == read_text("graphs"));
+}
+
+TEST_CASE("a GPU that is lost in training ends it with the driver's error, and the run goes on from its checkpoint") {
+  const WorkingFolder folder;
+  const auto run = [](const Strings& settings, const std::string& name, const Strings& more) {
+    Strings arguments{"--epochs", "2", "--checkpoint", name, "--checkpoint-seconds", "0"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return train(settings, arguments);
+  };
+  REQUIRE(run({}, "whole", {"--save", "whole.safetensors"}).status == 0);
+  const CommandResult lost = run({"NETC_EMULATOR_LOST_AFTER=100"}, "run", {});
   CHECK(lost.status == 1);
   CHECK(contains(lost.err, "CUDA_ERROR_LAUNCH_FAILED"));
+  CHECK(
+      contains(lost.err, "\nrun/checkpoint.safetensors is intact: the same command with --resume goes on from there"));
   std::filesystem::copy("run", "run_on_cpu");
-  const CommandResult resumed = train({}, "run", {"--resume", "--save", "resumed.safetensors"});
+  const CommandResult resumed = run({}, "run", {"--resume", "--save", "resumed.safetensors"});
   REQUIRE_MESSAGE(resumed.status == 0, resumed.err);
   CHECK(contains(resumed.err, "after 0 epochs and "));
   CHECK(!contains(resumed.err, "after 0 epochs and 0 batches"));
   CHECK(read_text("resumed.safetensors") == read_text("whole.safetensors"));
-  CHECK(train({}, "run_on_cpu", {"--resume", "--device", "cpu"}).status == 0);
+  CHECK(run({}, "run_on_cpu", {"--resume", "--device", "cpu"}).status == 0);
 }

@@ -134,12 +134,20 @@ std::string Driver::too_little(int device) const {
   std::array<char, 256> name{};
   int major = 0;
   int minor = 0;
+  int shares = 0;
   functions_.device_name(name.data(), static_cast<int>(name.size()), device);
   functions_.device_attribute(&major, capability_major, device);
   functions_.device_attribute(&minor, capability_minor, device);
-  if (10 * major + minor >= least_capability) return "";
-  return fmt::format("the GPU {} has compute capability {}.{}, expected {}.0 or more", name.data(), major, minor,
-                     least_capability / 10);
+  functions_.device_attribute(&shares, concurrent_managed_access, device);
+  if (10 * major + minor < least_capability) {
+    return fmt::format("the GPU {} has compute capability {}.{}, expected {}.0 or more", name.data(), major, minor,
+                       least_capability / 10);
+  }
+  if (shares != 0) return "";
+  return fmt::format(
+      "the GPU {} cannot share memory with the CPU while it computes (concurrentManagedAccess), as under Windows and "
+      "WSL",
+      name.data());
 }
 
 std::string Driver::failed(const char* function, Status status) const {

@@ -14,7 +14,7 @@ using Address = unsigned long long;
 constexpr Status success = 0;
 constexpr Status out_of_memory = 2;
 
-enum Attribute : int { capability_major = 75, capability_minor = 76 };
+enum Attribute : int { capability_major = 75, capability_minor = 76, concurrent_managed_access = 89 };
 
 struct Functions {
   Status (*init)(unsigned flags);

@@ -51,9 +51,14 @@ void GpuSession::download(void* to, const void* from, std::int64_t bytes) {
   std::memcpy(to, result_.data(), static_cast<std::size_t>(bytes));
 }
 
+/// Those that never held anything get their memory with the first: what others hold may still be read.
 void GpuSession::start_download(std::span<const Part> parts) {
+  const std::int64_t bytes = total_bytes(parts);
+  for (Slot& unused : downloads_) {
+    if (unused.memory.bytes() == 0) unused.memory.reserve(bytes);
+  }
   Slot& download = slot(downloads_, started_++);
-  download.memory.reserve(total_bytes(parts));
+  download.memory.reserve(bytes);
   std::byte* pinned = download.memory.data();
   for (const Part& part : parts) {
     queue_.copy_to_host(pinned, part.device, part.bytes);

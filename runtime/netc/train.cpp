@@ -86,7 +86,13 @@ class Trainer {
   void run() {
     prepare_folders();
     restore();
-    while (!is_finished()) train_epoch();
+    try {
+      while (!is_finished()) train_epoch();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::device || options_.checkpoint.empty()) throw;
+      throw Error(error.kind(), fmt::format("{}\n{} is intact: the same command with --resume goes on from there",
+                                            error.what(), checkpoint_file(options_.checkpoint).string()));
+    }
     if (!options_.save.empty()) network_->save(options_.save);
     print_summary();
   }
