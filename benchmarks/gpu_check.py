@@ -73,6 +73,12 @@ def say(text):
 START = time.monotonic()
 
 
+def cuda_tool(name):
+    """The path of one of CUDA's tools, or None."""
+    homes = [home for home in (os.environ.get("CUDA_HOME"), "/usr/local/cuda") if home]
+    return shutil.which(name) or shutil.which(name, path=":".join(f"{home}/bin" for home in homes))
+
+
 # ---- Running commands -----------------------------------------------------------------------------------------------
 
 class Check:
@@ -89,6 +95,8 @@ class Check:
         self.environment = dict(os.environ, NETC_CUDA_DRIVER="libcuda.so.1", LD_LIBRARY_PATH=search,
                                 LIBRARY_PATH=str(options.build / "lib/netc"),
                                 NETC_EXECUTABLE=str(options.build / "bin/netc"))
+        if nvcc := cuda_tool("nvcc"):
+            self.environment.setdefault("CUDA_HOME", str(pathlib.Path(nvcc).parents[1]))
 
     def run(self, command, **environment):
         """The finished process; where its time is up, it and all that it started are ended, and so is the check."""
@@ -245,7 +253,7 @@ def on_tensor_cores(check, precision):
 
 
 def kernels_on_tensor_cores(check):
-    if not shutil.which("nvcc", path=f"{os.environ.get('CUDA_HOME', '')}/bin:{os.environ['PATH']}"):
+    if cuda_tool("nvcc") is None:
         return result(UNAVAILABLE, "there is no nvcc")
     return doctest(check, "tensor_cores_test")
 
@@ -356,7 +364,7 @@ def profile(check):
 
 
 def sanitized(check, tool, model, precision):
-    sanitizer = shutil.which("compute-sanitizer")
+    sanitizer = cuda_tool("compute-sanitizer")
     if sanitizer is None:
         return result(UNAVAILABLE, "compute-sanitizer is not installed")
     process = check.run([sanitizer, "--tool", tool, "--error-exitcode", 1, program(check, precision, model), "bench",
