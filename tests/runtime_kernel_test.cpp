@@ -7,7 +7,11 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <map>
+#include <mutex>
 #include <numeric>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -148,6 +152,38 @@ TEST_CASE("scratch memory is aligned, kept and used again") {
     halide_free(nullptr, again);
   }
   halide_free(nullptr, nullptr);
+}
+
+TEST_CASE("a thread of a loop finds its scratch memory again, whatever others do in between") {
+  halide::install_hooks();
+  const int threads_before = threads();
+  set_threads(2);
+  const std::int64_t bytes_before = halide::scratch_bytes();
+  std::mutex mutex;
+  std::map<std::thread::id, std::set<void*>> blocks;
+  for (int repetition = 0; repetition < 50; ++repetition) {
+    std::atomic<int> holding = 0;
+    std::function<void(int)> take = [&](int index) {
+      while (index == repetition % 2 && holding == 0) std::this_thread::yield();
+      void* block = halide_malloc(nullptr, 1000);
+      ++holding;
+      while (holding < 2) std::this_thread::yield();
+      {
+        const std::lock_guard lock(mutex);
+        blocks[std::this_thread::get_id()].insert(block);
+      }
+      halide_free(nullptr, block);
+    };
+    const auto call = [](void* context, int index, std::uint8_t*) {
+      (*static_cast<std::function<void(int)>*>(context))(index);
+      return 0;
+    };
+    CHECK(parallel_loop(&take, call, 0, 2, nullptr) == 0);
+  }
+  REQUIRE(blocks.size() == 2);
+  for (const auto& [thread, those] : blocks) CHECK(those.size() == 1);
+  CHECK(halide::scratch_bytes() >= bytes_before);
+  set_threads(threads_before);
 }
 
 /// Takes blocks of these sizes all at once, as a kernel with many stages, and gives them back, the odd ones first.

@@ -181,8 +181,7 @@ TrainingState load_checkpoint(const std::filesystem::path& file, Network& networ
   std::uint32_t step = 0;
   TrainingState state = read_state(reader, network.description(), run, step);
   const auto tensors = tensors_of(network, optimizer);
-  for (const auto& [name, view] : tensors) reader.require(name, {view.shape().begin(), view.shape().end()});
-  for (const auto& [name, view] : tensors) reader.copy_to(view, name);
+  reader.copy_to(tensors);
   network.set_step(step);
   return state;
 }

@@ -237,8 +237,8 @@ void Network::load(const std::filesystem::path& file) {
   require_known(reader, description_);
   // Nothing can fail from here on.
   parameters_changed();
-  for (const auto& [name, view] : named_parameters()) reader.copy_to(view, name);
-  for (const auto& [name, view] : named_buffers()) reader.copy_to(view, name);
+  reader.copy_to(named_parameters());
+  reader.copy_to(named_buffers());
 }
 
 void Network::save(const std::filesystem::path& file) {

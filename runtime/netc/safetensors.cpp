@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <deque>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,8 +15,8 @@
 
 #include "netc/error.h"
 #include "netc/file.h"
-#include "netc/parallel.h"
 #include "netc/suggest.h"
+#include "netc/thread_pool.h"
 
 namespace netc {
 
@@ -233,34 +234,53 @@ const StoredTensor& SafetensorsReader::require(std::string_view tensor, const st
 
 namespace {
 
-/// Threads copy rows of the first dimension, whole runs of them (see CopyOrder).
-void copy_in_parallel(View<float> to, View<const float> from) {
-  if (to.rank() == 0 || to.size() == 0) return to.copy_from(from);
+/// What one thread copies at once.
+struct Piece {
+  View<float> to;
+  View<const float> from;
+};
+
+/// Appends pieces of whole rows of the first dimension: of runs (see CopyOrder), and large enough to be worth a task.
+void append_pieces(std::vector<Piece>& pieces, View<float> to, View<const float> from) {
+  constexpr std::int64_t elements = 1 << 14;
+  constexpr std::int64_t run = detail::CopyOrder::run;
+  if (to.rank() == 0 || to.size() == 0) return pieces.push_back({to, from});
   const std::int64_t row = to.size() / to.shape()[0];
-  const auto first_row = [&](std::int64_t element) {
-    const std::int64_t run = detail::CopyOrder::run;
-    return std::min((element / row + run - 1) / run * run, to.shape()[0]);
-  };
-  parallel_for(to.size(), [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = first_row(begin);
+  const std::int64_t rows = (elements / row + run) / run * run;
+  for (std::int64_t first = 0; first < to.shape()[0]; first += rows) {
     Extents shape = to.shape();
-    shape[0] = (end == to.size() ? shape[0] : first_row(end)) - first;
-    View<float>(to.data() + first * to.strides()[0], shape, to.strides())
-        .copy_from({from.data() + first * from.strides()[0], shape, from.strides()});
-  });
+    shape[0] = std::min(rows, to.shape()[0] - first);
+    pieces.push_back({{to.data() + first * to.strides()[0], shape, to.strides()},
+                      {from.data() + first * from.strides()[0], shape, from.strides()}});
+  }
+}
+
+int copy_piece(void* pieces, int index, std::uint8_t*) {
+  const Piece& piece = static_cast<const Piece*>(pieces)[index];
+  piece.to.copy_from(piece.from);
+  return 0;
 }
 
 }  // namespace
 
-void SafetensorsReader::copy_to(View<float> view, std::string_view tensor) const {
-  const std::span<const std::byte> bytes = require(tensor, {view.shape().begin(), view.shape().end()}).bytes;
-  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(float) == 0) {
-    return copy_in_parallel(view, {reinterpret_cast<const float*>(bytes.data()), view.shape()});
+void SafetensorsReader::copy_to(std::span<const std::pair<std::string, View<float>>> views) const {
+  std::vector<Piece> pieces;
+  std::deque<Tensor<float>> aligned;  // a tensor may begin at any byte of the file
+  for (const auto& [name, view] : views) {
+    const std::span<const std::byte> bytes = require(name, {view.shape().begin(), view.shape().end()}).bytes;
+    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(float) == 0) {
+      append_pieces(pieces, view, {reinterpret_cast<const float*>(bytes.data()), view.shape()});
+      continue;
+    }
+    std::memcpy(aligned.emplace_back(view.shape()).data(), bytes.data(), bytes.size());
+    append_pieces(pieces, view, std::as_const(aligned.back()).view());
   }
-  // A tensor may begin at any byte of the file.
-  Tensor<float> aligned(view.shape());
-  std::memcpy(aligned.data(), bytes.data(), bytes.size());
-  view.copy_from(aligned.view());
+  parallel_loop(pieces.data(), copy_piece, 0, static_cast<int>(pieces.size()), nullptr);
+}
+
+void SafetensorsReader::copy_to(View<float> view, std::string_view tensor) const {
+  const std::pair<std::string, View<float>> one(tensor, view);
+  copy_to(std::span(&one, 1));
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "netc/file.h"
@@ -36,7 +37,9 @@ class SafetensorsReader {
   /// Throws Error (mismatch) naming file, tensor, what was expected and what was found, unless there is such a tensor
   /// of floats.
   const StoredTensor& require(std::string_view tensor, const std::vector<std::int64_t>& shape) const;
-  /// Copies the tensor's elements to a view of its shape; throws like `require`.
+  /// Copies tensors' elements to views of their shapes, on all threads; throws like `require`, with nothing copied
+  /// then.
+  void copy_to(std::span<const std::pair<std::string, View<float>>> views) const;
   void copy_to(View<float> view, std::string_view tensor) const;
 
  private:

@@ -5,6 +5,8 @@
 
 namespace netc {
 
+std::atomic<std::int64_t> ScratchMemory::all_bytes_ = 0;
+
 void* ScratchMemory::Chunk::take(std::size_t bytes) {
   std::size_t begin = 0;
   auto behind = blocks.begin();
@@ -33,7 +35,7 @@ void* ScratchMemory::allocate(std::size_t size) {
     if (block == nullptr) block = chunk.take(bytes);
   }
   if (block == nullptr) {
-    if (taken_ == 0) chunks_.clear();  // too small for what is to come
+    if (taken_ == 0) drop_chunks();  // too small for what is to come
     if (!add_chunk(bytes)) return nullptr;
     block = chunks_.back().take(bytes);
   }
@@ -60,7 +62,13 @@ bool ScratchMemory::add_chunk(std::size_t size) {
   auto memory = make_pages<std::byte>(size);
   if (memory == nullptr) return false;
   chunks_.push_back({std::move(memory), whole_pages(size), {}});
+  all_bytes_ += static_cast<std::int64_t>(chunks_.back().size);
   return true;
+}
+
+void ScratchMemory::drop_chunks() {
+  all_bytes_ -= static_cast<std::int64_t>(total());
+  chunks_.clear();
 }
 
 std::size_t ScratchMemory::total() const {
@@ -72,7 +80,7 @@ std::size_t ScratchMemory::total() const {
 void ScratchMemory::merge() {
   // Where the first would have held them, had they not lain scattered, it has to be larger than their sum.
   const std::size_t size = most_ > chunks_.front().size ? most_ : total();
-  chunks_.clear();
+  drop_chunks();
   add_chunk(size);  // if the system refuses, the next block asks again
 }
 

@@ -1,6 +1,7 @@
-// Scratch memory of kernels: one chunk, which all of them use one after the other.
+// Scratch memory of kernels: chunks, which they use one after the other.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,12 +19,19 @@ namespace netc {
 /// kept 160 MB (2026-11).
 class ScratchMemory {
  public:
+  ScratchMemory() = default;
+  ScratchMemory(const ScratchMemory&) = delete;
+  ScratchMemory& operator=(const ScratchMemory&) = delete;
+  ~ScratchMemory() { drop_chunks(); }
+
   /// Aligned to 128 bytes; null when the system has no more. Any thread may call.
   void* allocate(std::size_t size);
   /// Takes back a block; null does nothing. Any thread may call.
   void release(void* block);
   /// Bytes of all chunks.
   std::int64_t bytes();
+  /// Bytes of all scratch memory of the process.
+  static std::int64_t all_bytes() { return all_bytes_; }
 
  private:
   struct Block {
@@ -41,8 +49,11 @@ class ScratchMemory {
   };
 
   bool add_chunk(std::size_t size);
+  void drop_chunks();
   std::size_t total() const;
   void merge();
+
+  static std::atomic<std::int64_t> all_bytes_;
 
   std::mutex mutex_;
   std::vector<Chunk> chunks_;

@@ -412,6 +412,10 @@ void pin_threads(bool pinned) {
   pool().pin(pinned);
 }
 
+bool in_loop() {
+  return computes;
+}
+
 int parallel_loop(void* context, Task task, int min, int size, std::uint8_t* closure) {
   if (size <= 0) return 0;
   if (size == 1) return task(context, min, closure);

@@ -25,4 +25,7 @@ void pin_threads(bool pinned);
 int parallel_loop(void* context, int (*task)(void* context, int index, std::uint8_t* closure), int min, int size,
                   std::uint8_t* closure);
 
+/// Whether the calling thread is within a loop, its caller or a helper.
+bool in_loop();
+
 }  // namespace netc
