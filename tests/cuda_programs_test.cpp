@@ -103,6 +103,21 @@ TEST_CASE("bench counts all memory that it takes of the GPU") {
   }
 }
 
+TEST_CASE("a model that multiplies bf16 is compiled for GPUs, too") {
+  WorkingFolder folder;
+  write_text("small.net", R"(model small {
+  input image: f32[N, 16, 4, 4];
+  conv(20, 1) -> relu -> conv(20, 1) -> flatten -> linear(10);
+}
+)");
+  const Strings build{"build", "--native", "--target", "cuda", "--precision", "bf16", "small.net", "-o", "out"};
+  const CommandResult built = run_netc(build);
+  REQUIRE_MESSAGE(built.status == 0, built.err);
+  const CommandResult run =
+      run_command({"out/small", "bench", "--mode", "infer", "--device", "cuda", "--batch", "5", "--seconds", "0.01"});
+  CHECK_MESSAGE(run.status == 0, run.err);
+}
+
 TEST_CASE("profile times the kernels of a GPU") {
   WorkingFolder folder;
   const Strings command{"profile", "--device", "cuda", "--mode", "infer", "--batch", "1", "--seconds", "0.01"};
