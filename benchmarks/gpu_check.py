@@ -95,8 +95,9 @@ class Check:
         self.environment = dict(os.environ, NETC_CUDA_DRIVER="libcuda.so.1", LD_LIBRARY_PATH=search,
                                 LIBRARY_PATH=str(options.build / "lib/netc"),
                                 NETC_EXECUTABLE=str(options.build / "bin/netc"))
-        if nvcc := cuda_tool("nvcc"):
-            self.environment.setdefault("CUDA_HOME", str(pathlib.Path(nvcc).parents[1]))
+        nvcc = cuda_tool("nvcc")
+        if nvcc and not os.environ.get("CUDA_HOME"):
+            self.environment["CUDA_HOME"] = str(pathlib.Path(nvcc).parents[1])
 
     def run(self, command, **environment):
         """The finished process; where its time is up, it and all that it started are ended, and so is the check."""
