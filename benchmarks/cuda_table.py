@@ -3,7 +3,7 @@
 
     scripts/cuda-table [MODEL ...]      compiles and checks these models (default: all) first, then writes the page
 
-The figures need no GPU: tests/gpu/ptx_check_model left the assembler's in BUILD/gpu_check/MODEL/ptx.json, `netc summary
+The figures need no GPU: tests/gpu/ptx_check_model left the assembler's in BUILD/gpu_check/f32/MODEL/ptx.json, `netc summary
 --target cuda` knows the others.
 """
 import argparse
@@ -25,9 +25,10 @@ What can be known before a run, of a training step at the recipe's batch (forwar
 All kernels of a model's program, for training and evaluation, assembled for sm_80 and sm_90. Products are the kernels
 of convolutions and linear layers that sum by blocks of threads: the last column is the least share of multiply-adds
 among the instructions of their hottest loops. A multiprocessor has 65,536 registers, a block at most 48 KiB of memory.
+Kernels with faults spill, have arrays in local memory, or take more than that, or their share is below .6.
 
-| model | kernels | spills | in local memory | registers of a thread | of a block | shared memory | products | least share |
-|---|---|---|---|---|---|---|---|---|
+| model | kernels | with faults | spills | in local memory | registers of a thread | of a block | shared memory | products | least share |
+|---|---|---|---|---|---|---|---|---|---|
 """
 STEP = """
 ## What a step asks of a GPU
@@ -52,11 +53,11 @@ def row(*cells):
 
 def checked_row(options, model):
     """"" where the model was not checked yet."""
-    file = program_of(options, model).parent / "ptx.json"
+    file = program_of(options, "f32", model).parent / "ptx.json"
     if not file.exists():
         return ""
     found = json.loads(file.read_text())
-    return row(TITLES[model], found["kernels"], found["spills"], found["local"], found["registers"],
+    return row(TITLES[model], found["kernels"], found["faults"], found["spills"], found["local"], found["registers"],
                f"{found['block_registers']:,}", f"{found['shared'] / 1024:.1f} KiB", found["held"], f"{found['lowest_share']:.0%}")
 
 

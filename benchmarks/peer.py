@@ -2,12 +2,17 @@
 """Times one way of one peer on one of the seed models, in a process of its own.
 
     peer.py WAY MODEL TASK --precision P --batch N --threads N --seconds S [--device cuda]
+    peer.py --serve
 
 Prints a JSON object: best_ms, the fastest step, and process_peak_bytes; on a GPU (PyTorch's ways alone, f32 with TF32)
 peak_bytes of its memory. WAY is one of `TRAINING` or `INFERENCE` below. In bf16 PyTorch runs with autocast, OpenVINO
 with its hint; ONNX Runtime has no such way.
+
+With `--serve` it says what it is, then answers lines of standard input, each a JSON list of the arguments above: PyTorch
+takes longer to load than most models to measure.
 """
 import argparse
+import gc
 import json
 import pathlib
 import resource
@@ -38,12 +43,15 @@ def images(options):
 
 
 def in_torch(way, model, image, device):
-    """The model as it is called that way, and the images that it is given: a step on a GPU begins with their copy."""
+    """The model as it is called that way, and the images that it is given: a step on a GPU begins with their copy, and a
+    compiled model is launched as one there, as netc's are."""
     model = model.to(device)
     if way != "eager":
         model = model.to(memory_format=torch.channels_last)
         image = image.to(memory_format=torch.channels_last)
-    return torch.compile(model) if way == "compiled" else model, image.pin_memory() if device == "cuda" else image
+    if way == "compiled":
+        model = torch.compile(model, mode="reduce-overhead" if device == "cuda" else None)
+    return model, image.pin_memory() if device == "cuda" else image
 
 
 def precision_of(options):
@@ -72,7 +80,7 @@ def inference_in_torch(way, options):
 
     def step():
         with torch.inference_mode(), precision_of(options):
-            run(image.to(options.device, non_blocking=True))
+            run(image.to(options.device, non_blocking=True)).cpu()  # as netc does, which hands out the result
 
     return step
 
@@ -109,40 +117,54 @@ INFERENCE = {"eager": inference_in_torch, "channels_last": inference_in_torch, "
              "onnxruntime": inference_from_onnx, "openvino": inference_from_onnx}
 
 
-def best_milliseconds(step, seconds):
-    """As netc's `bench` does it: the fastest of so many seconds of steps, at least five, behind three that warm up."""
-    for _ in range(3):
-        step()
-    times = []
-    while sum(times) < seconds or len(times) < 5:
+def best_milliseconds(step, seconds, on_gpu):
+    """As netc's `bench` does it: the fastest of so many seconds of steps, at least five, behind three that warm up. On a
+    GPU a tenth of the time is one measurement, at whose end all steps are waited for."""
+    def time_of(steps):
         start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
+        for _ in range(steps):
+            step()
+        if on_gpu:
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / steps
+
+    time_of(3)
+    steps = int(min(max(seconds / 10 / time_of(1), 1), 1000)) if on_gpu else 1
+    times = []
+    while sum(times) * steps < seconds or len(times) < 5:
+        times.append(time_of(steps))
     return min(times) * 1e3
 
 
 def prepare_gpu():
     """TF32 and cuDNN's own search: the fastest that PyTorch has."""
+    torch.cuda.init()
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
 
 
-def with_gpu_behind(step):
-    """A step that waits for the one before: the GPU always has one to go on with."""
-    events = []
-
-    def wrapped():
-        step()
-        events.append(torch.cuda.Event())
-        events[-1].record()
-        if len(events) > 1:
-            events.pop(0).synchronize()
-
-    return wrapped
+def forget_gpu():
+    """Nothing of what was measured before stays on the GPU."""
+    torch.compiler.reset()
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
 
 
-def main():
+def serve():
+    cudnn = torch.backends.cudnn.version()
+    name = f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}" if torch.cuda.is_available() else None
+    print(json.dumps({"name": name}), flush=True)
+    for line in sys.stdin:
+        try:
+            answer = measure(parse(json.loads(line)))
+        except Exception as error:  # whatever PyTorch throws, it is the answer
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("way")
     parser.add_argument("model", choices=PIXELS)
@@ -152,20 +174,26 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def measure(options):
     warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)
     ways = TRAINING if options.task == "train" else INFERENCE
     on_gpu = options.device == "cuda"
     if on_gpu:
         prepare_gpu()
-    step = ways[options.way](options.way, options)
-    best = best_milliseconds(with_gpu_behind(step) if on_gpu else step, options.seconds)
+        forget_gpu()
+    best = best_milliseconds(ways[options.way](options.way, options), options.seconds, on_gpu)
     result = {"best_ms": best, "process_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     if on_gpu:
         result["peak_bytes"] = torch.cuda.max_memory_reserved()
-    print(json.dumps(result))
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--serve"]:
+        serve()
+    else:
+        print(json.dumps(measure(parse(sys.argv[1:]))))

@@ -198,7 +198,7 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   if (diagnostics.has_errors()) return false;
   Graph evaluation = evaluation_graph(model.graph);
   if (options.precision == Precision::bf16) multiply_bf16(training);
-  round_in_evaluation(evaluation, options.precision);
+  round_in_evaluation(evaluation, options.precision, options.cuda);
   const Graph& shown = trains ? training : evaluation;
   if (dump.stop("differentiate", [&] { return print(shown); })) return false;
 

@@ -77,7 +77,7 @@ class Grouping {
     const ValueId value = node.inputs[operand];
     if (!is_all_for_one(value)) return false;
     const Group& group = groups_[static_cast<std::size_t>(made_by_.at(value))];
-    if (!moves_to(group, node) || pass(group.nodes[0]) != pass(index)) return false;
+    if (!moves_to(group, node) || graph_.pass(group.nodes[0]) != graph_.pass(index)) return false;
     const ValueId output = node.outputs[0];
     if (node.op->fusion == Fusion::anchor) return node.op->reads_once && node.op->reads_once(node, operand);
     return graph_[value].shape == graph_[output].shape && layout(value).lanes == layout(output).lanes;
@@ -168,9 +168,10 @@ class Grouping {
     const std::vector<ValueId>& inputs = at(index).inputs;
     const bool reads_chain = std::find(inputs.begin(), inputs.end(), chain) != inputs.end();
     const bool fits = graph_[chain].shape == graph_[output].shape && layout(chain).lanes == layout(output).lanes;
-    const bool may_keep = pass(index) == 0 && graph_.forward_nodes > 0 && is_anchored(group) && !is_named(chain);
+    const bool may_keep =
+        graph_.pass(index) == Pass::forward && graph_.forward_nodes > 0 && is_anchored(group) && !is_named(chain);
     const bool free = uses_.at(chain) == 1 || may_keep;
-    return reads_chain && fits && free && pass(group.nodes[0]) == pass(index);
+    return reads_chain && fits && free && graph_.pass(group.nodes[0]) == graph_.pass(index);
   }
 
   bool is_anchored(const Group& group) const { return group.anchor_in(graph_).op->fusion == Fusion::anchor; }
@@ -184,12 +185,6 @@ class Grouping {
   }
 
   const Layout& layout(ValueId value) const { return layouts_[static_cast<std::size_t>(value)]; }
-
-  /// 0: forward, 1: gradients of parameters, 2: gradients of inputs.
-  int pass(int node) const {
-    if (graph_.forward_nodes == 0 || node < graph_.forward_nodes) return 0;
-    return node < graph_.backward_nodes ? 1 : 2;
-  }
 
   /// Whether the node is a further step of the layer that the one before it in the group belongs to.
   bool continues(const Group& group, int index) const {

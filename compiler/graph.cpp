@@ -66,6 +66,11 @@ ValueId Graph::add(Value value) {
   return static_cast<ValueId>(values.size()) - 1;
 }
 
+Pass Graph::pass(int node) const {
+  if (forward_nodes == 0 || node < forward_nodes) return Pass::forward;
+  return node < backward_nodes ? Pass::parameter_gradients : Pass::input_gradients;
+}
+
 namespace {
 
 /// "%7:f32[N,6,28,28]", or for values that exist before the run "conv.weight:f32[6,1,5,5]".

@@ -110,6 +110,9 @@ std::string name(const Node& node);
 /// Whether two nodes are steps of one layer of the file's own.
 bool same_layer(const Node& a, const Node& b);
 
+/// What the nodes of a graph are for; evaluation has a forward pass alone, training does not need gradients of inputs.
+enum class Pass { forward, parameter_gradients, input_gradients };
+
 struct Graph {
   std::string name{};
   std::vector<Value> values{};
@@ -130,6 +133,7 @@ struct Graph {
   const Value& operator[](ValueId id) const { return values[static_cast<std::size_t>(id)]; }
   Value& operator[](ValueId id) { return values[static_cast<std::size_t>(id)]; }
   ValueId add(Value value);
+  Pass pass(int node) const;
 };
 
 /// The graph as text, one node a line, for `netc dump` and golden files.

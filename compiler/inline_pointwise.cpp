@@ -32,7 +32,7 @@ class Inlining {
       std::vector<Reading> copied = readings(at(i).outputs[0]);
       if (!may_copy(i, copied)) continue;
       const bool apart = !is_cheap(at(i), copied);
-      while (copied.size() > 1 && (!apart || pass(copied.back().node) == gradients_of_inputs)) {
+      while (copied.size() > 1 && (!apart || graph_.pass(copied.back().node) == Pass::input_gradients)) {
         copy_for(copied.back(), i);
         copied.pop_back();
       }
@@ -40,8 +40,6 @@ class Inlining {
   }
 
  private:
-  static constexpr int gradients_of_inputs = 2;
-
   const Node& at(int index) const { return graph_.nodes[static_cast<std::size_t>(index)]; }
 
   /// Who reads `value`, in order.
@@ -60,7 +58,8 @@ class Inlining {
     if (readers.size() < 2 || node.outputs.size() > 1 || kept_.contains(node.outputs[0])) return false;
     const auto takes = [&](const Reading& reading) { return may_take(reading, node.outputs[0]); };
     if (!std::all_of(readers.begin(), readers.end(), takes)) return false;
-    const bool alone = pass(readers[0].node) < pass(readers[1].node) && pass(readers[1].node) == gradients_of_inputs;
+    const bool alone =
+        graph_.pass(readers[0].node) != Pass::input_gradients && graph_.pass(readers[1].node) == Pass::input_gradients;
     return is_cheap(node, readers) || (alone && node.op->fusion == Fusion::pointwise);
   }
 
@@ -97,19 +96,14 @@ class Inlining {
     return large;
   }
 
-  /// 0: forward, 1: gradients of parameters, 2: gradients of inputs, which training does not need.
-  int pass(int node) const {
-    if (node < graph_.forward_nodes) return 0;
-    return node < graph_.backward_nodes ? 1 : gradients_of_inputs;
-  }
-
   /// Lets an operand be computed by a copy of node `index`, in front of its reader.
   void copy_for(const Reading& reader, int index) {
     Node copy = at(index);
     copy.outputs[0] = graph_.add(Value(graph_[copy.outputs[0]]));
     graph_.nodes[static_cast<std::size_t>(reader.node)].inputs[reader.operand] = copy.outputs[0];
-    if (pass(reader.node) == 0) ++graph_.forward_nodes;
-    if (pass(reader.node) <= 1) ++graph_.backward_nodes;
+    const Pass pass = graph_.pass(reader.node);
+    if (pass == Pass::forward) ++graph_.forward_nodes;
+    if (pass != Pass::input_gradients) ++graph_.backward_nodes;
     graph_.nodes.insert(graph_.nodes.begin() + reader.node, std::move(copy));
   }
 

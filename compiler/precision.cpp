@@ -86,11 +86,11 @@ Transforms transforms_of(const Node& node) {
   return node.attributes.has(fast_transforms) ? Transforms::fast : Transforms::exact;
 }
 
-void round_in_evaluation(Graph& graph, Precision precision) {
+void round_in_evaluation(Graph& graph, Precision precision, bool cuda) {
   const bool bf16 = precision == Precision::bf16;
   if (bf16) {
     multiply_bf16(graph);
-    if (choose_lanes(graph) == 1) store_bf16(graph);
+    if (choose_lanes(graph) == 1 && !cuda) store_bf16(graph);
   }
   for (Node& node : graph.nodes) {
     if (bf16 && node.op->prepares) node.attributes.set(bf16_transforms, true);

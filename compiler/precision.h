@@ -41,11 +41,11 @@ constexpr const char* fast_transforms = "fast_transforms";  // the attribute of 
 
 /// An evaluation graph: no gradient depends on how its sums are rounded. In bf16 transforms are rounded instead of
 /// images and weights themselves, and what one kernel leaves for others is stored as bf16, unless images lie side by
-/// side in vectors.
+/// side in vectors, or kernels are compiled for `cuda`, too: Halide ends in LLVM's abort over bf16 in PTX.
 ///
 /// Choice: in bf16 a convolution is off by 9e-3 relative to the norm (F(4, 3); F(2, 5) 1.2e-2) instead of 2.3e-3, and
 /// its products are dot products, too. Alternatives: F(2, 3), off by 4e-3, which multiplies 1.8 times as much; f32 as
 /// in training, where gradients of deep networks would suffer (2026-11).
-void round_in_evaluation(Graph& graph, Precision precision);
+void round_in_evaluation(Graph& graph, Precision precision, bool cuda);
 
 }  // namespace netc

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -88,6 +89,55 @@ TEST_CASE("a batch that does not fit is refused before anything is computed") {
                                             {"bench", "--mode", "infer", "--batch", "1", "--seconds", "0.01"});
   CHECK(parameters.status == 1);
   CHECK(contains(parameters.err, "bytes for parameters of residual on the GPU: 10000 are free"));
+}
+
+TEST_CASE("bench counts all memory that it takes of the GPU") {
+  WorkingFolder folder;
+  for (const char* mode : {"train", "infer"}) {
+    CAPTURE(mode);
+    const CommandResult result = run_with({"NETC_EMULATOR_LOG=log"}, RESIDUAL_PROGRAM,
+                                          {"bench", "--mode", mode, "--batch", "1", "--seconds", "0.01", "--json"});
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    const nlohmann::json figures = nlohmann::json::parse(result.out);
+    CHECK(figures["device"] == "cuda");
+    CHECK(contains(read_text("log"), fmt::format(" peak_bytes {} ", figures["peak_bytes"].get<std::int64_t>())));
+    if (mode == std::string("train")) CHECK(figures["scratch_bytes"] > 0);  // sums of parts
+  }
+}
+
+TEST_CASE("a model that multiplies bf16 is compiled for GPUs, too") {
+  WorkingFolder folder;
+  write_text("small.net", R"(model small {
+  input image: f32[N, 16, 4, 4];
+  conv(20, 1) -> relu -> conv(20, 1) -> flatten -> linear(10);
+}
+)");
+  const Strings build{"build", "--native", "--target", "cuda", "--precision", "bf16", "small.net", "-o", "out"};
+  const CommandResult built = run_netc(build);
+  REQUIRE_MESSAGE(built.status == 0, built.err);
+  const CommandResult run =
+      run_command({"out/small", "bench", "--mode", "infer", "--device", "cuda", "--batch", "5", "--seconds", "0.01"});
+  CHECK_MESSAGE(run.status == 0, run.err);
+}
+
+TEST_CASE("profile times the kernels of a GPU") {
+  WorkingFolder folder;
+  const Strings command{"profile", "--device", "cuda", "--mode", "infer", "--batch", "1", "--seconds", "0.01"};
+  const CommandResult profiled = run_with({"NETC_EMULATOR_LOG=log"}, RESIDUAL_PROGRAM, command);
+  REQUIRE_MESSAGE(profiled.status == 0, profiled.err);
+  const Strings lines = lines_of(profiled.out);
+  CHECK(lines[lines.size() - 3].starts_with("residual: infer, batch 1, cuda: "));
+  CHECK(contains(lines[lines.size() - 2], " ms where kernels are launched together; the machine is an H100"));
+  CHECK(lines.back() == "machine: 495000.0 GFLOP/s, 3350.0 GB/s");
+  CHECK(contains(read_text("log"), "graph "));
+  Strings json = command;
+  json.push_back("--json");
+  const CommandResult figures = run_with({}, RESIDUAL_PROGRAM, json);
+  REQUIRE_MESSAGE(figures.status == 0, figures.err);
+  const nlohmann::json found = nlohmann::json::parse(figures.out);
+  CHECK(found["place"] == "cuda");
+  CHECK(found["free_ms"] > 0);
+  CHECK(found["kernels"].size() + 4 == lines.size());
 }
 
 namespace {

@@ -190,7 +190,7 @@ TEST_CASE("where evaluation differs from training, it agrees with PyTorch") {
   for_each(cases_where(differs), [](const Case& c, int lanes) {
     const Vectors expected = read_vectors(c);
     Experiment e = evaluation(c);
-    round_in_evaluation(e.graph, Precision::f32);
+    round_in_evaluation(e.graph, Precision::f32, false);
     const auto run = runner(e, batch, lanes, f32, Inputs::rows);
     set(*run, e, expected);
     run->run();
@@ -266,7 +266,7 @@ void check_evaluation_in_bf16(const Case& c, bool few) {
   for (const auto& [name, value] : e.given) {
     if (name.starts_with("input")) e.graph[value].type = DType::bf16;
   }
-  round_in_evaluation(e.graph, Precision::bf16);
+  round_in_evaluation(e.graph, Precision::bf16, false);
   const auto run = runner(e, batch, 1, f32, Inputs::activations, {}, few, Halide::DeviceAPI::Host, true);
   set(*run, e, expected);
   run->run();

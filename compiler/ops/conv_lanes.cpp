@@ -114,13 +114,8 @@ Func LaneConv::transformed_image(KernelBuilder& kernel, const Func& padded) cons
 
 Func LaneConv::transformed_gradient(KernelBuilder& kernel, const Func& output_gradient) const {
   const Var l = kernel.lane(), n = kernel.block();
-  const auto element = [&](const Expr& column, const Expr& row) {
-    const Expr x = t % columns_ * outputs() + column;
-    const Expr y = t / columns_ * outputs() + row;
-    const Expr clamped = output_gradient(l, min(x, width_ - 1), min(y, height_ - 1), k, n);
-    return select(x < width_ && y < height_, clamped, kernel.constant(0));
-  };
-  return transform(kernel, "gradient", transposed(matrices_.output), {l, k, t, n}, element);
+  return ops::transformed_gradient(kernel, matrices_, width_, height_, t, {l, k, t, n},
+                                   [&](const Expr& x, const Expr& y) { return output_gradient(l, x, y, k, n); });
 }
 
 void LaneConv::schedule_filter(KernelBuilder& kernel) const {

@@ -529,20 +529,18 @@ WeightBlocks weight_blocks(const KernelBuilder& kernel, const WinogradWeights& c
   return blocks;
 }
 
-/// A dy A^T of tile t of image n.
-Func transformed_gradient(KernelBuilder& kernel, const WinogradWeights& conv, int columns, const Func& output) {
-  const Shape& dy = kernel.shape(conv.gradient);
-  const Winograd& w = conv.matrices;
-  const Expr filter = min(k, extent(dy[1]) - 1);
-  return transform(kernel, "gradient", transposed(w.output), {k, t, n}, [&](const Expr& column, const Expr& row) {
-    const Expr x = t % columns * w.results() + column;
-    const Expr y = t / columns * w.results() + row;
-    const Expr element = output(0, min(x, extent(dy[3]) - 1), min(y, extent(dy[2]) - 1), filter, n);
-    return select(x < extent(dy[3]) && y < extent(dy[2]), element, kernel.constant(0));
+}  // namespace
+
+Func transformed_gradient(KernelBuilder& kernel, const Winograd& matrices, int width, int height, const Var& tile,
+                          const std::vector<Var>& at, const std::function<Expr(const Expr& x, const Expr& y)>& dy) {
+  const int columns = ceil_div(width, matrices.results());
+  return transform(kernel, "gradient", transposed(matrices.output), at, [&](const Expr& column, const Expr& row) {
+    const Expr x = tile % columns * matrices.results() + column;
+    const Expr y = tile / columns * matrices.results() + row;
+    const Expr element = dy(min(x, width - 1), min(y, height - 1));
+    return select(x < width && y < height, element, kernel.constant(0));
   });
 }
-
-}  // namespace
 
 /// A vector of output channels with all taps.
 void schedule_taps(KernelBuilder& kernel, const Shape& shape) {
@@ -565,7 +563,11 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
   const WeightBlocks blocks = weight_blocks(kernel, conv);
   const Func input =
       transformed_images(kernel, conv, blocks.columns, conv.outputs() * w.stride, padded, Factors(kernel));
-  const Func gradient = transformed_gradient(kernel, conv, blocks.columns, output_gradient);
+  const Shape& dy = kernel.shape(conv.gradient);
+  const auto output_at = [&](const Expr& x, const Expr& y) {
+    return output_gradient(0, x, y, min(k, extent(dy[1]) - 1), n);
+  };
+  const Func gradient = transformed_gradient(kernel, w, extent(dy[3]), extent(dy[2]), t, {k, t, n}, output_at);
 
   // Their products, summed over the tiles of a block, the blocks of a slice, and the slices.
   const Var b("b");

@@ -43,6 +43,12 @@ Halide::Func transform(
       return element;
     });
 
+/// A dy A^T of the tile `tile` of images, zeros outside of them: the stage "gradient" with the arguments `at`, column
+/// and row. `dy` gives the gradient at a column and a row of an image of so many of them.
+Halide::Func transformed_gradient(KernelBuilder& kernel, const Winograd& matrices, int width, int height,
+                                  const Halide::Var& tile, const std::vector<Halide::Var>& at,
+                                  const std::function<Halide::Expr(const Halide::Expr& x, const Halide::Expr& y)>& dy);
+
 /// The loops of such a stage: vectors along its first argument, all of a tile unrolled.
 void unroll_tile(Halide::Func func, int vector);
 

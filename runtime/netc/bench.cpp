@@ -7,7 +7,6 @@
 #include <string>
 
 #include "netc/commands.h"
-#include "netc/halide_hooks.h"
 #include "netc/workload.h"
 
 namespace netc {
@@ -18,15 +17,16 @@ struct BenchOptions : WorkloadOptions {
   bool json = false;
 };
 
-/// The times of steps, sorted, in milliseconds.
+/// The times of a step, one for each block, sorted, in milliseconds.
 std::vector<double> measure(Workload& workload, double seconds) {
   constexpr int warm_up = 3;
   constexpr std::size_t least = 5;
-  for (int i = 0; i < warm_up; ++i) workload.step();
+  workload.time(warm_up);
+  const int steps = workload.steps_of_block(seconds);
   std::vector<double> times;
   for (double sum = 0; times.size() < least || sum < seconds;) {
-    const double time = workload.step();
-    sum += time;
+    const double time = workload.time(steps);
+    sum += time * steps;
     times.push_back(time * 1e3);
   }
   std::sort(times.begin(), times.end());
@@ -45,10 +45,9 @@ void bench(const Model& model, const BenchOptions& options) {
   const double median = times[times.size() / 2];
   const double rate = static_cast<double>(options.batch) / median * 1e3;
   if (!options.json) {
-    const bool gpu = workload.device() == Device::cuda;
     fmt::print("{}: {}, batch {}, {}: best {:.3f} ms, median {:.3f} ms, {:.1f} examples/s, {:.1f} MB\n",
-               model.description.name, options.mode, options.batch, gpu ? "cuda" : fmt::format("{} threads", threads()),
-               times.front(), median, rate, static_cast<double>(workload.bytes()) / 1e6);
+               model.description.name, options.mode, options.batch, workload.place(), times.front(), median, rate,
+               static_cast<double>(workload.bytes()) / 1e6);
     return;
   }
   const nlohmann::ordered_json json{{"model", model.description.name},
@@ -60,7 +59,7 @@ void bench(const Model& model, const BenchOptions& options) {
                                     {"median_ms", median},
                                     {"examples_per_second", rate},
                                     {"peak_bytes", workload.bytes()},
-                                    {"scratch_bytes", halide::scratch_bytes()},
+                                    {"scratch_bytes", workload.scratch_bytes()},
                                     {"process_peak_bytes", process_peak_bytes()}};
   fmt::print("{}\n", json.dump());
 }
@@ -69,10 +68,8 @@ void bench(const Model& model, const BenchOptions& options) {
 
 void add_bench_command(CLI::App& app, const Model& model) {
   auto options = std::make_shared<BenchOptions>();
-  options->device = "auto";
   CLI::App* command = app.add_subcommand("bench", "Time training steps or forward passes on random data");
   add_workload_options(*command, model, *options);
-  add_device_option(*command, options->device);
   command->add_flag("--json", options->json, "one JSON object instead of a line of text");
   command->callback([&model, options] { bench(model, *options); });
 }

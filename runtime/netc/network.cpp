@@ -162,6 +162,10 @@ std::int64_t Network::memory_bytes() const {
   return arena_bytes_ - scratch + prepared + floats * static_cast<std::int64_t>(sizeof(float));
 }
 
+std::int64_t Network::scratch_bytes() const {
+  return gpu_ ? gpu_->queue().scratch().bytes() : halide::scratch_bytes();
+}
+
 View<float> Network::parameter(std::string_view path) {
   parameters_changed();
   return find(parameters_.get(), description_.parameters, path, "parameter");

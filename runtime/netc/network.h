@@ -184,6 +184,8 @@ class Network {
 
   /// Bytes that are allocated now: activations, parameters, gradients and buffers; no scratch memory of kernels.
   std::int64_t memory_bytes() const;
+  /// Bytes that kernels hold or held as scratch memory: this network's on a GPU, those of all networks on the CPU.
+  std::int64_t scratch_bytes() const;
 
  protected:
   /// All parameters and buffers are zero until `initialize` or `load`. The description must outlive the network. Throws

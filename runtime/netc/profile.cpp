@@ -29,16 +29,24 @@ struct Call {
 };
 
 struct Profile {
+  std::string place;        // see Workload
   std::vector<Call> calls;  // in the order of a step
-  double step_seconds = 0;  // at its fastest
+  double step_seconds = 0;  // at its fastest, with each kernel waited for
+  double free_seconds = 0;  // on a GPU where kernels are launched as one and steps overlap, else 0
 };
+
+/// By its data sheet, in TF32. Choice: bounds that stay the same from GPU to GPU, those of `netc summary`, in place of
+/// measured ones (2026-11).
+constexpr Roofline h100{495e12, 3.35e12};
 
 /// Runs steps for so long and keeps the shortest time of each call.
 Profile measure(Workload& workload, double seconds) {
   constexpr int warm_up = 2;
   constexpr int least = 3;
-  for (int i = 0; i < warm_up; ++i) workload.step();
+  workload.time(warm_up);
   Profile profile;
+  profile.place = workload.place();
+  if (workload.device() == Device::cuda) profile.free_seconds = workload.time(workload.steps_of_block(seconds));
   std::size_t next = 0;
   observe_kernels([&](const Kernel& kernel, const Launch& launch, double time) {
     if (next == profile.calls.size()) profile.calls.push_back({&kernel, kernel.work(launch.batch), time});
@@ -48,7 +56,7 @@ Profile measure(Workload& workload, double seconds) {
   double sum = 0;
   for (int step = 0; step < least || sum < seconds; ++step) {
     next = 0;
-    const double time = workload.step();
+    const double time = workload.time(1);
     profile.step_seconds = step == 0 ? time : std::min(profile.step_seconds, time);
     sum += time;
   }
@@ -80,9 +88,13 @@ void print_summary(const std::string& model, const ProfileOptions& options, cons
                    const Roofline& machine) {
   double flops = 0;
   for (const Call& call : profile.calls) flops += call.work.flops;
-  fmt::print("{}: {}, batch {}, {} threads: {:.3f} ms, {:.3f} ms of them in {} kernels; {:.1f} GFLOP/s\n", model,
-             options.mode, options.batch, threads(), profile.step_seconds * 1e3, kernel_seconds(profile) * 1e3,
+  fmt::print("{}: {}, batch {}, {}: {:.3f} ms, {:.3f} ms of them in {} kernels; {:.1f} GFLOP/s\n", model, options.mode,
+             options.batch, profile.place, profile.step_seconds * 1e3, kernel_seconds(profile) * 1e3,
              profile.calls.size(), flops / profile.step_seconds / 1e9);
+  if (profile.free_seconds > 0) {
+    fmt::print("{:.3f} ms where kernels are launched together; the machine is an H100 by its data sheet, in TF32\n",
+               profile.free_seconds * 1e3);
+  }
   fmt::print("machine: {:.1f} GFLOP/s, {:.1f} GB/s\n", machine.flops_per_second / 1e9, machine.bytes_per_second / 1e9);
 }
 
@@ -95,14 +107,16 @@ void print_json(const std::string& model, const ProfileOptions& options, const P
                        {"gflop", call.work.flops / 1e9},
                        {"gigabytes", call.work.bytes / 1e9}});
   }
-  const nlohmann::ordered_json json{{"model", model},
-                                    {"mode", options.mode},
-                                    {"batch", options.batch},
-                                    {"threads", threads()},
-                                    {"ms", profile.step_seconds * 1e3},
-                                    {"machine_gflops", machine.flops_per_second / 1e9},
-                                    {"machine_gigabytes_per_second", machine.bytes_per_second / 1e9},
-                                    {"kernels", kernels}};
+  nlohmann::ordered_json json{{"model", model},
+                              {"mode", options.mode},
+                              {"batch", options.batch},
+                              {"place", profile.place},
+                              {"threads", threads()},
+                              {"ms", profile.step_seconds * 1e3},
+                              {"machine_gflops", machine.flops_per_second / 1e9},
+                              {"machine_gigabytes_per_second", machine.bytes_per_second / 1e9},
+                              {"kernels", kernels}};
+  if (profile.free_seconds > 0) json["free_ms"] = profile.free_seconds * 1e3;
   fmt::print("{}\n", json.dump());
 }
 
@@ -143,7 +157,8 @@ text {{ font-family: "Helvetica Neue", Helvetica, Arial, "DejaVu Sans", sans-ser
 void profile(const Model& model, const ProfileOptions& options) {
   const std::string& name = model.description.name;
   Workload workload(model, options);
-  const Roofline machine = measure_roofline(threads());
+  const bool gpu = workload.device() == Device::cuda;
+  const Roofline machine = gpu ? h100 : measure_roofline(threads());
   const Profile profile = measure(workload, options.seconds);
   if (options.json) {
     print_json(name, options, profile, machine);
@@ -152,8 +167,8 @@ void profile(const Model& model, const ProfileOptions& options) {
     print_summary(name, options, profile, machine);
   }
   if (options.svg.empty()) return;
-  const std::string title = fmt::format("{}: {}, batch {}, {} threads, {:.2f} ms", name, options.mode, options.batch,
-                                        threads(), profile.step_seconds * 1e3);
+  const std::string title = fmt::format("{}: {}, batch {}, {}, {:.2f} ms", name, options.mode, options.batch,
+                                        profile.place, profile.step_seconds * 1e3);
   write_file(options.svg, draw(title, profile, machine));
 }
 

@@ -1,10 +1,11 @@
 #include "netc/workload.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
 
-#include "netc/halide_hooks.h"
 #include "netc/random.h"
 
 namespace netc {
@@ -56,15 +57,30 @@ Workload::Workload(const Model& model, const WorkloadOptions& options)
   for (const TensorSpec& spec : model.description.labels) add(labels_, label_views_, spec, options.batch);
 }
 
-double Workload::step() {
-  const Clock::time_point start = Clock::now();
-  if (training_) {
-    network_->start_step(input_views_, label_views_, *optimizer_);
-    if (network_->steps_under_way() == network_->steps_at_once()) network_->finish_step();
-  } else {
+void Workload::step() {
+  if (!training_) {
     network_->forward(input_views_);
+    return;
   }
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  network_->start_step(input_views_, label_views_, *optimizer_);
+  if (network_->steps_under_way() == network_->steps_at_once()) network_->finish_step();
+}
+
+double Workload::time(int steps) {
+  const Clock::time_point start = Clock::now();
+  for (int i = 0; i < steps; ++i) step();
+  while (network_->steps_under_way() > 0) network_->finish_step();
+  return std::chrono::duration<double>(Clock::now() - start).count() / steps;
+}
+
+int Workload::steps_of_block(double seconds) {
+  constexpr double share = 0.1, most = 1000;
+  if (device() == Device::cpu) return 1;
+  return static_cast<int>(std::clamp(share * seconds / time(1), 1.0, most));
+}
+
+std::string Workload::place() const {
+  return device() == Device::cuda ? "cuda" : fmt::format("{} threads", threads());
 }
 
 std::int64_t Workload::bytes() {
@@ -74,7 +90,7 @@ std::int64_t Workload::bytes() {
       floats += static_cast<std::int64_t>(values.size());
     }
   }
-  return network_->memory_bytes() + halide::scratch_bytes() + floats * static_cast<std::int64_t>(sizeof(float));
+  return network_->memory_bytes() + scratch_bytes() + floats * static_cast<std::int64_t>(sizeof(float));
 }
 
 void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions& options) {
@@ -85,6 +101,7 @@ void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions
   command.add_option("--batch", options.batch, "examples a step; the recipe's where it is not given")
       ->check(CLI::Range(1, 1 << 24))
       ->type_name("B");
+  add_device_option(command, options.device);
   add_thread_options(command, options.threads);
   command.add_option("--seconds", options.seconds, "how long to measure")
       ->check(CLI::PositiveNumber)

@@ -10,11 +10,11 @@
 
 namespace netc {
 
-/// The options `--mode`, `--batch`, `--threads`, `--pin` and `--seconds` of a command that times a model.
+/// The options `--mode`, `--batch`, `--device`, `--threads`, `--pin` and `--seconds` of a command that times a model.
 struct WorkloadOptions {
   std::string mode = "train";
   std::int64_t batch = 0;
-  std::string device = "cpu";
+  std::string device = "auto";
   ThreadOptions threads;
   double seconds = 3;
 };
@@ -27,15 +27,25 @@ class Workload {
  public:
   Workload(const Model& model, const WorkloadOptions& options);
 
-  /// Returns the time that the step took, in seconds.
-  double step();
+  /// Takes so many steps and returns the time of one, in seconds. Those of a GPU overlap, and the CPU is ahead of them:
+  /// the clock runs until the last is done.
+  double time(int steps);
+  /// So many steps to time together when all may take `seconds`: one on the CPU. Choice: a tenth of the time on a GPU,
+  /// with one wait at its end. Alternative: from one step's return to the next one's, of which the fastest comes too
+  /// early, behind one that the host was late to start (2026-11).
+  int steps_of_block(double seconds);
 
   Device device() const { return network_->device(); }
+  /// "cuda", or "2 threads".
+  std::string place() const;
 
-  /// What netc allocated: arenas, optimizer, scratch of kernels.
+  /// What netc allocated on the device: arenas, optimizer, scratch of kernels.
   std::int64_t bytes();
+  std::int64_t scratch_bytes() const { return network_->scratch_bytes(); }
 
  private:
+  void step();
+
   bool training_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -1,18 +1,25 @@
-// The emulator's driver interface, as a test calls it.
+// The driver's interface, as a test calls it.
 #include "driver.h"
 
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
+
 namespace netc::test {
 
 namespace {
 
+void* library() {
+  const char* named = std::getenv("NETC_CUDA_DRIVER");
+  static void* const opened = dlopen(named != nullptr ? named : NETC_CUDA_EMULATOR, RTLD_NOW);
+  REQUIRE_MESSAGE(opened != nullptr, dlerror());
+  return opened;
+}
+
 void* find_symbol(const char* name) {
-  static void* const library = dlopen(NETC_CUDA_EMULATOR, RTLD_NOW);
-  REQUIRE_MESSAGE(library != nullptr, dlerror());
-  void* const found = dlsym(library, name);
+  void* const found = dlsym(library(), name);
   REQUIRE_MESSAGE(found != nullptr, name);
   return found;
 }
@@ -28,7 +35,7 @@ void Driver::check(const char* name, int code) {
 }
 
 Driver::Driver() {
-  reinterpret_cast<void (*)()>(symbol("netc_emulator_reset"))();
+  if (emulated()) reinterpret_cast<void (*)()>(symbol("netc_emulator_reset"))();
   if (call("cuInit", 0U) == 0) require("cuCtxCreate_v2", &context_, 0U, 0);
 }
 
@@ -56,6 +63,10 @@ int Driver::launch_kernel(const std::string& ptx, const Shape& shape, void** arg
   void* const none = nullptr;
   return call("cuLaunchKernel", function, shape.grid[0], shape.grid[1], shape.grid[2], shape.block[0], shape.block[1],
               shape.block[2], shape.shared_bytes, none, arguments, none);
+}
+
+bool emulated() {
+  return dlsym(library(), "netc_emulator_counts") != nullptr;
 }
 
 emulator::Counts emulator_counts() {

@@ -1,4 +1,4 @@
-// The emulator's driver interface, as a test calls it.
+// The driver's interface, as a test calls it: the emulator's, or that of the library that $NETC_CUDA_DRIVER names.
 #pragma once
 
 #include <array>
@@ -9,6 +9,9 @@
 #include "emulator/counts.h"
 
 namespace netc::test {
+
+/// Whether the driver is the emulator.
+bool emulated();
 
 /// The counts of the emulator that this process has loaded.
 emulator::Counts emulator_counts();

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """A network whose products tensor cores compute, against the same in f32 on the CPU: output, gradients, a step.
 
-    tensor_cores_model_test.py NETC EMULATOR_FOLDER FOLDER PRECISION ...
+    tensor_cores_model_test.py NETC FOLDER PRECISION ... [--emulator EMULATOR_FOLDER] [--only-build | --prebuilt]
 
-Builds tensor_cores.net with CUDA's compiler ($CUDA_HOME, or the PATH) and runs it on the emulator. What is computed must
-differ from f32 as much as the rounding of factors makes it, and no more: Halide's kernels in f32 would not differ.
+Builds tensor_cores.net with CUDA's compiler ($CUDA_HOME, or the PATH), in FOLDER/PRECISION/tensor_cores, and runs it, on the
+emulator where one is named, whose log also says which kernels ran, else on a GPU. What is computed must differ from f32 as
+much as the rounding of factors makes it, and no more: Halide's kernels in f32 would not differ.
 """
+import argparse
 import json
 import math
 import os
@@ -92,8 +94,9 @@ def difference(values, expected):
 def compute(folder, device, **environment):
     """Output, gradients, and parameters after steps."""
     program, stem = folder / "tensor_cores", folder / device
-    inputs = ["--input", f"image={folder.parent / 'image.npy'}", "--label", folder.parent / "label.npy",
-              "--weights", folder.parent / "weights.safetensors"]
+    data = folder.parents[1] / "tensor_cores"
+    inputs = ["--input", f"image={data / 'image.npy'}", "--label", data / "label.npy", "--weights",
+              data / "weights.safetensors"]
     run([program, "run", *inputs, "--device", device, "--mode", "train", "--output", f"{stem}.npy", "--gradients",
          f"{stem}.gradients"], **environment)
     run([program, "run", *inputs, "--device", device, "--steps", "2", "--save", f"{stem}.saved"], **environment)
@@ -102,46 +105,71 @@ def compute(folder, device, **environment):
     return results | {f"{k} after steps": v for k, v in read_safetensors(pathlib.Path(f"{stem}.saved")).items()}
 
 
-def build(netc, folder, precision):
-    """The folder of the model's program. Beside kernels for CUDA that multiply TF32, those for the CPU multiply f32."""
-    built = folder / precision
-    run([netc, "build", "--native", "--target", "cuda", "--precision", precision, MODEL, "-o", built])
-    return built
+def folder_of(folder, precision):
+    """Of the model's program."""
+    return folder / precision / "tensor_cores"
+
+
+def build(netc, folder, precisions):
+    """Programs, and what they are given. Beside kernels for CUDA that multiply TF32, those for the CPU multiply f32."""
+    for precision in precisions:
+        run([netc, "build", "--native", "--target", "cuda", "--precision", precision, MODEL, "-o",
+             folder_of(folder, precision)])
+    data = folder / "tensor_cores"
+    data.mkdir(parents=True, exist_ok=True)
+    numbers = random.Random(1)
+    write_npy(data / "image.npy", "f", (BATCH, 3, 8, 8), [numbers.uniform(-1, 1) for _ in range(BATCH * 3 * 64)])
+    write_npy(data / "label.npy", "i", (BATCH,), [numbers.randrange(10) for _ in range(BATCH)])
+    write_safetensors(data / "weights.safetensors", draw_weights(netc, numbers))
+
+
+def count_kernels(log, precision):
+    """Returns what is wrong with the kernels that the emulator ran, and how many these were, in words."""
+    launched = set(re.findall(r"^launch (\w+_" + precision + r"_\w+)", log.read_text(), re.MULTILINE))
+    wrong = [f"{precision}: {len(launched)} kernels for tensor cores ran, not {KERNELS}: {sorted(launched)}"]
+    return wrong if len(launched) != KERNELS else [], f"{len(launched)} kernels on tensor cores, "
 
 
 def check(emulator, built, precision, expected):
     """Returns what is wrong, in words."""
     log = built / "log"
-    faults = []
+    faults, counted = [], ""
     largest = 0
-    for name, values in compute(built, "cuda", LD_LIBRARY_PATH=emulator, NETC_EMULATOR_LOG=log).items():
+    environment = {"LD_LIBRARY_PATH": emulator, "NETC_EMULATOR_LOG": log} if emulator else {}
+    for name, values in compute(built, "cuda", **environment).items():
         off = difference(values, expected[name])
         largest = max(largest, off)
         if not off <= MOST_OFF[precision]:
             faults.append(f"{precision}: {name} is off by {off:.1e}")
     if largest < LEAST_OFF[precision]:
         faults.append(f"{precision}: nothing is off by more than {largest:.1e}: these are no products of {precision}")
-    launched = set(re.findall(r"^launch (\w+_" + precision + r"_\w+)", log.read_text(), re.MULTILINE))
-    if len(launched) != KERNELS:
-        faults.append(f"{precision}: {len(launched)} kernels for tensor cores ran, not {KERNELS}: {sorted(launched)}")
-    print(f"{precision}: {len(launched)} kernels on tensor cores, off by at most {largest:.1e}")
+    if emulator:
+        wrong, counted = count_kernels(log, precision)
+        faults += wrong
+    print(f"cuda: a model in {precision}: {counted}off by at most {largest:.1e}")
     return faults
 
 
-def main(netc, emulator, folder, *precisions):
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = random.Random(1)
-    write_npy(folder / "image.npy", "f", (BATCH, 3, 8, 8), [numbers.uniform(-1, 1) for _ in range(BATCH * 3 * 64)])
-    write_npy(folder / "label.npy", "i", (BATCH,), [numbers.randrange(10) for _ in range(BATCH)])
-    write_safetensors(folder / "weights.safetensors", draw_weights(netc, numbers))
-    expected = compute(build(netc, folder, "tf32"), "cpu")
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("netc")
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("precisions", nargs="+", choices=MOST_OFF)
+    parser.add_argument("--emulator")
+    parser.add_argument("--only-build", action="store_true")
+    parser.add_argument("--prebuilt", action="store_true")
+    options = parser.parse_args()
+    if not options.prebuilt:
+        build(options.netc, options.folder, sorted({"tf32", *options.precisions}))
+    if options.only_build:
+        return 0
+    expected = compute(folder_of(options.folder, "tf32"), "cpu")
     faults = []
-    for precision in precisions:
-        faults += check(emulator, build(netc, folder, precision), precision, expected)
+    for precision in options.precisions:
+        faults += check(options.emulator, folder_of(options.folder, precision), precision, expected)
     print("\n".join(faults))
     return 1 if faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

@@ -1,5 +1,5 @@
-// The kernels for tensor cores, run by the emulator, against the same sums in C++ over factors that are rounded here.
-// CUDA's compiler makes them: without it the test is passed over.
+// The kernels for tensor cores, run by the emulator or on a GPU (see driver.h), against the same sums in C++ over
+// factors that are rounded here. CUDA's compiler makes them: without it the test is passed over.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -350,6 +350,7 @@ class LoadedKernels {
 
 void check_kernel(const Kernel& kernel, const LoadedKernels& loaded, Precision precision) {
   CAPTURE(kernel.name);
+  const double off = test::emulated() ? 1e-6 : 4e-6;  // a GPU cuts off what its sums do not hold, it does not round
   Numbers numbers(*kernel.layer);
   const std::vector<float> computed = loaded.run(kernel, numbers);
   const Numbers::Expected exact = numbers.expected(kernel.node);
@@ -362,7 +363,7 @@ void check_kernel(const Kernel& kernel, const LoadedKernels& loaded, Precision p
     double sum = 0;
     for (std::size_t part = 0; part < static_cast<std::size_t>(kernel.parts); ++part)
       sum += computed[part * expected.sums.size() + i];
-    if (!(std::abs(sum - expected.sums[i]) <= 1e-6 * (1 + expected.sizes[i]))) {
+    if (!(std::abs(sum - expected.sums[i]) <= off * (1 + expected.sizes[i]))) {
       FAIL_CHECK(fmt::format("element {} is {}, not {}", i, sum, expected.sums[i]));
       return;
     }
@@ -405,7 +406,7 @@ void check_kernels(Precision precision) {
   const LoadedKernels loaded(ptx);
   for (const Kernel& kernel : all) check_kernel(kernel, loaded, precision);
   check_no_numbers(all[0], loaded);
-  CHECK(loaded.counts().uninitialized_reads == 0);
+  if (test::emulated()) CHECK(loaded.counts().uninitialized_reads == 0);
 }
 
 TEST_CASE("products of TF32") {
