@@ -119,8 +119,7 @@ GpuStages::GpuStages(const Halide::Pipeline& pipeline) : pipeline_(pipeline) {
   std::vector<Function> outputs;
   for (const Halide::Func& output : pipeline_.outputs()) outputs.push_back(output.function());
   // As Halide's lowering begins, on copies.
-  std::tie(outputs, functions_) =
-      Halide::Internal::deep_copy(outputs, Halide::Internal::build_environment(outputs));
+  std::tie(outputs, functions_) = Halide::Internal::deep_copy(outputs, Halide::Internal::build_environment(outputs));
   for (auto& [name, function] : functions_) function.lock_loop_levels();
   functions_ = Halide::Internal::wrap_func_calls(functions_);
   order_ = Halide::Internal::realization_order(outputs, functions_).first;

@@ -11,8 +11,8 @@
 
 namespace netc {
 
-/// Choice: bounds by Halide's arithmetic of intervals, stage by stage, as its own lowering has them. Alternative: lowering
-/// the pipeline, which takes as long as compiling it, and which kernels from the cache never see (2026-11).
+/// Choice: bounds by Halide's arithmetic of intervals, stage by stage, as its own lowering has them. Alternative:
+/// lowering the pipeline, which takes as long as compiling it, and which kernels from the cache never see (2026-11).
 class GpuStages {
  public:
   explicit GpuStages(const Halide::Pipeline& pipeline);
