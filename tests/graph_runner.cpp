@@ -4,6 +4,7 @@
 #include <array>
 #include <future>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "compiler/gpu_stages.h"
@@ -89,15 +90,8 @@ Machine gpu(Halide::DeviceAPI api, Halide::Type real) {
   return {"cuda", host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80), 1, 1, real};
 }
 
-/// Halide allocates multiples of a sixteenth of the next power of two.
-std::int64_t sum_of_allocated(const std::vector<std::int64_t>& sizes) {
-  std::int64_t sum = 0;
-  for (const std::int64_t size : sizes) {
-    std::int64_t unit = 1;
-    while (16 * unit < size) unit *= 2;
-    sum += (size + unit - 1) / unit * unit;
-  }
-  return sum;
+std::int64_t sum(const std::vector<std::int64_t>& sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0});
 }
 
 /// Of those that the kernel touched.
@@ -307,14 +301,14 @@ GraphRunner::Kernel GraphRunner::compile(const Group& group) {
   }
   // Every kernel gets copies of its operands, apart from each other in memory that the driver watches.
   const std::size_t inputs = group.inputs.size();
-  const std::int64_t planned = sum_of_allocated(GpuStages(pipeline).scratch(batch_));
+  const std::int64_t planned = sum(GpuStages(pipeline).scratch(batch_));
   return [this, kernel, call, buffers, inputs, planned]() mutable {
     for (std::size_t i = 0; i < inputs; ++i) buffers[i].set_host_dirty();
     const auto before = emulator_counts();
     call(kernel, batch_, counters_, buffers);
     if (before) {
       const std::int64_t allocated = emulator_counts()->allocated_bytes - before->allocated_bytes;
-      scratch_.push_back({allocated - sum_of_allocated(sizes_on_gpu(buffers)), planned});
+      scratch_.push_back({allocated - sum(sizes_on_gpu(buffers)), planned});
     }
     for (std::size_t i = inputs; i < buffers.size(); ++i) buffers[i].copy_to_host();
     for (Halide::Runtime::Buffer<void>& buffer : buffers) buffer.device_deallocate();
