@@ -18,7 +18,7 @@ PAGE = ROOT / "docs/cuda.md"
 HEAD = """# Kernels for CUDA, checked without a GPU
 
 What can be known before a run, of a training step at the recipe's batch (forward, loss, backward, SGD). Reproduce:
-`scripts/cuda-table`, about an hour; `scripts/test --all` makes the same checks, `scripts/gpu-check` measures on a GPU.
+`scripts/cuda-table`, about ten minutes; `scripts/test --all` makes the same checks, `scripts/gpu-check` measures on a GPU.
 
 ## What NVIDIA's assembler says
 

@@ -13,6 +13,9 @@ import re
 import subprocess
 import sys
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks"))
+from performance import SETTINGS  # what seed models are measured with
+
 BATCHES = [8, 1]  # evaluation has kernels of its own for a few examples
 OPTIMIZERS = ["sgd(lr = 0.1)", "sgd(lr = 0.1, momentum = 0.9)", "adam(lr = 0.1)"]
 KINDS = {"f32": "<f4", "i32": "<i4", "u8": "|u1"}
@@ -42,7 +45,8 @@ def write_weights(path, tensors):
 
 def write_operands(netc, model, folder):
     """Weights, inputs and labels for each batch; returns the options that name them, by batch."""
-    text = subprocess.run([netc, "dump", "--after=elaborate", model], capture_output=True, text=True, check=True).stdout
+    dump = [netc, "dump", "--after=elaborate", model, *SETTINGS.get(pathlib.Path(model).stem, [])]
+    text = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
     signature = text.splitlines()[0]
     weights = folder / "zeros.safetensors"
     write_weights(weights, {name: shape_of(extents) for name, extents in re.findall(r"([\w.]+\.\w+):f32\[([\d,]+)\]", text)})
