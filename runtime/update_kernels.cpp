@@ -14,7 +14,6 @@ using Halide::Expr;
 using Halide::Float;
 using Halide::Func;
 using Halide::ImageParam;
-using Halide::Param;
 using Halide::TailStrategy;
 using Halide::Tuple;
 using Halide::Var;
@@ -26,23 +25,16 @@ Expr clamped(const Expr& gradient, const Expr& limit) {
   return select(gradient < -limit, -limit, select(gradient > limit, limit, gradient));
 }
 
-/// What all steps have: arguments are scalars, the gradients' factor, gradients; then parameters and states, which are
-/// moved where they lie.
+/// What all steps have: arguments are numbers, the gradients' factor, gradients; then parameters and states, which are
+/// moved where they lie. The numbers are in the GPU's memory, in the order of netc/cuda_steps.cpp.
 struct Step {
-  Param<float> lr{"lr"};
-  Param<float> limit{"limit"};
-  Param<bool> scaled{"scaled"};
+  ImageParam numbers{Float(32), 1, "numbers"};
   ImageParam scale{Float(32), 1, "scale"};
   ImageParam gradients{Float(32), 1, "gradients"};
 
-  Expr gradient() const { return clamped(gradients(i), limit) * select(scaled, scale(0), 1.0f); }
-
-  std::vector<Argument> arguments(const std::vector<Argument>& scalars) const {
-    std::vector<Argument> all{lr, limit, scaled};
-    all.insert(all.end(), scalars.begin(), scalars.end());
-    all.insert(all.end(), {scale, gradients});
-    return all;
-  }
+  Expr lr() const { return numbers(0); }
+  Expr gradient() const { return clamped(gradients(i), numbers(1)) * scale(0); }
+  std::vector<Argument> arguments() const { return {numbers, scale, gradients}; }
 };
 
 class Writer {
@@ -70,31 +62,31 @@ class Writer {
 
 void write_plain(const Writer& writer) {
   const Step step;
-  const Param<float> decay("decay");
+  const Expr decay = step.numbers(3);
   Func next("next");
   next(i) = Halide::undef<float>();
-  next(i) = next(i) - step.lr * (step.gradient() + decay * next(i));
-  writer.write(next, "plain_step", step.arguments({decay}));
+  next(i) = next(i) - step.lr() * (step.gradient() + decay * next(i));
+  writer.write(next, "plain_step", step.arguments());
 }
 
 void write_momentum(const Writer& writer) {
   const Step step;
-  const Param<float> decay("decay"), momentum("momentum");
-  const Param<bool> nesterov("nesterov");
+  const Expr decay = step.numbers(3), momentum = step.numbers(4), nesterov = step.numbers(5) != 0.0f;
   const Expr unset = Halide::undef<float>();
   Func next("next");
   next(i) = Tuple(unset, unset);
   const Expr parameter = next(i)[0];
   const Expr g = step.gradient() + decay * parameter;
   const Expr velocity = momentum * next(i)[1] + g;
-  next(i) = Tuple(parameter - step.lr * select(nesterov, g + momentum * velocity, velocity), velocity);
-  writer.write(next, "momentum_step", step.arguments({decay, momentum, nesterov}));
+  next(i) = Tuple(parameter - step.lr() * select(nesterov, g + momentum * velocity, velocity), velocity);
+  writer.write(next, "momentum_step", step.arguments());
 }
 
 void write_adam(const Writer& writer) {
   const Step step;
-  const Param<float> decay("decay"), mean_share("mean_share"), square_kept("square_kept"), square_share("square_share"),
-      square_correction("square_correction"), eps("eps"), kept("kept");
+  const Expr decay = step.numbers(3), mean_share = step.numbers(4), square_kept = step.numbers(5),
+             square_share = step.numbers(6), square_correction = step.numbers(7), eps = step.numbers(8),
+             kept = step.numbers(9);
   const Expr unset = Halide::undef<float>();
   Func next("next");
   next(i) = Tuple(unset, unset, unset);
@@ -103,17 +95,16 @@ void write_adam(const Writer& writer) {
   const Expr mean = next(i)[1] + mean_share * (g - next(i)[1]);
   const Expr square = square_kept * next(i)[2] + square_share * g * g;
   const Expr along = mean / (sqrt(square) / square_correction + eps);
-  next(i) = Tuple(kept * parameter - step.lr * along, mean, square);
-  writer.write(next, "adam_step",
-               step.arguments({decay, mean_share, square_kept, square_share, square_correction, eps, kept}));
+  next(i) = Tuple(kept * parameter - step.lr() * along, mean, square);
+  writer.write(next, "adam_step", step.arguments());
 }
 
 /// The factor that brings the norm of the clamped gradients down to `largest`, as one element. The sums are doubles and
 /// always of the same elements, whatever the GPU.
 void write_clip_scale(const Writer& writer) {
   constexpr int sums = 1 << 14;
-  const Param<float> limit("limit"), largest("largest");
-  ImageParam gradients(Float(32), 1, "gradients");
+  const ImageParam numbers(Float(32), 1, "numbers"), gradients(Float(32), 1, "gradients");
+  const Expr limit = numbers(0), largest = numbers(1);
   const Expr count = gradients.dim(0).extent();
   Halide::RDom r(0, (count + sums - 1) / sums, "r");
   const Expr place = r * sums + i;
@@ -132,7 +123,7 @@ void write_clip_scale(const Writer& writer) {
   partial.update().gpu_tile(i, block, thread, 128, TailStrategy::GuardWithIf);
   scale.gpu_tile(i, block, thread, 1, TailStrategy::GuardWithIf);
   total.compute_at(scale, thread);
-  writer.compile(scale, "clip_scale", {limit, largest, gradients});
+  writer.compile(scale, "clip_scale", {numbers, gradients});
 }
 
 }  // namespace

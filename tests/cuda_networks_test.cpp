@@ -78,6 +78,7 @@ void check_training(const Extents& shape, const OptimizerRecipe& recipe, const C
   on_cpu->clipping = on_cuda->clipping = clipping;
   for (std::uint64_t step = 0; step < 3; ++step) {
     const Batch batch(shape, step);
+    on_cpu->lr = on_cuda->lr = recipe.lr / static_cast<double>(1 + step);  // the last two are launched as one
     const float expected = twins.cpu.train_step(batch.images.view(), batch.labels.view(), *on_cpu);
     const float loss = twins.cuda.train_step(batch.images.view(), batch.labels.view(), *on_cuda);
     CHECK(loss == doctest::Approx(expected).epsilon(1e-4));
@@ -233,9 +234,10 @@ TEST_CASE("steps are launched as one from the second on") {
   };
   CHECK(launched_as_one() == 0);  // loads the kernels
   CHECK(launched_as_one() == 1);
-  const std::int64_t launches = counts().launches;
+  const emulator::Counts before = counts();
   CHECK(launched_as_one() == 1);
-  const std::int64_t of_a_step = counts().launches - launches;
+  const std::int64_t of_a_step = counts().launches - before.launches;
+  CHECK(counts().launches_in_graphs - before.launches_in_graphs == of_a_step);  // the update among them
   model.forward(Batch({7, 1, 28, 28}).images.view());
   CHECK(launched_as_one() == 1);  // an evaluation between is none of a step's business
   CHECK(of_a_step == foreseen_launches("models/lenet.net", lenet_batch[0]));
@@ -281,6 +283,93 @@ TEST_CASE("two steps under way leave what two steps one after the other leave") 
   }
   CHECK(together.parameters_flat()[7] == apart.parameters_flat()[7]);
   CHECK_THROWS_WITH_AS(together.finish_step(), "lenet: no step is under way", Error);
+}
+
+TEST_CASE("another optimizer, or other clipping, is not taken for what was recorded") {
+  Twins<lenet::Model> twins;
+  const Batch batch(lenet_batch);
+  const auto train = [&](Optimizer& on_cpu, Optimizer& on_cuda) {
+    for (int step = 0; step < 3; ++step) {
+      twins.cpu.train_step(batch.images.view(), batch.labels.view(), on_cpu);
+      twins.cuda.train_step(batch.images.view(), batch.labels.view(), on_cuda);
+    }
+    twins.compare(1e-3);
+  };
+  Sgd on_cpu(0.1, 0.9);
+  Sgd on_cuda(0.1, 0.9);
+  train(on_cpu, on_cuda);
+  on_cpu.clipping = on_cuda.clipping = {.norm = 0.01};
+  train(on_cpu, on_cuda);
+  Sgd plain_on_cpu(0.5);
+  Sgd plain_on_cuda(0.5);
+  train(plain_on_cpu, plain_on_cuda);
+}
+
+namespace {
+
+/// An optimizer of the user's, without kernels for a GPU.
+class PlainStep : public Optimizer {
+ public:
+  std::vector<std::pair<std::string, std::span<float>>> state(std::size_t) override { return {}; }
+
+ private:
+  void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override {
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const float g = std::clamp(gradients[i], -clip.limit, clip.limit) * clip.scale;
+      parameters[i] -= static_cast<float>(lr) * g;
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an optimizer without kernels updates on the CPU what the GPU computes with") {
+  Twins<lenet::Model> twins;
+  PlainStep own;
+  own.lr = 0.5;
+  own.clipping = {.norm = 0.1};
+  Sgd sgd(0.5);
+  sgd.clipping = own.clipping;
+  const Batch batch(lenet_batch);
+  for (int step = 0; step < 3; ++step) {
+    twins.cpu.train_step(batch.images.view(), batch.labels.view(), sgd);
+    twins.cuda.train_step(batch.images.view(), batch.labels.view(), own);
+  }
+  twins.compare(1e-3);
+}
+
+TEST_CASE("two evaluations under way leave what two one after the other leave") {
+  lenet::Model model(1, Device::cuda);
+  std::vector<Batch> batches;
+  for (std::uint64_t seed = 0; seed < 5; ++seed)
+    batches.emplace_back(seed < 4 ? lenet_batch : Extents{2, 1, 28, 28}, seed);
+  std::vector<float> losses;
+  std::vector<std::vector<float>> outputs;
+  for (const Batch& batch : batches) {
+    const AnyView images = batch.images.view();
+    const AnyView labels = batch.labels.view();
+    losses.push_back(model.evaluate_loss({&images, 1}, {&labels, 1}));
+    outputs.push_back(model.output(0).to_vector());
+  }
+  const auto start = [&](const Batch& batch) {
+    const AnyView images = batch.images.view();
+    const AnyView labels = batch.labels.view();
+    model.start_evaluation({&images, 1}, {&labels, 1});
+  };
+  const auto before = emulator_counts();
+  start(batches[0]);
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (i + 1 < batches.size()) start(batches[i + 1]);
+    const auto [loss, output] = model.finish_step();
+    CHECK(loss == losses[i]);
+    CHECK(output.to_vector() == outputs[i]);
+  }
+  CHECK_THROWS_WITH_AS(model.finish_step(), "lenet: no step is under way", Error);
+  if (!before) return;
+  CHECK(counts().graph_launches - before->graph_launches == 3);  // of the first four, which are alike
+  CHECK(counts().copies_to_device - before->copies_to_device == 5);
+  CHECK(counts().copies_to_host - before->copies_to_host == 2 * 5);
+  CHECK(counts().allocations == before->allocations);
 }
 
 TEST_CASE("what the emulator counted") {

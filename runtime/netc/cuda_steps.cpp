@@ -3,14 +3,12 @@
 #include <HalideRuntimeCuda.h>
 #include <fmt/format.h>
 
-#include <array>
 #include <limits>
-#include <string>
 
 #include "netc/error.h"
 #include "netc/halide_hooks.h"
 
-// Made by runtime/update_kernels.cpp: scalars, then arrays.
+// Made by runtime/update_kernels.cpp: each takes its numbers, then arrays.
 extern "C" int netc_cuda_plain_step_argv(void** arguments);
 extern "C" int netc_cuda_momentum_step_argv(void** arguments);
 extern "C" int netc_cuda_adam_step_argv(void** arguments);
@@ -20,102 +18,83 @@ namespace netc::cuda {
 
 namespace {
 
-/// The arguments of one call.
-class Call {
+// Of the numbers of a step; those before it are the rate and the limit.
+constexpr std::size_t place_of_one = 2;
+
+/// An array as kernels take it.
+class Array {
  public:
-  /// A scalar, which must live until the call.
-  template <class T>
-  Call& scalar(const T& value) {
-    return argument(const_cast<T*>(&value));
+  explicit Array(std::span<const float> values) : dimension_(0, static_cast<std::int32_t>(values.size()), 1) {
+    header_.device = reinterpret_cast<std::uint64_t>(values.data());
+    header_.device_interface = halide_cuda_device_interface();
+    header_.type = halide_type_of<float>();
+    header_.dimensions = 1;
   }
 
-  Call& array(std::span<const float> values) {
-    if (values.size() > std::numeric_limits<std::int32_t>::max()) {
-      throw Error(ErrorKind::memory, fmt::format("an optimizer's step for {} parameters: too many", values.size()));
-    }
-    Array& array = arrays_[array_count_++];
-    array.dimension = halide_dimension_t(0, static_cast<std::int32_t>(values.size()), 1);
-    array.header.device = reinterpret_cast<std::uint64_t>(values.data());
-    array.header.device_interface = halide_cuda_device_interface();
-    array.header.type = halide_type_of<float>();
-    array.header.dimensions = 1;
-    array.header.dim = &array.dimension;
-    return argument(&array.header);
-  }
-
-  void run(const char* name, int (*kernel)(void**)) {
-    halide::install_hooks();
-    if (const int status = kernel(arguments_.data()); status != 0) {
-      throw Error(ErrorKind::device, fmt::format("{}: status {}: {}", name, status, halide::take_error()));
-    }
+  void* argument() {
+    header_.dim = &dimension_;
+    return &header_;
   }
 
  private:
-  struct Array {
-    halide_buffer_t header{};
-    halide_dimension_t dimension{};
-  };
-
-  Call& argument(void* pointer) {
-    arguments_[count_++] = pointer;
-    return *this;
-  }
-
-  std::array<Array, 5> arrays_{};
-  std::array<void*, 16> arguments_{};
-  std::size_t array_count_ = 0;
-  std::size_t count_ = 0;
+  halide_dimension_t dimension_;
+  halide_buffer_t header_{};
 };
 
-/// What all steps begin with, apart from scalars of their own.
-class StepCall : public Call {
- public:
-  StepCall(const float& lr, const Clip& clip) : scaled_(!clip.scale.empty()) {
-    scalar(lr).scalar(clip.limit).scalar(scaled_);
+void require_countable(const StepCall& call) {
+  for (const std::span<const float> array : call.arrays) {
+    if (array.size() <= std::numeric_limits<std::int32_t>::max()) continue;
+    throw Error(ErrorKind::memory, fmt::format("{}: a step for {} parameters: too many", call.name, array.size()));
   }
-  StepCall(const StepCall&) = delete;
-  StepCall& operator=(const StepCall&) = delete;
-
-  /// The arrays that all steps have; where there is no scale, it is not read.
-  Call& arrays(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) {
-    return array(scaled_ ? clip.scale : gradients.first(1)).array(gradients).array(parameters);
-  }
-
- private:
-  bool scaled_;
-};
+}
 
 }  // namespace
 
-void plain_step(std::span<float> parameters, std::span<const float> gradients, const Clip& clip, float lr,
-                float weight_decay) {
-  StepCall call(lr, clip);
-  call.scalar(weight_decay);
-  call.arrays(parameters, gradients, clip);
-  call.run("sgd", netc_cuda_plain_step_argv);
+void launch(const StepCall& call, const float* numbers) {
+  require_countable(call);
+  halide::install_hooks();
+  const std::span<const float> all(numbers, call.numbers.size());
+  std::vector<Array> arrays{Array(all)};
+  for (const std::span<const float> array : call.arrays) {
+    arrays.emplace_back(array.empty() ? all.subspan(place_of_one, 1) : array);
+  }
+  std::vector<void*> arguments;
+  for (Array& array : arrays) arguments.push_back(array.argument());
+  if (const int status = call.kernel(arguments.data()); status != 0) {
+    throw Error(ErrorKind::device, fmt::format("{}: status {}: {}", call.name, status, halide::take_error()));
+  }
 }
 
-void momentum_step(std::span<float> parameters, std::span<const float> gradients, const Clip& clip,
-                   const Momentum& formula, std::span<float> velocity) {
-  StepCall call(formula.lr, clip);
-  call.scalar(formula.weight_decay).scalar(formula.momentum).scalar(formula.nesterov);
-  call.arrays(parameters, gradients, clip).array(velocity);
-  call.run("sgd with momentum", netc_cuda_momentum_step_argv);
+StepCall plain_step(std::span<float> parameters, std::span<const float> gradients, const Clip& clip, float lr,
+                    float weight_decay) {
+  return {.name = "sgd",
+          .kernel = netc_cuda_plain_step_argv,
+          .numbers = {lr, clip.limit, 1, weight_decay},
+          .arrays = {clip.scale, gradients, parameters}};
 }
 
-void adam_step(std::span<float> parameters, std::span<const float> gradients, const Clip& clip,
-               const AdamFactors& formula, std::span<float> mean, std::span<float> square) {
-  StepCall call(formula.rate, clip);
-  call.scalar(formula.weight_decay).scalar(formula.mean_share).scalar(formula.square_kept);
-  call.scalar(formula.square_share).scalar(formula.square_correction).scalar(formula.eps).scalar(formula.kept);
-  call.arrays(parameters, gradients, clip).array(mean).array(square);
-  call.run("adam", netc_cuda_adam_step_argv);
+StepCall momentum_step(std::span<float> parameters, std::span<const float> gradients, const Clip& clip,
+                       const Momentum& formula, std::span<float> velocity) {
+  return {.name = "sgd with momentum",
+          .kernel = netc_cuda_momentum_step_argv,
+          .numbers = {formula.lr, clip.limit, 1, formula.weight_decay, formula.momentum, formula.nesterov ? 1.0f : 0},
+          .arrays = {clip.scale, gradients, parameters, velocity}};
 }
 
-void clip_scale(std::span<const float> gradients, float limit, float largest, std::span<float> scale) {
-  Call call;
-  call.scalar(limit).scalar(largest).array(gradients).array(scale);
-  call.run("clip_grad_norm", netc_cuda_clip_scale_argv);
+StepCall adam_step(std::span<float> parameters, std::span<const float> gradients, const Clip& clip,
+                   const AdamFactors& formula, std::span<float> mean, std::span<float> square) {
+  return {.name = "adam",
+          .kernel = netc_cuda_adam_step_argv,
+          .numbers = {formula.rate, clip.limit, 1, formula.weight_decay, formula.mean_share, formula.square_kept,
+                      formula.square_share, formula.square_correction, formula.eps, formula.kept},
+          .arrays = {clip.scale, gradients, parameters, mean, square}};
+}
+
+StepCall clip_scale(std::span<const float> gradients, float limit, float largest, std::span<float> scale) {
+  return {.name = "clip_grad_norm",
+          .kernel = netc_cuda_clip_scale_argv,
+          .numbers = {limit, largest},
+          .arrays = {gradients, scale}};
 }
 
 }  // namespace netc::cuda

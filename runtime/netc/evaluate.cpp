@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <deque>
+#include <vector>
+
 namespace netc {
 
 void require_classifier(const Description& description) {
@@ -18,14 +21,22 @@ void require_classifier(const Description& description) {
 
 RunningMetrics evaluate(Network& network, Loader& loader) {
   RunningMetrics metrics;
+  std::deque<std::vector<std::int32_t>> under_way;  // the classes of batches that were started
+  const auto finish = [&] {
+    const auto [loss, output] = network.finish_step();
+    metrics.add(loss, output, under_way.front());
+    under_way.pop_front();
+  };
   network.freeze();
   loader.start(0);
   while (const Batch* batch = loader.next()) {
     const AnyView images = batch->images();
     const AnyView labels = batch->labels();
-    const float loss = network.evaluate_loss({&images, 1}, {&labels, 1});
-    metrics.add(loss, network.output(0), {batch->label_values.data(), static_cast<std::size_t>(batch->size)});
+    network.start_evaluation({&images, 1}, {&labels, 1});
+    under_way.emplace_back(batch->label_values.begin(), batch->label_values.begin() + batch->size);
+    if (network.steps_under_way() == network.steps_at_once()) finish();
   }
+  while (!under_way.empty()) finish();
   network.unfreeze();
   return metrics;
 }

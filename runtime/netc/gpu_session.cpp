@@ -1,6 +1,7 @@
 #include "netc/gpu_session.h"
 
 #include <cstring>
+#include <utility>
 
 #include "netc/error.h"
 
@@ -73,11 +74,9 @@ const std::byte* GpuSession::finish_download() {
   return download.memory.data();
 }
 
-void GpuSession::Pass::run(const cuda::Queue& queue, const void* memory, std::int64_t batch,
-                           const std::function<void(bool launching)>& launch) {
-  const bool again = memory == memory_ && batch == batch_;
-  memory_ = memory;
-  batch_ = batch;
+void GpuSession::Pass::run(const cuda::Queue& queue, Key key, const std::function<void(bool launching)>& launch) {
+  const bool again = key == key_;
+  key_ = std::move(key);
   if (!again && recorded_ == Recorded::yes) recorded_ = Recorded::no;
   if (again && recorded_ == Recorded::no) {
     recorded_ = recording_.record(queue, [&] { launch(true); }) ? Recorded::yes : Recorded::impossible;

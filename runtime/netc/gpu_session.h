@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "netc/cuda_queue.h"
 
@@ -45,19 +46,20 @@ class GpuSession {
   /// Waits for the one that was started first; what it copied stays until the second `start_download` from here.
   const std::byte* finish_download();
 
-  /// A list of launches, and what tells two runs of it apart: where its memory is, and the examples. All else that its
-  /// kernels are told must be the same in every run.
+  /// A list of launches.
   class Pass {
    public:
+    /// What tells two runs apart: where memory is, the examples, kernels. All else that kernels are told must be the
+    /// same in every run.
+    using Key = std::vector<std::uintptr_t>;
+
     /// `launch(false)` does all but launch. The first run launches one by one, which loads the kernels; the second
-    /// records them, and from then on they are launched as one. The third after other memory or examples likewise.
-    void run(const cuda::Queue& queue, const void* memory, std::int64_t batch,
-             const std::function<void(bool launching)>& launch);
+    /// records them, and from then on they are launched as one. The third after another key likewise.
+    void run(const cuda::Queue& queue, Key key, const std::function<void(bool launching)>& launch);
 
    private:
     enum class Recorded : std::uint8_t { no, yes, impossible };
-    const void* memory_ = nullptr;
-    std::int64_t batch_ = 0;
+    Key key_;
     Recorded recorded_ = Recorded::no;
     cuda::Recording recording_;
   };

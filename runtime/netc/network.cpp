@@ -5,12 +5,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <limits>
 #include <set>
 #include <utility>
 
 #include "netc/cuda.h"
+#include "netc/cuda_steps.h"
 #include "netc/halide_hooks.h"
 #include "netc/initializer.h"
 #include "netc/pages.h"
@@ -22,6 +24,13 @@ namespace netc {
 namespace {
 
 constexpr std::int64_t gpu_line = 256;
+
+/// A GPU's kernels are told things in one line: the counters, behind them the numbers of an optimizer's calls.
+std::int64_t numbers_place(std::size_t call) {
+  constexpr std::size_t bytes = sizeof cuda::StepCall::numbers;
+  static_assert((1 + Optimizer::max_calls) * bytes <= gpu_line);
+  return static_cast<std::int64_t>((1 + call) * bytes);
+}
 
 std::size_t index(int i) {
   return static_cast<std::size_t>(i);
@@ -371,7 +380,6 @@ void Network::reserve(const MemoryPlan& plan, Optimizer* optimizer) {
     arena_bytes_ = bytes;
   }
   if (device_ == Device::cpu) return;
-  copy_to_gpu();
   auto* start = reinterpret_cast<std::byte*>(arena_.get());
   gpu_->queue().scratch().lend(start + before_scratch / gpu_line * gpu_line, scratch);
 }
@@ -412,10 +420,15 @@ std::int64_t Network::staging_bytes() const {
   return staged_bytes(tensors);
 }
 
-void Network::copy_to_gpu() {
+/// What kernels are told and what the caller passed in.
+void Network::copy_to_gpu(std::span<const cuda::StepCall> update) {
+  if (!gpu_) return;
   std::byte* start = reinterpret_cast<std::byte*>(arena_.get()) + round_up(plan_->bytes(launch_.batch), gpu_line);
   const std::uint32_t counters[] = {launch_.seed, launch_.step};
   std::vector<GpuSession::Source> sources{{counters, sizeof counters, 0}};
+  for (std::size_t i = 0; i < update.size(); ++i) {
+    sources.push_back({update[i].numbers.data(), sizeof update[i].numbers, numbers_place(i)});
+  }
   launch_.counters = start;
   std::int64_t next = gpu_line;
   const auto add = [&](const std::vector<TensorSpec>& specs, std::vector<const void*>& data) {
@@ -431,12 +444,24 @@ void Network::copy_to_gpu() {
   gpu_->upload(start, sources);
 }
 
-/// Runs kernels that are told the same each time; on a GPU they are launched as one.
-void Network::run_pass(GpuSession::Pass GpuSession::*pass, const std::function<void()>& launch) {
+void Network::launch_on_gpu(std::span<const cuda::StepCall> update) const {
+  if (launch_.recorded) return;
+  const auto* told = static_cast<const std::byte*>(launch_.counters);
+  for (std::size_t i = 0; i < update.size(); ++i) {
+    cuda::launch(update[i], reinterpret_cast<const float*>(told + numbers_place(i)));
+  }
+}
+
+/// Runs kernels that are told the same each time; on a GPU they are launched as one. `key` tells passes apart that run
+/// on the same memory and as many examples.
+void Network::run_pass(GpuSession::Pass GpuSession::*pass, GpuSession::Pass::Key key,
+                       const std::function<void()>& launch) {
   if (!gpu_) return launch();
   const cuda::InQueue in_queue(gpu_->queue());
   if (pass == nullptr || observes_kernels()) return launch();
-  (*gpu_.*pass).run(gpu_->queue(), arena_.get(), launch_.batch, [&](bool launching) {
+  key.push_back(reinterpret_cast<std::uintptr_t>(arena_.get()));
+  key.push_back(static_cast<std::uintptr_t>(launch_.batch));
+  (*gpu_.*pass).run(gpu_->queue(), std::move(key), [&](bool launching) {
     launch_.recorded = !launching;
     launch();
     launch_.recorded = false;
@@ -472,25 +497,29 @@ void Network::prepare_for(const MemoryPlan& plan) {
   prepared.current = true;
 }
 
-void Network::evaluate() {
+/// With labels also the losses.
+void Network::evaluate(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
+                       std::span<const AnyView> labels) {
+  bind(inputs, label_specs, labels);
   reserve(few() ? description_.few : description_.forward);
+  copy_to_gpu({});
   prepare_for(*plan_);
-  run_pass(&GpuSession::evaluation, [&] { few() ? infer_few() : infer(); });
+  const bool with_loss = !labels.empty();
+  run_pass(&GpuSession::evaluation, {std::uintptr_t{with_loss}}, [&] {
+    few() ? infer_few() : infer();
+    if (with_loss) few() ? infer_few_loss() : infer_loss();
+  });
+  last_pass_ = Pass::evaluation;
 }
 
 View<const float> Network::forward(std::span<const AnyView> inputs) {
-  bind(inputs, {}, {});
-  evaluate();
-  last_pass_ = Pass::evaluation;
+  evaluate(inputs, {}, {});
   return output(0);
 }
 
 float Network::evaluate_loss(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
   require_loss();
-  bind(inputs, description_.labels, labels);
-  evaluate();
-  run_pass(nullptr, [&] { few() ? infer_few_loss() : infer_loss(); });
-  last_pass_ = Pass::evaluation;
+  evaluate(inputs, description_.labels, labels);
   return mean_loss();
 }
 
@@ -499,22 +528,45 @@ float Network::backward(std::span<const AnyView> inputs, std::span<const AnyView
   return mean_loss();
 }
 
-/// `optimizer` is what updates the parameters by them: its state is made before anything is computed.
-void Network::compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels,
+namespace {
+
+/// What an update's launches are told.
+GpuSession::Pass::Key key_of(std::span<const cuda::StepCall> update) {
+  GpuSession::Pass::Key key;
+  for (const cuda::StepCall& call : update) {
+    key.push_back(reinterpret_cast<std::uintptr_t>(call.kernel));
+    for (const std::span<const float> array : call.arrays)
+      key.push_back(reinterpret_cast<std::uintptr_t>(array.data()));
+  }
+  return key;
+}
+
+}  // namespace
+
+/// `optimizer` is what updates the parameters by them: its state is made before anything is computed. Returns whether
+/// it has: a GPU's kernels of both are launched as one.
+bool Network::compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels,
                                 Optimizer* optimizer) {
   require_loss();
   bind(inputs, description_.labels, labels);
   launch_.step = steps_;
   reserve(description_.training, optimizer);
   allocate_gradients();
-  if (optimizer != nullptr) optimizer->prepare(parameter_floats(), device_);
-  run_pass(&GpuSession::training, [&] {
+  std::vector<cuda::StepCall> update;
+  if (optimizer != nullptr) {
+    optimizer->prepare(parameter_floats(), device_);
+    if (gpu_) update = optimizer->next_calls(parameters_flat(), gradients_flat());
+  }
+  copy_to_gpu(update);
+  run_pass(&GpuSession::training, key_of(update), [&] {
     forward_pass();
     backward_pass();
+    launch_on_gpu(update);
   });
   ++steps_;
   input_gradients_ready_ = false;
   last_pass_ = Pass::training;
+  return !update.empty();
 }
 
 float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
@@ -523,22 +575,32 @@ float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyVi
 }
 
 void Network::update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
-  compute_gradients(inputs, labels, &optimizer);
+  const bool updated = compute_gradients(inputs, labels, &optimizer);
   parameters_changed();
-  if (gpu_) {
-    const cuda::InQueue in_queue(gpu_->queue());
-    optimizer.start_step(parameters_flat(), gradients_flat());
-  } else {
-    optimizer.step(parameters_flat(), gradients_flat());
-  }
+  if (!updated) optimizer.step(parameters_flat(), gradients_flat(), device_);
   last_pass_ = Pass::optimizer;
 }
 
 void Network::start_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
-  if (steps_under_way() == steps_at_once()) {
-    throw Error(ErrorKind::usage, fmt::format("{}: finish a step before another is started", description_.name));
-  }
+  require_room();
   update(inputs, labels, optimizer);
+  leave_results();
+}
+
+void Network::start_evaluation(std::span<const AnyView> inputs, std::span<const AnyView> labels) {
+  require_room();
+  require_loss();
+  evaluate(inputs, description_.labels, labels);
+  leave_results();
+}
+
+void Network::require_room() const {
+  if (steps_under_way() < steps_at_once()) return;
+  throw Error(ErrorKind::usage, fmt::format("{}: finish a step before another is started", description_.name));
+}
+
+/// Has a GPU copy what `finish_step` returns.
+void Network::leave_results() {
   under_way_.push_back(launch_.batch);
   if (!gpu_) return;
   const auto part = [&](const Result& result, std::int64_t floats) {
@@ -566,7 +628,7 @@ View<const float> Network::input_gradient(int i) {
     throw Error(ErrorKind::usage,
                 fmt::format("{}: gradients of inputs are to be had right after `backward` only", description_.name));
   }
-  if (!input_gradients_ready_) run_pass(nullptr, [&] { input_backward_pass(); });
+  if (!input_gradients_ready_) run_pass(nullptr, {}, [&] { input_backward_pass(); });
   input_gradients_ready_ = true;
   const Extents shape = shape_for(description_.inputs[index(i)], launch_.batch);
   return {input_gradients_[index(i)].read(count(shape), gpu_.get()), shape};

@@ -156,16 +156,17 @@ class Network {
   /// many as `steps_at_once` may be under way, which keeps a GPU from waiting for the next batch. Throws Error (usage)
   /// for one more.
   void start_step(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
+  /// The same of an `evaluate_loss`.
+  void start_evaluation(std::span<const AnyView> inputs, std::span<const AnyView> labels);
   int steps_at_once() const { return device_ == Device::cuda ? 2 : 1; }
-  /// Steps that were started and not finished.
+  /// Steps and evaluations that were started and not finished.
   int steps_under_way() const { return static_cast<int>(under_way_.size()); }
-  /// What a step leaves: the mean loss, and the first output as it was before the update, valid until another step is
-  /// started.
+  /// What each leaves: the mean loss, and the first output as it was before the update, valid until another is started.
   struct StepResults {
     float loss;
     View<const float> output;
   };
-  /// Waits for the step that was started first.
+  /// Waits for what was started first.
   StepResults finish_step();
   /// Gradient of the loss with respect to input `i` (of floats) after `backward`, row-major. Throws Error (usage) where
   /// the last pass was another or the input holds no floats.
@@ -257,15 +258,19 @@ class Network {
   std::int64_t staging_bytes() const;
   std::int64_t scratch_bytes(const MemoryPlan& plan, const Optimizer* optimizer) const;
   std::int64_t bytes_beside(const MemoryPlan& plan, Optimizer* optimizer) const;
-  void copy_to_gpu();
-  void run_pass(GpuSession::Pass GpuSession::*pass, const std::function<void()>& launch);
+  void copy_to_gpu(std::span<const cuda::StepCall> update);
+  void launch_on_gpu(std::span<const cuda::StepCall> update) const;
+  void run_pass(GpuSession::Pass GpuSession::*pass, GpuSession::Pass::Key key, const std::function<void()>& launch);
   bool few() const { return launch_.batch <= few_examples; }
   void parameters_changed();
-  void evaluate();
+  void evaluate(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
+                std::span<const AnyView> labels);
   void prepare_for(const MemoryPlan& plan);
   void require_loss() const;
-  void compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer* optimizer);
+  bool compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer* optimizer);
   void update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
+  void require_room() const;
+  void leave_results();
   float mean_loss() const;
 
   const Description& description_;
@@ -297,7 +302,7 @@ class Network {
   std::vector<Result> input_gradients_;
   Result losses_;
   std::unique_ptr<GpuSession> gpu_;       // where that is the device
-  std::deque<std::int64_t> under_way_{};  // the batches of started steps
+  std::deque<std::int64_t> under_way_{};  // the batches of what was started
 };
 
 }  // namespace netc

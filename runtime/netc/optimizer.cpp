@@ -145,33 +145,44 @@ std::int64_t Optimizer::scratch_bytes() const {
 }
 
 void Optimizer::step(std::span<float> parameters, std::span<const float> gradients, Device device) {
-  if (device == Device::cuda) {
-    cuda::synchronize();
-    start_step(parameters, gradients);
-    return cuda::synchronize();
-  }
   require_length(parameters.size(), gradients.size());
   prepare(parameters.size(), device);
+  if (device == Device::cuda && step_on_gpu(parameters, gradients)) return;
   Clip clip{clamp_limit(), 1};
   if (clipping.norm > 0) clip.scale = norm_scale(gradients, clip.limit, clipping.norm);
   update(parameters, gradients, clip);
 }
 
-/// The norm's factor stays on the GPU.
-void Optimizer::start_step(std::span<float> parameters, std::span<const float> gradients) {
-  require_length(parameters.size(), gradients.size());
-  prepare(parameters.size(), Device::cuda);
-  cuda::Clip clip{clamp_limit(), {}};
-  if (clipping.norm > 0) {
-    cuda::clip_scale(gradients, clip.limit, static_cast<float>(clipping.norm), scale_.values());
-    clip.scale = scale_.values();
+/// Returns when the step is done; false where the CPU must do it, which may begin.
+bool Optimizer::step_on_gpu(std::span<float> parameters, std::span<const float> gradients) {
+  cuda::synchronize();
+  const std::vector<cuda::StepCall> calls = next_calls(parameters, gradients);
+  if (calls.empty()) return false;
+  numbers_.prepare(max_calls * cuda::StepCall::max_numbers, Device::cuda);
+  float* numbers = numbers_.values().data();
+  for (const cuda::StepCall& call : calls) {
+    std::copy(call.numbers.begin(), call.numbers.end(), numbers);
+    cuda::launch(call, numbers);
+    numbers += call.numbers.size();
   }
-  update_on_gpu(parameters, gradients, clip);
+  cuda::synchronize();
+  return true;
 }
 
-void Optimizer::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {
-  cuda::synchronize();
-  update(parameters, gradients, {clip.limit, clip.scale.empty() ? 1 : clip.scale[0]});
+/// The norm's factor stays on the GPU.
+std::vector<cuda::StepCall> Optimizer::next_calls(std::span<float> parameters, std::span<const float> gradients) {
+  const bool clips = clipping.norm > 0;
+  const cuda::Clip clip{clamp_limit(), clips ? scale_.values() : std::span<float>()};
+  std::vector<cuda::StepCall> calls = next_update(parameters, gradients, clip);
+  if (clips && !calls.empty()) {
+    const auto largest = static_cast<float>(clipping.norm);
+    calls.insert(calls.begin(), cuda::clip_scale(gradients, clip.limit, largest, scale_.values()));
+  }
+  return calls;
+}
+
+std::vector<cuda::StepCall> Optimizer::next_update(std::span<float>, std::span<const float>, const cuda::Clip&) {
+  return {};
 }
 
 Sgd::Sgd(double rate, double momentum, double weight_decay, bool nesterov)
@@ -195,12 +206,13 @@ void Sgd::update(std::span<float> parameters, std::span<const float> gradients, 
   update_all(parameters, gradients, clip, MomentumStep<false>{rate, momentum, decay}, velocity);
 }
 
-void Sgd::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {
+std::vector<cuda::StepCall> Sgd::next_update(std::span<float> parameters, std::span<const float> gradients,
+                                             const cuda::Clip& clip) {
   const auto rate = static_cast<float>(lr);
   const auto decay = static_cast<float>(weight_decay_);
-  if (momentum_ == 0) return cuda::plain_step(parameters, gradients, clip, rate, decay);
-  cuda::momentum_step(parameters, gradients, clip, {rate, static_cast<float>(momentum_), decay, nesterov_},
-                      velocity_.values());
+  if (momentum_ == 0) return {cuda::plain_step(parameters, gradients, clip, rate, decay)};
+  return {cuda::momentum_step(parameters, gradients, clip, {rate, static_cast<float>(momentum_), decay, nesterov_},
+                              velocity_.values())};
 }
 
 std::vector<std::pair<std::string, std::span<float>>> Sgd::state(std::size_t parameters) {
@@ -234,8 +246,9 @@ void Adam::update(std::span<float> parameters, std::span<const float> gradients,
   update_all(parameters, gradients, clip, AdamStep{next_factors()}, mean_.values().data(), square_.values().data());
 }
 
-void Adam::update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) {
-  cuda::adam_step(parameters, gradients, clip, next_factors(), mean_.values(), square_.values());
+std::vector<cuda::StepCall> Adam::next_update(std::span<float> parameters, std::span<const float> gradients,
+                                              const cuda::Clip& clip) {
+  return {cuda::adam_step(parameters, gradients, clip, next_factors(), mean_.values(), square_.values())};
 }
 
 std::vector<std::pair<std::string, std::span<float>>> Adam::state(std::size_t parameters) {

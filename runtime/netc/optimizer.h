@@ -17,6 +17,7 @@ namespace netc {
 namespace cuda {
 struct AdamFactors;
 struct Clip;
+struct StepCall;
 }  // namespace cuda
 
 /// What becomes of a gradient before a step, as by torch.nn.utils.clip_grad_value_ and then clip_grad_norm_; 0:
@@ -47,8 +48,10 @@ class Optimizer {
   /// parameters[i] moves along gradients[i], which is clipped on the way and stays as it is; both have the length of
   /// the first call, and lie in `device`'s memory. The result does not depend on the number of threads.
   void step(std::span<float> parameters, std::span<const float> gradients, Device device = Device::cpu);
-  /// The same in a GPU's memory; kernels are launched (see InQueue), and may still run on return.
-  void start_step(std::span<float> parameters, std::span<const float> gradients);
+  /// A step in a GPU's memory as calls, in order, for whom launches them (see `prepare`). None where the optimizer has
+  /// no kernels for it: `step` then computes on the CPU, which reaches the same memory.
+  static constexpr std::size_t max_calls = 2;
+  std::vector<cuda::StepCall> next_calls(std::span<float> parameters, std::span<const float> gradients);
   /// Makes the state that steps on the device need, or moves it there; bytes that this would allocate, and bytes of
   /// scratch memory that a step takes on a GPU.
   void prepare(std::size_t parameters, Device device);
@@ -75,12 +78,15 @@ class Optimizer {
   /// Of the state, those as long as the parameters.
   virtual std::vector<StateArray*> arrays() { return {}; }
   virtual void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) = 0;
-  /// The same on a GPU. Optimizers without kernels update on the CPU, which reaches the same memory.
-  virtual void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip);
+  /// The same by a kernel for a GPU; none where there is no such kernel.
+  virtual std::vector<cuda::StepCall> next_update(std::span<float> parameters, std::span<const float> gradients,
+                                                  const cuda::Clip& clip);
+  bool step_on_gpu(std::span<float> parameters, std::span<const float> gradients);
   float clamp_limit() const;
 
   Device device_ = Device::cpu;
-  StateArray scale_;  // one element, where a norm is clipped on a GPU
+  StateArray scale_;    // one element, where a norm is clipped on a GPU
+  StateArray numbers_;  // of `step` on a GPU
 };
 
 /// Stochastic gradient descent with PyTorch's formulas: g += weight_decay p; v = momentum v + g (v = g at first);
@@ -93,7 +99,8 @@ class Sgd : public Optimizer {
  private:
   std::vector<StateArray*> arrays() override;
   void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
-  void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) override;
+  std::vector<cuda::StepCall> next_update(std::span<float> parameters, std::span<const float> gradients,
+                                          const cuda::Clip& clip) override;
 
   double momentum_;
   double weight_decay_;
@@ -117,7 +124,8 @@ class Adam : public Optimizer {
  private:
   std::vector<StateArray*> arrays() override { return {&mean_, &square_}; }
   void update(std::span<float> parameters, std::span<const float> gradients, const Clip& clip) override;
-  void update_on_gpu(std::span<float> parameters, std::span<const float> gradients, const cuda::Clip& clip) override;
+  std::vector<cuda::StepCall> next_update(std::span<float> parameters, std::span<const float> gradients,
+                                          const cuda::Clip& clip) override;
 
   cuda::AdamFactors next_factors();
 

@@ -177,6 +177,7 @@ TEST_CASE("a graph repeats what was captured") {
   }
   CHECK(driver.counts().launches == 3);
   CHECK(driver.counts().graph_launches == 3);
+  CHECK(driver.counts().launches_in_graphs == 3);
   driver.require("cuGraphExecDestroy", executable);
   driver.require("cuStreamDestroy_v2", stream);
 }

@@ -23,6 +23,7 @@ struct Counts {
   std::int64_t modules;
   std::int64_t launches;
   std::int64_t graph_launches;
+  std::int64_t launches_in_graphs;  ///< of all launches
   std::int64_t synchronizations;
   std::int64_t instructions;         ///< of single threads
   std::int64_t multiply_adds;        ///< of floats, fused

@@ -76,10 +76,12 @@ NETC_CUDA_API cuGraphLaunch(Graph* executable, Stream* stream) {
     return device.submit(stream, [&device, executable] {
       ++device.counts().graph_launches;
       device.log("graph {}", executable->operations.size());
+      const std::int64_t launches = device.counts().launches;
       for (const Operation& operation : executable->operations) {
         const Result result = operation();
         if (result != Result::success) return result;
       }
+      device.counts().launches_in_graphs += device.counts().launches - launches;
       return Result::success;
     });
   });
