@@ -3,10 +3,11 @@
 
     scripts/cuda-table [MODEL ...]      compiles and checks these models (default: all) first, then writes the page
 
-The figures need no GPU: tests/gpu/ptx_check_model left the assembler's in BUILD/gpu_check/f32/MODEL/ptx.json, `netc summary
---target cuda` knows the others.
+The figures need no GPU: tests/gpu/ptx_check_model left the assembler's in BUILD/gpu_check/PRECISION/MODEL/ptx.json, `netc
+summary --target cuda` knows the others.
 """
 import argparse
+import itertools
 import json
 import pathlib
 import subprocess
@@ -18,7 +19,7 @@ PAGE = ROOT / "docs/cuda.md"
 HEAD = """# Kernels for CUDA, checked without a GPU
 
 What can be known before a run, of a training step at the recipe's batch (forward, loss, backward, SGD). Reproduce:
-`scripts/cuda-table`, about ten minutes; `scripts/test --all` makes the same checks, `scripts/gpu-check` measures on a GPU.
+`scripts/cuda-table`, half an hour; `scripts/test --all` makes the same checks, `scripts/gpu-check` measures on a GPU.
 
 ## What NVIDIA's assembler says
 
@@ -29,6 +30,14 @@ Kernels with faults spill, have arrays in local memory, or take more than that, 
 
 | model | kernels | with faults | spills | in local memory | registers of a thread | of a block | shared memory | products | least share |
 |---|---|---|---|---|---|---|---|---|---|
+"""
+TENSOR_CORES = """
+With `--precision tf32` or `bf16` tensor cores multiply, in kernels that CUDA's compiler makes of what netc emits. Theirs is
+the least share of such instructions, each of which does the work of some thousand multiply-adds. LeNet's channels are too
+few for them.
+
+| model | precision | kernels | with faults | spills | in local memory | registers of a thread | of a block | shared memory | on tensor cores | least share | other products | least share |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 STEP = """
 ## What a step asks of a GPU
@@ -51,14 +60,23 @@ def row(*cells):
     return "| " + " | ".join(str(cell) for cell in cells) + " |\n"
 
 
-def checked_row(options, model):
-    """"" where the model was not checked yet."""
-    file = program_of(options, "f32", model).parent / "ptx.json"
+def checked(options, precision, model):
+    """What was found of a model's kernels, as cells; none where it was not checked yet. What floors hold comes last, the
+    last floor's first."""
+    file = program_of(options, precision, model).parent / "ptx.json"
     if not file.exists():
-        return ""
+        return []
     found = json.loads(file.read_text())
-    return row(TITLES[model], found["kernels"], found["faults"], found["spills"], found["local"], found["registers"],
-               f"{found['block_registers']:,}", f"{found['shared'] / 1024:.1f} KiB", found["held"], f"{found['lowest_share']:.0%}")
+    held = [(floor["kernels"], f"{floor['lowest_share']:.0%}") for floor in reversed(found["floors"].values())]
+    return [found["kernels"], found["faults"], found["spills"], found["local"], found["registers"],
+            f"{found['block_registers']:,}", f"{found['shared'] / 1024:.1f} KiB", *itertools.chain(*held)]
+
+
+def checked_rows(options, precisions):
+    for model in TITLES:
+        for precision in precisions:
+            if cells := checked(options, precision, model):
+                yield row(TITLES[model], *([precision] if len(precisions) > 1 else []), *cells)
 
 
 def step_row(options, model):
@@ -75,7 +93,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", help="the build folder")
     options = parser.parse_args()
-    PAGE.write_text(HEAD + "".join(checked_row(options, model) for model in TITLES) + STEP +
+    PAGE.write_text(HEAD + "".join(checked_rows(options, ["f32"])) + TENSOR_CORES +
+                    "".join(checked_rows(options, ["tf32", "bf16"])) + STEP +
                     "".join(step_row(options, model) for model in TITLES))
     print(PAGE)
 

@@ -246,22 +246,21 @@ def check(options):
     return sorted(kernels, key=lambda kernel: (kernel.kernel, kernel.arch)), errors
 
 
-def is_held(kernel, options):
-    """Whether there is a floor for it."""
-    return any(re.search(pattern, kernel.kernel) for pattern, _ in options.floor)
+def held_by(pattern, kernels, options):
+    """How many kernels have such a name, and the least of their shares."""
+    shares = [kernel.share or 0 for kernel in kernels if re.search(pattern, kernel.kernel)]
+    return {"kernels": len(shares) // len(options.arch), "lowest_share": min(shares, default=None)}
 
 
 def summarize(kernels, errors, options):
     """What the check found, as numbers."""
-    held = [kernel.share or 0 for kernel in kernels if is_held(kernel, options)]
     return {"kernels": len(kernels) // len(options.arch),  # those of one name, for other shapes, are others
             "spills": sum(kernel.spilled > 0 for kernel in kernels),
             "local": sum(kernel.local > 0 for kernel in kernels),
             "registers": max((kernel.registers for kernel in kernels), default=0),
             "shared": max((kernel.shared for kernel in kernels), default=0),
             "block_registers": max((block_registers(kernel) for kernel in kernels), default=0),
-            "held": len(held) // len(options.arch),
-            "lowest_share": min(held, default=None),
+            "floors": {pattern: held_by(pattern, kernels, options) for pattern, _ in options.floor},
             "faults": sum(bool(kernel.faults) for kernel in kernels) + len(errors)}
 
 
@@ -274,7 +273,9 @@ def main(arguments):
     found = summarize(kernels, errors, options)
     for file in options.json:
         file.write_text(json.dumps(found) + "\n")
-    share = f"; {found['held']} with {found['lowest_share']:.0%} multiply-adds or more" if found["held"] else ""
+    held = [floor for floor in found["floors"].values() if floor["kernels"]]
+    share = (f"; {sum(floor['kernels'] for floor in held)} with "
+             f"{min(floor['lowest_share'] for floor in held):.0%} multiply-adds or more") if held else ""
     print(f"cuda: {options.name}, {', '.join(options.arch)}: kernels checked: {found['kernels']}, spills {found['spills']}, "
           f"local memory {found['local']}, registers {found['registers']} or fewer{share}; "
           f"with faults: {found['faults'] or 'none'}")
