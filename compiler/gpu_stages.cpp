@@ -70,12 +70,13 @@ class Regions {
     return Halide::Internal::simplify(Halide::Internal::substitute(batch_name, batch_, expression));
   }
 
-  /// The schedule may state what is computed.
+  /// The schedule may state what is computed. An extent alone is that of each time, which tells all of a root's.
   static void bound(const Function& function, Box& box) {
     const std::vector<std::string>& variables = function.args();
     for (const Halide::Internal::Bound& bound : function.schedule().bounds()) {
       const auto found = std::find(variables.begin(), variables.end(), bound.var);
       if (found == variables.end() || !bound.extent.defined()) continue;
+      if (!bound.min.defined() && !is_root(function)) continue;
       Interval& range = box[static_cast<std::size_t>(found - variables.begin())];
       const Expr first = bound.min.defined() ? bound.min : range.min;
       range = {first, first + bound.extent - 1};

@@ -183,6 +183,26 @@ TEST_CASE("training takes the memory that the summary says, and is refused befor
   }
 }
 
+TEST_CASE("what a step takes is planned for every batch: within a block of examples, beyond it, and of many") {
+  const WorkingFolder folder;
+  const std::pair<std::string, const char*> programs[] = {{"models/lenet.net", LENET_PROGRAM},
+                                                          {"tests/gpu/residual.net", RESIDUAL_PROGRAM}};
+  for (const auto& [model, program] : programs) {
+    for (const char* batch : {"5", "33", "256"}) {
+      CAPTURE(model);
+      CAPTURE(batch);
+      const CommandResult summary =
+          run_netc({"summary", folder.before() / model, "--target", "cuda", "--json", "--batch", batch});
+      const CommandResult bench =
+          run_with({"NETC_EMULATOR_EXECUTE=0"}, program,
+                   {"bench", "--device", "cuda", "--batch", batch, "--seconds", "0.01", "--json"});
+      REQUIRE_MESSAGE(bench.status == 0, bench.err);
+      const nlohmann::json planned = nlohmann::json::parse(summary.out)["gpu"]["memory"]["training"];
+      CHECK(nlohmann::json::parse(bench.out)["peak_bytes"] == planned);
+    }
+  }
+}
+
 TEST_CASE("with a driver that has no graphs, kernels are launched one by one and compute the same") {
   const WorkingFolder folder;
   const Strings options{"--epochs", "1", "--device", "cuda", "--save"};
