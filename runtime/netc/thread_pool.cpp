@@ -288,7 +288,8 @@ std::error_code ThreadPool::start(int helpers) {
       const int index = started_;
       auto helper = std::make_unique<Helper>(index);
       helper->thread = std::thread([this, &served = *helper] { serve(served); });
-      if (pinned_) bind_thread(helper->thread.native_handle(), place(index, true));
+      const pthread_t thread = helper->thread.native_handle();
+      pinned_ ? static_cast<void>(bind_thread(thread, place(index, true))) : start_elsewhere(thread, index);
       helpers_[static_cast<std::size_t>(index)] = helper.release();
       started_ = index + 1;
     }
