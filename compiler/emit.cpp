@@ -37,7 +37,9 @@ void CompiledModel::plan_preparations() {
       if (!entry.prepares()) continue;
       const ValueId parameter = plan->groups[i].inputs[entry.prepared_input];
       const auto [place, inserted] = places.emplace(std::pair(entries[i], parameter), plan->memory.prepared);
-      if (inserted) plan->memory.prepared += (entry.prepared_bytes + line - 1) / line * line;
+      const std::int64_t bytes = (entry.prepared_bytes + line - 1) / line * line;
+      if (inserted) plan->memory.prepared += bytes;
+      plan->memory.prepared_once = std::max(plan->memory.prepared_once, bytes);
       plan->prepared[i] = place->second;
     }
   }

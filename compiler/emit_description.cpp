@@ -40,8 +40,9 @@ std::string labels(const Graph& graph) {
   std::vector<std::string> items;
   for (ValueId id : graph.labels) {
     const Value& value = graph[id];
-    items.push_back(fmt::format("{{{}, {}, {}, {}}}", cpp::literal(value.name), type_literal(value.type),
-                                cpp::braces(value.shape.extents()), classes(graph, id)));
+    const std::int64_t found = classes(graph, id);
+    items.push_back(fmt::format("{{{}, {}, {}{}}}", cpp::literal(value.name), type_literal(value.type),
+                                cpp::braces(value.shape.extents()), found > 0 ? fmt::format(", {}", found) : ""));
   }
   return cpp::braces(items);
 }
@@ -77,18 +78,26 @@ std::string parameters(const Emission& emission, Role role) {
                         cpp::braces(of.shape.extents()), cpp::braces(plan.layout(value).strides), offset, of.fan_in,
                         of.fan_out, initializer(of.initializer));
   }
-  return text.empty() ? "{}" : "{\n" + text + "      }";
+  if (text.empty()) return "{}";
+  return "{\n          // path, shape, strides, offset, fan-in, fan-out, first values\n" + text + "      }";
 }
 
-/// Its members up to the last that is not its default.
+/// The members that are not what they are by default.
 std::string memory(const MemoryPlan& plan) {
-  std::string more;
-  if (plan.prepared > 0 || !plan.scratch.empty()) more = fmt::format(", {}", plan.prepared);
+  std::vector<std::string> members;
+  const auto member = [&](const char* name, std::int64_t value, std::int64_t usual) {
+    if (value != usual) members.push_back(fmt::format(".{} = {}", name, value));
+  };
+  member("per_example", plan.per_example, 0);
+  member("fixed", plan.fixed, 0);
+  member("multiple", plan.multiple, 1);
+  member("prepared", plan.prepared, 0);
+  member("prepared_once", plan.prepared_once, 0);
   std::vector<std::string> scratch;
   for (const ScratchPlan& kernel : plan.scratch)
     scratch.push_back(fmt::format("{{{}, {}}}", kernel.per_example, kernel.fixed));
-  if (!scratch.empty()) more += ", " + cpp::braces(scratch);
-  return fmt::format("{{{}, {}, {}{}}}", plan.per_example, plan.fixed, plan.multiple, more);
+  if (!scratch.empty()) members.push_back(".scratch = " + cpp::braces(scratch));
+  return cpp::braces(members);
 }
 
 std::string literal(const RecipeEntry& entry) {
@@ -158,7 +167,7 @@ std::string emit_description(const Emission& emission) {
       .buffers = {},
       .parameter_floats = {},
       .buffer_floats = {},
-      .forward = {},   // bytes an example, bytes once, examples are rounded up to a multiple of
+      .forward = {},
       .few = {},
       .training = {},
       .recipe = {},{}

@@ -96,11 +96,8 @@ std::string training_members(const Emission& emission) {
 }
 
 std::string pass_declarations(const Emission& emission) {
-  std::string preparing;
-  if (emission.model().evaluation.memory.prepared > 0) preparing += "  void prepare() override;\n";
-  if (emission.model().few.memory.prepared > 0) preparing += "  void prepare_few() override;\n";
-  if (!emission.has_loss()) return preparing + "  void infer() override;\n  void infer_few() override;\n";
-  return preparing + R"(  void infer() override;
+  if (!emission.has_loss()) return "  void infer() override;\n  void infer_few() override;\n";
+  return R"(  void infer() override;
   void infer_loss() override;
   void infer_few() override;
   void infer_few_loss() override;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <set>
 
 #include "compiler/emit_parts.h"
 #include "compiler/operator.h"
@@ -83,23 +82,6 @@ class PassEmitter {
                        locals.empty() || body.empty() ? "" : "\n", body, results);
   }
 
-  /// A call for each thing that is prepared.
-  std::string preparations() const {
-    std::string text;
-    std::set<std::int64_t> done;
-    for (std::size_t i = 0; i < plan_.groups.size(); ++i) {
-      if (!prepares(i) || !done.insert(plan_.prepared[i]).second) continue;
-      text += cpp::call("kernels::" + preparation_of(emission_.kernel(plan_, i)),
-                        {"launch()", pointer(prepared_parameter(i)), prepared(i)}, 2);
-    }
-    return text;
-  }
-
-  std::string preparing_pass(const std::string& function) const {
-    return fmt::format("void Model::{}() {{\n  float* weights = parameter_arena();\n\n{}}}\n", function,
-                       preparations());
-  }
-
   std::string pointer(ValueId value) const {
     const Place& place = plan_.place(value);
     switch (place.space) {
@@ -159,8 +141,12 @@ class PassEmitter {
   ValueId prepared_parameter(std::size_t group) const {
     return plan_.groups[group].inputs[emission_.kernel(plan_, group).prepared_input];
   }
-  std::string prepared(std::size_t group) const {
-    return fmt::format("prepared({}::{})", emission_.pass(plan_), prepared_.at(plan_.prepared[group]));
+  /// The call that makes what the group's kernel reads in place of a parameter.
+  std::string preparation(std::size_t group) const {
+    return cpp::call("prepare",
+                     {"kernels::" + preparation_of(emission_.kernel(plan_, group)), pointer(prepared_parameter(group)),
+                      emission_.pass(plan_) + "::" + prepared_.at(plan_.prepared[group])},
+                     2);
   }
 
   /// A comment that says which line this is and what it computes, and the call.
@@ -169,13 +155,14 @@ class PassEmitter {
     const Node& node = group.anchor_in(plan_.graph);
     std::vector<std::string> arguments{"launch()"};
     for (ValueId input : group.inputs) arguments.push_back(pointer(input));
-    if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared_input] = prepared(index);
+    if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared_input] = "prepared()";
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
     std::string shapes;
     for (ValueId output : group.outputs) shapes += (shapes.empty() ? "" : ", ") + to_string(plan_.graph[output].shape);
     const bool again = std::binary_search(plan_.repeated.begin(), plan_.repeated.end(), static_cast<int>(index));
     return fmt::format("  // {}{}: {}: {}\n", again ? "again: " : "", emission_.line_of(node), in_words(plan_, group),
                        shapes) +
+           (prepares(index) ? preparation(index) : "") +
            cpp::call("kernels::" + emission_.kernel(plan_, index).name, arguments, 2);
   }
 
@@ -240,8 +227,6 @@ std::string emit_passes(const Emission& emission) {
   const auto evaluation = [&](const Plan& plan, const std::string& name) {
     const PassEmitter infer(emission, plan);
     constants += "\n" + infer.slots();
-    if (plan.memory.prepared > 0)
-      passes.push_back(infer.preparing_pass("prepare" + name.substr(std::string("infer").size())));
     passes.push_back(infer.pass(name, select(plan, 0, plan.groups.size(), no_loss), set_outputs(plan, infer)));
     if (!emission.has_loss()) return;
     passes.push_back(infer.pass(name + "_loss", select(plan, 0, plan.groups.size(), loss), set_losses(plan, infer)));

@@ -13,6 +13,7 @@ const netc::Description& description() {
       .labels = {{"label", netc::DType::i32, {-1}, 10}},
       .outputs = {{"fc3", netc::DType::f32, {-1, 10}}},
       .parameters = {
+          // path, shape, strides, offset, fan-in, fan-out, first values
           {"conv1.weight", {6, 1, 5, 5}, {1, 6, 30, 6}, 0, 25, 150, {netc::Initializer::Rule::xavier_uniform, 1.0}},
           {"conv1.bias", {6}, {1}, 160, 25, 150, {netc::Initializer::Rule::fan_in_uniform}},
           {"conv2.weight", {16, 6, 5, 5}, {1, 16, 480, 96}, 176, 150, 400, {netc::Initializer::Rule::xavier_uniform, 1.0}},
@@ -27,9 +28,9 @@ const netc::Description& description() {
       .buffers = {},
       .parameter_floats = 61760,
       .buffer_floats = 0,
-      .forward = {23520, 0, 16},   // bytes an example, bytes once, examples are rounded up to a multiple of
-      .few = {23552, 0, 1},
-      .training = {37988, 0, 16},
+      .forward = {.per_example = 23520, .multiple = 16},
+      .few = {.per_example = 23552},
+      .training = {.per_example = 37988, .multiple = 16},
       .recipe = {
           .data = {.name = "fashion_mnist"},
           .batch = 256,

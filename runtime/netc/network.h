@@ -51,13 +51,15 @@ struct ScratchPlan {
 };
 
 /// Memory that a pass needs: `per_example` bytes for each example (their number rounded up to `multiple`) and `fixed`
-/// bytes; and `prepared` bytes, which are kept between passes, for what depends on parameters alone. On a GPU, too,
-/// what the neediest of its kernels uses.
+/// bytes; and for what depends on parameters alone `prepared` bytes, which a frozen network keeps between passes, or
+/// `prepared_once` of one that is not, for one kernel after the other. On a GPU, too, what the neediest of its kernels
+/// uses.
 struct MemoryPlan {
   std::int64_t per_example = 0;
   std::int64_t fixed = 0;
   std::int64_t multiple = 1;
   std::int64_t prepared = 0;
+  std::int64_t prepared_once = 0;
   std::vector<ScratchPlan> scratch{};  // of kernels that are the neediest for some batch
 
   /// The number of examples rounded up.
@@ -197,8 +199,6 @@ class Network {
   /// `description().forward`, the next two, their like for a few examples, in that of `description().few`, the others
   /// in that of `description().training`; the second of each follows the first. A model without a loss has the first
   /// alone, and the others are never called.
-  virtual void prepare() {}  // what the kernels of `infer` and `infer_loss` read in place of parameters
-  virtual void prepare_few() {}
   virtual void infer() = 0;     // evaluation mode, sets the outputs
   virtual void infer_loss() {}  // sets the losses, from the outputs that `infer` left
   virtual void infer_few() = 0;
@@ -218,8 +218,10 @@ class Network {
   float* at(std::int64_t per_example) const { return place(per_example * capacity_); }
   /// A place in the arena's fixed part.
   float* fixed(std::int64_t offset) const { return place(plan_->per_example * capacity_ + offset); }
-  /// A place, in bytes from its start, in the memory of what was prepared for the pass that runs.
-  std::byte* prepared(std::int64_t offset) const { return prepared_now_ + offset; }
+  /// Has `kernel` make of a parameter what the next one reads in its place, where that is not kept: in a frozen network
+  /// it lies at a place of its own, in bytes from the start of the memory for it.
+  void prepare(const Kernel& kernel, const float* parameter, std::int64_t place);
+  const std::byte* prepared() const { return prepared_now_; }
   void set_output(int i, const float* data) { outputs_[static_cast<std::size_t>(i)].set(data); }
   void set_losses(const float* data) { losses_.set(data); }
   void set_input_gradient(int i, const float* data) { input_gradients_[static_cast<std::size_t>(i)].set(data); }
@@ -265,7 +267,7 @@ class Network {
   void parameters_changed();
   void evaluate(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
                 std::span<const AnyView> labels);
-  void prepare_for(const MemoryPlan& plan);
+  void reserve_prepared(const MemoryPlan& plan);
   void require_loss() const;
   bool compute_gradients(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer* optimizer);
   void update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer);
@@ -284,8 +286,10 @@ class Network {
   /// What was prepared for passes of some size.
   struct Prepared {
     Floats memory;
-    bool current = false;  // made of the parameters as they are, if these were not written through views
+    std::int64_t bytes = 0;
+    bool current = false;  // all of it was made of the parameters as they are, if these were not written through views
   };
+  Prepared& prepared_for_pass() { return few() ? prepared_few_ : prepared_; }
   Prepared prepared_;
   Prepared prepared_few_;
   std::byte* prepared_now_ = nullptr;
