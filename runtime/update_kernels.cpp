@@ -100,9 +100,10 @@ void write_adam(const Writer& writer) {
 }
 
 /// The factor that brings the norm of the clamped gradients down to `largest`, as one element. The sums are doubles and
-/// always of the same elements, whatever the GPU.
+/// always of the same elements, whatever the GPU: of every 2^14th, then of 128 of these, then of all.
 void write_clip_scale(const Writer& writer) {
-  constexpr int sums = 1 << 14;
+  constexpr int groups = 128;
+  constexpr int sums = groups * 128;
   const ImageParam numbers(Float(32), 1, "numbers"), gradients(Float(32), 1, "gradients");
   const Expr limit = numbers(0), largest = numbers(1);
   const Expr count = gradients.dim(0).extent();
@@ -110,17 +111,21 @@ void write_clip_scale(const Writer& writer) {
   const Expr place = r * sums + i;
   r.where(place < count);
   const Expr g = cast<double>(clamped(gradients(clamp(place, 0, count - 1)), limit));
-  Func partial("partial"), total("total"), scale("scale");
+  Func partial("partial"), group("group"), total("total"), scale("scale");
   partial(i) = cast<double>(0);
   partial(i) += g * g;
-  const Halide::RDom all(0, sums, "all");
+  const Halide::RDom of_group(0, sums / groups, "of_group"), all(0, groups, "all");
+  group(i) = cast<double>(0);
+  group(i) += partial(of_group * groups + i);
   total(i) = cast<double>(0);
-  total(i) += partial(all);
+  total(i) += group(all);
   const Expr factor = cast<double>(largest) / (sqrt(total(i)) + cast<double>(1e-6f));
   scale(i) = select(factor > cast<double>(1), 1.0f, cast<float>(factor));
   const Var block("block"), thread("thread");
-  partial.compute_root().gpu_tile(i, block, thread, 128, TailStrategy::GuardWithIf);
-  partial.update().gpu_tile(i, block, thread, 128, TailStrategy::GuardWithIf);
+  for (Func sum : {partial, group}) {
+    sum.compute_root().gpu_tile(i, block, thread, 128, TailStrategy::GuardWithIf);
+    sum.update().gpu_tile(i, block, thread, 128, TailStrategy::GuardWithIf);
+  }
   scale.gpu_tile(i, block, thread, 1, TailStrategy::GuardWithIf);
   total.compute_at(scale, thread);
   writer.compile(scale, "clip_scale", {numbers, gradients});

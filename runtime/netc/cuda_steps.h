@@ -61,7 +61,7 @@ StepCall adam_step(std::span<float> parameters, std::span<const float> gradients
                    const AdamFactors& formula, std::span<float> mean, std::span<float> square);
 
 /// Scratch memory that clip_scale takes.
-constexpr std::int64_t clip_scratch_bytes = (1 << 14) * sizeof(double);
+constexpr std::int64_t clip_scratch_bytes = ((1 << 14) + 128) * sizeof(double);
 /// scale[0] = the factor that brings the norm of the gradients, clamped to [-limit, limit], down to `largest`.
 StepCall clip_scale(std::span<const float> gradients, float limit, float largest, std::span<float> scale);
 
