@@ -126,7 +126,6 @@ struct Graph {
   int forward_nodes = 0;   // of the training graph: nodes[0, forward_nodes) are the forward pass and the loss
   int backward_nodes = 0;  // nodes[forward_nodes, backward_nodes) fill the parameters' gradients, the rest the inputs'
   Recipe recipe;
-  bool has_recipe = false;
   /// Operators that the file itself defines (`fn`, `layer`); nodes point to them.
   std::vector<std::shared_ptr<const Operator>> own_operators{};
 

@@ -183,7 +183,6 @@ void check_input(const DataSet& data, const ast::Node& clause, const Graph& grap
 
 void apply_train(const ast::Node& clause, const std::vector<TrainOption>& options, const Environment& environment,
                  Graph& graph, Reporter& reporter) {
-  graph.has_recipe = true;
   TrainReader(environment, graph.recipe, reporter).read(clause, options);
   const DataSet* data = find_data_set(graph.recipe.data.name);
   if (data == nullptr || reporter.has_errors()) return;
