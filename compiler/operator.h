@@ -2,8 +2,7 @@
 //
 // Three kinds of operator meet in a group of nodes that becomes one kernel (see fuse.h):
 //   anchor     computes an element from others elsewhere: conv, pooling, a reduction; at most one a group, but for
-//   those
-//              that may move into the kernel of their reader
+//              those that may move into the kernel of their reader
 //   pointwise  computes an element from the elements at the same place: relu, add; follows an anchor in its kernel
 //   view       computes nothing: flatten, identity; its output is another name of its input's memory
 #pragma once
@@ -118,7 +117,7 @@ struct Operator {
       gradient{};
 
   /// view: the operator reads and writes no memory; where its output (concat: its inputs) lies is decided in
-  /// layout.cpp. pointwise: the value at `point`. anchor: the same, for nodes that `may_move`.
+  /// lay_out.cpp. pointwise: the value at `point`. anchor: the same, for nodes that `may_move`.
   std::function<Halide::Expr(KernelBuilder& kernel, const Node& node, const Point& point)> value_at{};
   /// anchor: defines the node's outputs (its algorithm), and says how to compute them (its schedule).
   std::function<void(KernelBuilder& kernel, const Node& node)> algorithm{};
