@@ -58,9 +58,12 @@ class LayOut {
 
   // ---- Copies where memory cannot be shared
 
+  /// For each value the node of `graph_` that makes it.
+  using Makers = std::map<ValueId, std::size_t>;
+
   /// Appends `nodes`, with a copy in front of every view that cannot have its input's memory.
   void separate(const std::vector<Node>& nodes) {
-    std::map<ValueId, const Node*> makers;
+    Makers makers;
     std::set<ValueId> claimed;
     const int forward = graph_.forward_nodes;
     const int backward = graph_.backward_nodes;
@@ -70,35 +73,49 @@ class LayOut {
         if (needs_copy(node, input, makers, claimed)) input = copy_of(node, input, makers);
         if (node.op == &ops::concat) claimed.insert(input);
       }
+      for (ValueId output : node.outputs) makers[output] = graph_.nodes.size();
       graph_.nodes.push_back(node);
-      for (ValueId output : node.outputs) makers[output] = &nodes[i];
       if (static_cast<int>(i) + 1 == forward) graph_.forward_nodes = static_cast<int>(graph_.nodes.size());
       if (static_cast<int>(i) + 1 == backward) graph_.backward_nodes = static_cast<int>(graph_.nodes.size());
     }
   }
 
-  /// A branch of a concat must be written by a kernel, for this concat alone; a slice cannot be flattened in place.
-  bool needs_copy(const Node& node, ValueId input, const std::map<ValueId, const Node*>& makers,
-                  const std::set<ValueId>& claimed) const {
-    const auto maker = makers.find(input);
-    const bool made = maker != makers.end();
-    if (node.op == &ops::concat) return !made || is_view(*maker->second) || claimed.contains(input) || flattened(input);
-    return renames(node) && made && maker->second->op == &ops::slice;
+  /// A branch of a concat must be written by a kernel, for this concat alone. Parts of a larger value, which branches
+  /// and slices are, have gaps from block to block: they cannot be flattened in place.
+  bool needs_copy(const Node& node, ValueId input, const Makers& makers, const std::set<ValueId>& claimed) const {
+    const Node* maker = maker_of(input, makers);
+    if (node.op == &ops::concat)
+      return maker == nullptr || is_view(*maker) || claimed.contains(input) || is_renamed(input);
+    if (!renames(node) || has_input_shape(node)) return false;
+    const ValueId origin = origin_of(input, makers);
+    const Node* first = maker_of(origin, makers);
+    return claimed.contains(origin) || (first != nullptr && first->op == &ops::slice);
   }
 
-  bool flattened(ValueId value) const {
+  /// The node that makes `value`, or nullptr for one that exists before the run.
+  const Node* maker_of(ValueId value, const Makers& makers) const {
+    const auto maker = makers.find(value);
+    return maker == makers.end() ? nullptr : &graph_.nodes[maker->second];
+  }
+
+  /// The value that `value` is another name for, whatever its shape.
+  ValueId origin_of(ValueId value, const Makers& makers) const {
+    const Node* maker = maker_of(value, makers);
+    return maker != nullptr && renames(*maker) ? origin_of(maker->inputs[0], makers) : value;
+  }
+
+  bool is_renamed(ValueId value) const {
     return std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
                        [&](const Node& node) { return renames(node) && node.inputs[0] == value; });
   }
 
-  ValueId copy_of(const Node& node, ValueId input, std::map<ValueId, const Node*>& makers) {
+  ValueId copy_of(const Node& node, ValueId input, Makers& makers) {
     GraphBuilder builder(graph_);
     builder.on_behalf_of(node, graph_[input].role == Role::gradient ? Role::gradient : Role::activation);
     const Shape shape = graph_[input].shape;
+    makers[static_cast<ValueId>(graph_.values.size())] = graph_.nodes.size();
     const ValueId copy = builder.add(ops::copy, {}, {input}, shape);
     graph_[copy].type = graph_[input].type;
-    static const Node plain{.op = &ops::copy};
-    makers[copy] = &plain;
     return copy;
   }
 

@@ -157,6 +157,55 @@ TEST_CASE("a pointwise group writes over what it reads last") {
   CHECK(over > 0);
 }
 
+// ---- Concat ---------------------------------------------------------------------------------------------------------
+
+/// A value in two shapes: as a branch of `joined`, where it comes first, and flattened or reshaped.
+struct Branch {
+  std::string name;
+  std::string layers;
+};
+
+const std::vector<Branch>& branches() {
+  static const std::string rows = "input x: f32[N, 6]; branch: linear(12);";
+  static const std::string image = "input x: f32[N, 3, 8, 8]; branch: conv(5, 3);";
+  static const std::string join_rows = "joined: concat { from(branch); from(x) -> linear(4) }";
+  static const std::string join_images = "joined: concat { from(branch); from(x) -> conv(5, 3) }";
+  static const std::vector<Branch> all{
+      {"reshaped after the concat", rows + join_rows + "other: from(branch) -> reshape((3, 4));"},
+      {"reshaped before the concat", rows + "other: from(branch) -> reshape((3, 4));" + join_rows},
+      {"reshaped after the concat by another name",
+       rows + "name: identity;" + join_rows + "other: from(name) -> identity -> reshape((3, 4));"},
+      {"flattened after the concat", image + join_images + "other: from(branch) -> flatten;"},
+      {"flattened before the concat", image + "other: from(branch) -> flatten;" + join_images},
+      {"in two concats, then flattened",
+       image + join_images + "concat { from(x) -> conv(1, 3); from(branch) }" + "other: from(branch) -> flatten;"},
+  };
+  return all;
+}
+
+TEST_CASE("a branch of a concat that others reshape is the same in both places") {
+  constexpr std::size_t batch = 5;
+  for (const Branch& branch : branches()) {
+    CAPTURE(branch.name);
+    const test::CompiledNetwork network("model m { " + branch.layers + " output other, joined; loss mse; }");
+    REQUIRE_MESSAGE(!network.diagnostics.has_errors(), network.diagnostics.text());
+    for (int lanes : {1, 16}) {
+      CAPTURE(lanes);
+      test::NetworkRunner runner(network, batch, lanes, Halide::Float(64));
+      runner.run().run();
+      const std::vector<double> other = runner.run().get(runner.graph().outputs[0]);
+      const std::vector<double> joined = runner.run().get(runner.graph().outputs[1]);
+      const std::size_t elements = other.size() / batch;
+      for (std::size_t i = 0; i < batch; ++i) {
+        const auto part = joined.begin() + static_cast<std::ptrdiff_t>(i * joined.size() / batch);
+        CHECK(std::equal(part, part + static_cast<std::ptrdiff_t>(elements),
+                         other.begin() + static_cast<std::ptrdiff_t>(i * elements)));
+      }
+      CHECK(runner.worst_difference() == "");
+    }
+  }
+}
+
 // ---- What is computed again -----------------------------------------------------------------------------------------
 
 /// Batch statistics, random masks, branches into one image, indices of maxima, features.
