@@ -12,8 +12,8 @@ namespace netc {
 
 namespace {
 
-void require(bool condition, const char* stage, const std::string& what) {
-  if (!condition) throw std::logic_error(fmt::format("after {}: {}", stage, what));
+[[noreturn]] void fail(const char* stage, const std::string& what) {
+  throw std::logic_error(fmt::format("after {}: {}", stage, what));
 }
 
 bool exists_before(const Value& value) {
@@ -27,10 +27,11 @@ void verify_shapes(const Graph& graph, const Node& node, const char* stage) {
   std::vector<Shape> shapes;
   for (std::size_t i = 0; i < data; ++i) shapes.push_back(graph[node.inputs[i]].shape);
   const Inference inference = node.op->infer(shapes, node.attributes);
-  require(!inference.error, stage, fmt::format("{} refuses its own inputs", node.path));
-  require(inference.outputs[0] == graph[node.outputs[0]].shape, stage,
-          fmt::format("{} has the shape {}, its operator infers {}", node.path, to_string(graph[node.outputs[0]].shape),
-                      to_string(inference.outputs[0])));
+  if (inference.error) fail(stage, fmt::format("{} refuses its own inputs", node.path));
+  const Shape& shape = graph[node.outputs[0]].shape;
+  if (inference.outputs[0] == shape) return;
+  fail(stage, fmt::format("{} has the shape {}, its operator infers {}", node.path, to_string(shape),
+                          to_string(inference.outputs[0])));
 }
 
 bool overlap(std::int64_t a, std::int64_t a_end, std::int64_t b, std::int64_t b_end) {
@@ -76,6 +77,57 @@ bool written_over(const Plan& plan, const Extent& from, const Extent& to) {
          is_pointwise(plan.graph, plan.groups[static_cast<std::size_t>(to.first)]);
 }
 
+/// What groups have written so far, and names of it.
+class Written {
+ public:
+  explicit Written(const Graph& graph) : graph_(graph) {
+    for (const Node& node : graph.nodes) {
+      if (node.op->fusion == Fusion::view) views_[node.outputs[0]] = &node;
+    }
+  }
+
+  void add(ValueId value) { values_.insert(value); }
+
+  /// A view is written when all that it is made of is.
+  bool contains(ValueId value) {
+    if (value == no_value || exists_before(graph_[value]) || values_.contains(value)) return true;
+    const auto view = views_.find(value);
+    if (view == views_.end()) return false;
+    for (ValueId input : view->second->inputs) {
+      if (!contains(input)) return false;
+    }
+    add(value);
+    return true;
+  }
+
+ private:
+  const Graph& graph_;
+  std::map<ValueId, const Node*> views_;
+  std::set<ValueId> values_;
+};
+
+void verify_order(const Plan& plan, const char* stage) {
+  Written written(plan.graph);
+  for (const Group& group : plan.groups) {
+    for (ValueId input : group.inputs) {
+      if (!written.contains(input))
+        fail(stage, fmt::format("the group {} reads %{} before it is written", group.name, input));
+    }
+    for (ValueId output : group.outputs) written.add(output);
+  }
+}
+
+/// Names of one memory agree on where its blocks of examples begin.
+void verify_aliases(const Plan& plan, const char* stage) {
+  for (ValueId value = 0; value < static_cast<ValueId>(plan.aliases.size()); ++value) {
+    const ValueId root = plan.aliases[static_cast<std::size_t>(value)].root;
+    const Layout& layout = plan.layout(value);
+    const Layout& whole = plan.layout(root);
+    if (layout.lanes == whole.lanes && layout.block_stride == whole.block_stride) continue;
+    fail(stage, fmt::format("%{} ({}) lies in %{} ({})", value, to_string(layout), root, to_string(whole)));
+  }
+}
+
 }  // namespace
 
 void verify(const Graph& graph, const char* stage) {
@@ -83,17 +135,19 @@ void verify(const Graph& graph, const char* stage) {
   for (const Node& node : graph.nodes) {
     for (ValueId input : node.inputs) {
       const bool there = input == no_value || exists_before(graph[input]) || written.contains(input);
-      require(there, stage, fmt::format("{} of {} reads %{} before it is written", node.op->name, node.path, input));
+      if (!there) fail(stage, fmt::format("{} of {} reads %{} before it is written", node.op->name, node.path, input));
     }
     for (ValueId output : node.outputs) {
-      require(written.insert(output).second, stage,
-              fmt::format("{} of {} writes %{} again", node.op->name, node.path, output));
+      if (!written.insert(output).second)
+        fail(stage, fmt::format("{} of {} writes %{} again", node.op->name, node.path, output));
     }
     verify_shapes(graph, node, stage);
   }
 }
 
 void verify(const Plan& plan, const char* stage) {
+  verify_order(plan, stage);
+  verify_aliases(plan, stage);
   const std::vector<Extent> all = extents(plan);
   for (std::size_t i = 0; i < all.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
@@ -101,8 +155,8 @@ void verify(const Plan& plan, const char* stage) {
       const Extent& b = all[j];
       if (a.space != b.space || a.first > b.last || b.first > a.last) continue;
       if (written_over(plan, a, b) || written_over(plan, b, a)) continue;
-      require(!overlap(a.begin, a.end, b.begin, b.end), stage,
-              fmt::format("%{} and %{} are alive together and overlap", a.value, b.value));
+      if (overlap(a.begin, a.end, b.begin, b.end))
+        fail(stage, fmt::format("%{} and %{} are alive together and overlap", a.value, b.value));
     }
   }
 }

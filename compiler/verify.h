@@ -9,7 +9,8 @@ namespace netc {
 /// Nodes read only what exists, write each value once, and shapes are what their operators infer.
 void verify(const Graph& graph, const char* stage);
 
-/// Groups read only what was written; values that are alive together lie apart.
+/// Groups read only what was written; values in the memory of another have its lanes and its distance of blocks; values
+/// that are alive together lie apart.
 void verify(const Plan& plan, const char* stage);
 
 }  // namespace netc

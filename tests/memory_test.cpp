@@ -206,6 +206,24 @@ TEST_CASE("a branch of a concat that others reshape is the same in both places")
   }
 }
 
+TEST_CASE("a plan is refused where a value does not lie as the memory that it is in, or is read too early") {
+  const test::CompiledNetwork network("model m { " + branches().front().layers + " loss mse; }");
+  LaidOutGraph laid_out = lay_out(network.training);
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  REQUIRE(groups.size() > 1);
+  const Plan plan = plan_memory(laid_out, groups);
+  verify(plan, "plan");
+  const auto part = std::find_if(laid_out.aliases.begin(), laid_out.aliases.end(),
+                                 [&](const Alias& alias) { return alias.root != &alias - laid_out.aliases.data(); });
+  REQUIRE(part != laid_out.aliases.end());
+  Plan wrong = plan;
+  ++wrong.layouts[static_cast<std::size_t>(part - laid_out.aliases.begin())].block_stride;
+  CHECK_THROWS_WITH_AS(verify(wrong, "plan"), doctest::Contains("lies in %"), std::logic_error);
+  wrong = plan;
+  std::swap(wrong.groups.front(), wrong.groups.back());
+  CHECK_THROWS_WITH_AS(verify(wrong, "plan"), doctest::Contains("before it is written"), std::logic_error);
+}
+
 // ---- What is computed again -----------------------------------------------------------------------------------------
 
 /// Batch statistics, random masks, branches into one image, indices of maxima, features.
