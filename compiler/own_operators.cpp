@@ -39,14 +39,15 @@ class LayerReader {
         inputs_(inputs),
         reporter_(reporter),
         names_(declaration.environment),
-        program_(node_.text, count_tensors(node_, inputs)) {}
+        program_(node_.text, count_tensors(node_, inputs)),
+        next_parameter_(static_cast<int>(inputs.size())) {}
 
   bool read(const Declaration& declaration, const std::vector<Argument>& arguments, const Span& call) {
     if (!bind_constants(declaration, arguments, call, names_, reporter_)) return false;
     const ast::Node& body = node_.children.back();
     const bool declares = std::any_of(body.children.begin(), body.children.end(),
                                       [](const ast::Node& statement) { return statement.kind == Kind::input; });
-    if (!declares) add_tensor("x", inputs_[0].extents(), node_.span);
+    if (!declares) add_tensor("x", next_input_++, inputs_[0].extents(), node_.span);
     for (const ast::Node& statement : body.children) {
       if (!this->statement(statement)) return false;
     }
@@ -75,8 +76,8 @@ class LayerReader {
     return false;
   }
 
-  void add_tensor(const std::string& name, const std::vector<std::int64_t>& extents, const Span& span) {
-    scope_.tensors.emplace(name, NamedTensor{program_.algebra().tensor(tensors_++, extents), span});
+  void add_tensor(const std::string& name, int number, const std::vector<std::int64_t>& extents, const Span& span) {
+    scope_.tensors.emplace(name, NamedTensor{program_.algebra().tensor(number, extents), span});
   }
 
   bool statement(const ast::Node& statement) {
@@ -100,15 +101,16 @@ class LayerReader {
   bool input(const ast::Node& statement) {
     const ast::Node& type = statement.children.front();
     if (type.text != "f32") return error("N111", type.span, "the input of a layer is f32");
-    const std::vector<std::int64_t> extents = inputs_[static_cast<std::size_t>(tensors_)].extents();
+    const std::vector<std::int64_t> extents = inputs_[static_cast<std::size_t>(next_input_)].extents();
     if (!bind_extents(type, fmt::format("the input `{}` of {}", statement.text, node_.text), extents, names_, scope_,
                       reporter_)) {
       return false;
     }
+    if (!share_sizes()) return false;
     for (const auto& [name, size] : scope_.sizes) {
       if (size >= 0) names_.add(name, make_integer(size));
     }
-    add_tensor(statement.text, extents, statement.span);
+    add_tensor(statement.text, next_input_++, extents, statement.span);
     return true;
   }
 
@@ -125,7 +127,7 @@ class LayerReader {
       if (!known) return false;
       extents.push_back(*known);
     }
-    add_tensor(statement.text, extents, statement.span);
+    add_tensor(statement.text, next_parameter_++, extents, statement.span);
     parameters_.push_back({&statement, scope_.tensors.at(statement.text).value});
     return share_sizes();
   }
@@ -194,7 +196,9 @@ class LayerReader {
   TensorProgram program_;
   TensorScope scope_;
   std::vector<OwnParameter> parameters_;
-  int tensors_ = 0;
+  // Numbers of tensors, as in Node::inputs: inputs, then parameters, in whatever order the layer declares them.
+  int next_input_ = 0;
+  int next_parameter_;
 };
 
 /// A function, as a layer without parameters.

@@ -123,6 +123,28 @@ TEST_CASE("gradients of formulas agree with finite differences in both layouts")
   }
 }
 
+TEST_CASE("a layer may declare inputs and parameters in any order") {
+  const std::string layers = "first: linear(5); gate { from(x) -> linear(5); from(first) }";
+  const std::string equation = "y[n, c] = a[n, c] * sum[i](k[i] * i) + sigmoid(b[n, c] * s[c]); }";
+  const std::vector<std::string> orders{
+      "input a: f32[N, C]; input b: f32[N, C]; param k: f32[3]; param s: f32[C];",
+      "param k: f32[3]; input a: f32[N, C]; input b: f32[N, C]; param s: f32[C];",
+      "input a: f32[N, C]; param k: f32[3]; input b: f32[N, C]; param s: f32[C];",
+      "param k: f32[3]; param s: f32[C]; input a: f32[N, C]; input b: f32[N, C];",
+  };
+  std::vector<double> first;
+  for (const std::string& order : orders) {
+    CAPTURE(order);
+    const CompiledNetwork compiled(network("layer gate() { " + order + equation, "6", layers));
+    REQUIRE(compiled.diagnostics.text() == "");
+    NetworkRunner runner(compiled, 5, 1, f64);
+    CHECK(runner.worst_difference() == "");
+    runner.run().run();
+    if (first.empty()) first = runner.output();
+    CHECK(runner.output() == first);
+  }
+}
+
 namespace {
 
 /// y and dx of one function at these places: the loss is mean of (y - label)^2, with y - label = 1/2.
