@@ -8,10 +8,12 @@ namespace netc {
 namespace {
 
 /// "const float* image, const int32_t* label"
-std::string c_parameters(const Graph& graph, const std::vector<ValueId>& values) {
+std::string c_parameters(const Emission& emission, const std::vector<ValueId>& values) {
   std::string text;
-  for (ValueId value : values)
-    text += fmt::format("const {}* {}, ", cpp::c_type(graph[value].type), cpp::identifier(graph[value].name));
+  for (ValueId value : values) {
+    const DType type = emission.model().graph[value].type;
+    text += fmt::format("const {}* {}, ", cpp::c_type(type), emission.argument(value));
+  }
   return text;
 }
 
@@ -23,14 +25,13 @@ std::string shape_comment(const Graph& graph, const std::vector<ValueId>& values
 }
 
 /// The pointers of C as the views that the model takes: "{image, {batch, 1, 28, 28}}".
-std::string views(const Graph& graph, const std::vector<ValueId>& values) {
+std::string views(const Emission& emission, const std::vector<ValueId>& values) {
   std::string text;
   for (ValueId value : values) {
     std::vector<std::string> extents;
-    for (std::int64_t extent : graph[value].shape.extents())
+    for (std::int64_t extent : emission.model().graph[value].shape.extents())
       extents.push_back(extent == Shape::batch ? "batch" : std::to_string(extent));
-    text +=
-        fmt::format("{}{{{}, {}}}", text.empty() ? "" : ", ", cpp::identifier(graph[value].name), cpp::braces(extents));
+    text += fmt::format("{}{{{}, {}}}", text.empty() ? "" : ", ", emission.argument(value), cpp::braces(extents));
   }
   return text;
 }
@@ -102,7 +103,7 @@ std::string train_declaration(const Emission& emission) {
 int {0}_train_step({0}_model* model, {2}int64_t batch, double lr, float* loss);
 )",
                      emission.name(), shape_comment(graph, inputs_and_labels(graph)),
-                     c_parameters(graph, inputs_and_labels(graph)));
+                     c_parameters(emission, inputs_and_labels(graph)));
 }
 
 std::string train_definition(const Emission& emission) {
@@ -116,8 +117,8 @@ int {0}_train_step({0}_model* model, {1}int64_t batch, double lr, float* loss) {
   }});
 }}
 )",
-                     emission.name(), c_parameters(graph, inputs_and_labels(graph)),
-                     views(graph, inputs_and_labels(graph)));
+                     emission.name(), c_parameters(emission, inputs_and_labels(graph)),
+                     views(emission, inputs_and_labels(graph)));
 }
 
 }  // namespace
@@ -164,7 +165,7 @@ int {0}_forward({0}_model* model, {4}int64_t batch, float* output);
 #endif
 )",
                                   emission.name(), guard, shape_comment(graph, graph.inputs),
-                                  to_string(graph[graph.outputs[0]].shape), c_parameters(graph, graph.inputs),
+                                  to_string(graph[graph.outputs[0]].shape), c_parameters(emission, graph.inputs),
                                   train_declaration(emission), fmt::format(access_declarations, emission.name()));
 }
 
@@ -250,7 +251,7 @@ int {0}_forward({0}_model* model, {1}int64_t batch, float* output) {{
   }});
 }}
 {3})",
-                     emission.name(), c_parameters(graph, graph.inputs), views(graph, graph.inputs),
+                     emission.name(), c_parameters(emission, graph.inputs), views(emission, graph.inputs),
                      train_definition(emission), fmt::format(access_definitions, emission.name()));
 }
 

@@ -50,9 +50,9 @@ struct Gradient {{
 
   /// An input's name in C++, apart from what else stands in the functions.
   std::string argument(ValueId input) const {
-    static const std::set<std::string_view> taken{"gradient", "result", "seed", "sizes", "value"};
-    const std::string& name = graph()[input].name;
-    return taken.contains(name) ? name + "_" : name;
+    static const std::set<std::string_view> taken{"gradient", "gradient_kernel", "result",      "seed",
+                                                  "sizes",    "value",           "value_kernel"};
+    return argument_name(graph(), input, taken);
   }
 
   const Shape& result() const { return graph()[graph().outputs[0]].shape; }

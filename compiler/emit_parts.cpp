@@ -8,6 +8,18 @@
 
 namespace netc {
 
+std::string argument_name(const Graph& graph, ValueId value, const std::set<std::string_view>& taken) {
+  const std::string wish = cpp::identifier(graph[value].name);
+  if (!taken.contains(wish)) return wish;
+  std::string name = wish + "_";
+  const auto has_name = [&](ValueId other) { return graph[other].name == name; };
+  const auto is_used = [&](const std::vector<ValueId>& values) {
+    return std::any_of(values.begin(), values.end(), has_name);
+  };
+  for (int i = 2; is_used(graph.inputs) || is_used(graph.labels); ++i) name = fmt::format("{}_{}", wish, i);
+  return name;
+}
+
 Emission::Emission(const CompiledModel& model, std::string source) : model_(model), source_(std::move(source)) {
   cpp::Names names;
   for (ValueId value = 0; value < static_cast<ValueId>(model.graph.values.size()); ++value) {
@@ -46,12 +58,19 @@ std::string element_type(DType type) {
 
 }  // namespace
 
+/// Apart from the other arguments and the variables of C++'s functions and of C's, from the functions that those call,
+/// and from what is a type or a word of C's, but not of C++. (`loss`, `model` and `output` are words of the language.)
+std::string Emission::argument(ValueId value) const {
+  static const std::set<std::string_view> taken{"batch", "guarded",   "inputs",   "int32_t", "int64_t", "labels",
+                                                "lr",    "optimizer", "restrict", "result",  "uint8_t"};
+  return argument_name(model_.graph, value, taken);
+}
+
 std::string Emission::parameters_of(const std::vector<ValueId>& values) const {
   std::string text;
   for (ValueId value : values) {
     const Value& of = model_.graph[value];
-    text += fmt::format("{}netc::View<const {}> {}", text.empty() ? "" : ", ", element_type(of.type),
-                        cpp::identifier(of.name));
+    text += fmt::format("{}netc::View<const {}> {}", text.empty() ? "" : ", ", element_type(of.type), argument(value));
   }
   return text;
 }
@@ -59,7 +78,7 @@ std::string Emission::parameters_of(const std::vector<ValueId>& values) const {
 std::string Emission::list_of(const std::vector<ValueId>& values) const {
   std::vector<std::string> names;
   names.reserve(values.size());
-  for (ValueId value : values) names.push_back(cpp::identifier(model_.graph[value].name));
+  for (ValueId value : values) names.push_back(argument(value));
   return cpp::braces(names);
 }
 

@@ -2,13 +2,18 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "compiler/cpp_writer.h"
 #include "compiler/emit.h"
 
 namespace netc {
+
+/// The name of an input or a label in C++: the file's, or where what stands around it has `taken` that, one with a `_`.
+std::string argument_name(const Graph& graph, ValueId value, const std::set<std::string_view>& taken);
 
 /// A model with the names that its values, parameters and kernels get in C++.
 class Emission {
@@ -28,6 +33,8 @@ class Emission {
   std::string pass(const Plan& plan) const {
     return &plan == &model_.evaluation ? "evaluation" : &plan == &model_.few ? "few" : "training";
   }
+  /// Inputs and labels: the argument of a function.
+  std::string argument(ValueId value) const;
   /// The kernel of a group.
   const KernelEntry& kernel(const Plan& plan, std::size_t group) const;
 

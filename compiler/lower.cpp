@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "compiler/cpp_writer.h"
 #include "compiler/gpu_binary.h"
 #include "compiler/gpu_stages.h"
 #include "compiler/kernel_builder.h"
@@ -281,16 +282,14 @@ std::vector<ScratchPlan> cuda_scratch(const Plan& plan, Precision products) {
 KernelTable list_kernels(const std::vector<const Plan*>& plans) {
   KernelTable table;
   std::map<std::string, int> known;
-  std::map<std::string, int> names;
+  cpp::Names names;
   for (const Plan* plan : plans) {
     table.of.emplace_back();
     for (const Group& group : plan->groups) {
       const std::string description = describe(*plan, group);
       const auto [entry, inserted] = known.emplace(description, static_cast<int>(table.entries.size()));
       if (inserted) {
-        const std::string stem = group.name + (group.few ? "_few" : "");
-        const int uses = ++names[stem];
-        const std::string name = stem + (uses > 1 ? std::to_string(uses) : "");
+        const std::string name = names.unique(group.name + (group.few ? "_few" : ""));
         const std::string symbol = "netc_" + group.name + "_" + content_hash(description).substr(0, 12);
         table.entries.push_back(
             {.name = name, .symbol = symbol, .description = description, .plan = plan, .group = &group});

@@ -149,6 +149,37 @@ TEST_CASE("build: a program and a shared library, which link the C and C++ runti
   CHECK(fs::last_write_time(output / "tiny") == built);
 }
 
+TEST_CASE("names of a model that generated code uses itself") {
+  WorkingFolder folder;
+  write_text("names.net", R"(layer dense(out) { param w: f32[out, i]; y[n, o] = sum[i](x[n, i] * w[o, i]); }
+layer dense2(out) { param w: f32[out, i]; y[n, o] = 2 * sum[i](x[n, i] * w[o, i]); }
+fn total(seed: f32[m], value_kernel: f32[m], seed_: f32[m]) = sum(seed * value_kernel + seed_);
+model names {
+  input inputs: f32[N, 4];
+  input batch: f32[N, 4];
+  input batch_: f32[N, 4];
+  input optimizer: f32[N, 4];
+  input result: f32[N, 4];
+  input restrict: f32[N, 4];
+  input int64_t: f32[N, 4];
+  input lr: u8[N, 4];
+  add { from(inputs); from(batch); from(batch_); from(optimizer); from(result); from(restrict); from(int64_t) }
+  add { identity; from(lr) -> scale(1/255) }
+  dense(5) -> dense(7) -> dense2(3);
+  loss mse;
+}
+)");
+  const CommandResult result = run_netc({"build", "names.net", "-o", "out", "--shared", "--native"});
+  INFO(result.err);
+  CHECK(result.status == 0);
+  const CommandResult c = run_command({"cc", "-std=c99", "-fsyntax-only", "-xc", "out/names.h"});
+  INFO(c.err);
+  CHECK(c.status == 0);
+  const std::string header = read_text("out/names.hpp");
+  CHECK(contains(header, "netc::View<const float> batch_2, netc::View<const float> batch_, "));
+  CHECK(contains(read_text("out/names_functions.hpp"), "netc::View<const float> seed_2, "));
+}
+
 TEST_CASE("build without a C++ compiler says so") {
   WorkingFolder folder;
   write_text("tiny.net", tiny);
