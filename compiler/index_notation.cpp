@@ -1,6 +1,7 @@
 #include "compiler/index_notation.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "compiler/arguments.h"
@@ -155,11 +156,21 @@ class FormulaReader : public ExpressionReader<Formula> {
     const auto end =
         need_integer(evaluate(last, environment_, reporter_), "the end of the range", last.span, reporter_);
     if (!begin || !end) return std::nullopt;
+    if (!counts_in_32_bits(*begin, *end)) {
+      reporter_.error("N205", node.span, fmt::format("the range of `{}` does not fit 32 bits", node.text));
+      return std::nullopt;
+    }
     if (*end <= *begin) {
       reporter_.error("N115", node.span, fmt::format("the range of `{}` is empty", node.text));
       return std::nullopt;
     }
     return fixed(declare_name(node.text, *end - *begin, Formula(static_cast<double>(*begin)), node.span));
+  }
+
+  /// Kernels count in 32 bits: from the first number to the last, and how many there are.
+  static bool counts_in_32_bits(std::int64_t begin, std::int64_t end) {
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+    return begin >= -most && begin <= most && end >= -most && end <= most && end - begin <= most;
   }
 
   std::optional<int> fixed(std::optional<int> id) {
