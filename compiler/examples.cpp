@@ -228,7 +228,9 @@ std::optional<Numbers> ExampleRunner::call(const TensorFunction& function, const
                                            std::size_t first, std::size_t output) {
   std::vector<Numbers> arguments;
   for (std::size_t i = first; i < node.children.size(); ++i) {
-    if (node.children[i].text == "input") continue;
+    const bool chooses = &graph != &function.value && i + 1 == node.children.size();
+    if (chooses && node.children[i].text == "input") continue;
+    if (!is_by_position(node, i, reporter_)) return std::nullopt;
     const auto argument = value(node.children[i].children.front());
     if (!argument) return std::nullopt;
     arguments.push_back(*argument);

@@ -80,16 +80,17 @@ class ExpressionReader {
     }
   }
 
-  /// The arguments of a call that are given by position; named ones are refused.
+  /// Argument `i` of a call, which has no name.
+  std::optional<Value> operand(const ast::Node& call, std::size_t i) {
+    if (!is_by_position(call, i, reporter_)) return std::nullopt;
+    return read(call.children[i].children.front());
+  }
+
+  /// All arguments of a call.
   std::optional<std::vector<Value>> operands(const ast::Node& call) {
     std::vector<Value> values;
     for (std::size_t i = 1; i < call.children.size(); ++i) {
-      const ast::Node& argument = call.children[i];
-      if (!argument.text.empty()) {
-        error("N118", argument.span, fmt::format("{} has no argument `{}`", call.children[0].text, argument.text));
-        return std::nullopt;
-      }
-      const auto value = read(argument.children.front());
+      const auto value = operand(call, i);
       if (!value) return std::nullopt;
       values.push_back(*value);
     }

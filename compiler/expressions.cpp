@@ -318,6 +318,15 @@ std::vector<Argument> evaluate_arguments(const ast::Node& node, std::size_t firs
   return arguments;
 }
 
+bool is_by_position(const ast::Node& call, std::size_t i, Reporter& reporter) {
+  const ast::Node& argument = call.children[i];
+  if (argument.text.empty()) return true;
+  reporter.error("N118", argument.span,
+                 fmt::format("{} takes this argument by its place, not as `{}`", call.children[0].text, argument.text),
+                 "tensors and elements come first and have no names");
+  return false;
+}
+
 std::optional<std::int64_t> evaluate_extent(const ast::Node& expression, const Environment& environment,
                                             Reporter& reporter) {
   if (expression.kind == ast::Kind::name && expression.text == "N") return Shape::batch;

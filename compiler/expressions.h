@@ -55,6 +55,9 @@ Constant evaluate(const ast::Node& expression, const Environment& environment, R
 std::vector<Argument> evaluate_arguments(const ast::Node& node, std::size_t first, const Environment& environment,
                                          Reporter& reporter);
 
+/// Whether argument `i` of a call has no name, as tensors and elements have none; a name is reported.
+bool is_by_position(const ast::Node& call, std::size_t i, Reporter& reporter);
+
 /// One extent of a shape: a whole number of at least 1, or Shape::batch for `N`.
 std::optional<std::int64_t> evaluate_extent(const ast::Node& expression, const Environment& environment,
                                             Reporter& reporter);

@@ -204,7 +204,7 @@ std::optional<Formula> FormulaReader::own_function(const Declaration& declaratio
   }
   if (node.children.size() < 2)
     return error("N120", node.span, fmt::format("{} takes an element", node.children[0].text));
-  const auto x = read(node.children[1].children.front());
+  const auto x = operand(node, 1);
   if (!x) return std::nullopt;
   return apply_elementwise(declaration, constant_arguments(node, 2, environment_, reporter_), *x, node.span,
                            scope_.depth, program_, reporter_);
@@ -476,7 +476,7 @@ class TensorReader : public ExpressionReader<TensorValue> {
     const std::size_t tensors = std::max<std::size_t>(1, tensor_parameters(*declaration.node).size());
     std::vector<TensorValue> inputs;
     for (std::size_t i = 1; i <= tensors && i < node.children.size(); ++i) {
-      const auto value = read(node.children[i].children.front());
+      const auto value = operand(node, i);
       if (!value) return std::nullopt;
       inputs.push_back(*value);
     }
@@ -506,8 +506,8 @@ std::optional<std::vector<std::int64_t>> read_axes(const Argument& argument, Rep
 
 std::optional<TensorValue> TensorReader::reduction(const ast::Node& node) {
   const std::string& text = node.children.front().text;
-  const auto x = node.children.size() > 1 ? read(node.children[1].children.front()) : std::nullopt;
   if (node.children.size() < 2) return error("N120", node.span, fmt::format("{} takes a tensor", text));
+  const auto x = operand(node, 1);
   if (!x) return std::nullopt;
   std::vector<Formal> formals;
   if (text == "norm") formals.push_back({"p", false});

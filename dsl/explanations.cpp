@@ -165,11 +165,13 @@ Fix: remove the arguments that are too many.
 )"},
     {"N118", R"(N118: unknown argument
 
-The operator or block has no parameter of this name.
+The operator or block has no parameter of this name. In formulas, tensors and elements are told apart by their places
+alone: they have no names.
 
     conv(64, 3, padding = 1);         // it is called `pad`
+    fn total(a: f32[m, n]) = sum(x = a, axis = 1);   // write sum(a, axis = 1)
 
-Fix: use one of the names that the help lists.
+Fix: use one of the names that the help lists, or none.
 )"},
     {"N119", R"(N119: an argument is given twice
 
