@@ -410,6 +410,18 @@ bool read_equation(const ast::Node& equation, const Environment& environment, Te
   return true;
 }
 
+bool read_let(const ast::Node& let, const TensorScope& scope, Environment& names, Reporter& reporter) {
+  Constant value = evaluate(let.children.front(), names, reporter);
+  if (let.text == "N") {
+    reporter.error("N132", let.span, "`N` is the batch", "choose another name");
+    return false;
+  }
+  if (!scope.tensors.contains(let.text) && !scope.sizes.contains(let.text) && names.add(let.text, std::move(value)))
+    return true;
+  reporter.error("N132", let.span, fmt::format("`{}` is declared twice", let.text));
+  return false;
+}
+
 // ---- Expressions over whole tensors ---------------------------------------------------------------------------------
 
 namespace {
@@ -653,7 +665,7 @@ std::optional<TensorValue> read_body(const ast::Node& body, Environment& names, 
                                      TensorProgram& program, Reporter& reporter) {
   for (const ast::Node& statement : body.children) {
     if (statement.kind == Kind::let) {
-      names.add(statement.text, evaluate(statement.children.front(), names, reporter));
+      if (!read_let(statement, scope, names, reporter)) return std::nullopt;
     } else if (statement.kind != Kind::equation) {
       reporter.error("N142", statement.span, "a function holds equations and `let` alone",
                      "parameters of its own make it a `layer`");

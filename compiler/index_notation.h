@@ -60,6 +60,9 @@ struct TensorScope {
 bool read_equation(const ast::Node& equation, const Environment& environment, TensorScope& scope,
                    TensorProgram& program, Reporter& reporter);
 
+/// `let name = value;` in a body: adds the value to `names`. False after an error.
+bool read_let(const ast::Node& let, const TensorScope& scope, Environment& names, Reporter& reporter);
+
 /// An expression over whole tensors.
 std::optional<TensorValue> read_tensor(const ast::Node& expression, const Environment& environment, TensorScope& scope,
                                        TensorProgram& program, Reporter& reporter);

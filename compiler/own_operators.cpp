@@ -91,8 +91,7 @@ class LayerReader {
       case Kind::tensor_parameter:
         return parameter(statement);
       case Kind::let:
-        names_.add(statement.text, evaluate(statement.children.front(), names_, reporter_));
-        return true;
+        return read_let(statement, scope_, names_, reporter_);
       default:
         return read_equation(statement, names_, scope_, program_, reporter_) && share_sizes();
     }
