@@ -87,6 +87,31 @@ void Binder::error(const char* code, const Span& span, const std::string& messag
   good_ = false;
 }
 
+// ---- Types ----------------------------------------------------------------------------------------------------------
+
+/// Whether `value` is of the type that a parameter asks for: a name or a tuple of types.
+bool has_type(const Constant& value, const ast::Node& type) {
+  if (type.text == "int") return value.is_integer();
+  if (type.text == "float") return value.is_number();
+  if (!type.text.empty()) return type_name(value) == type.text;
+  const auto* tuple = value.as<Tuple>();
+  if (tuple == nullptr || tuple->size() != type.children.size()) return false;
+  return std::equal(tuple->begin(), tuple->end(), type.children.begin(), has_type);
+}
+
+/// The part of `type` that is no type of the language, or nullptr.
+const ast::Node* unknown_type(const ast::Node& type) {
+  static const std::vector<std::string> known{"int", "float", "bool", "string", "tuple", "layer", ""};
+  if (std::find(known.begin(), known.end(), type.text) == known.end() ||
+      (!type.text.empty() && !type.children.empty())) {
+    return &type;
+  }
+  for (const ast::Node& part : type.children) {
+    if (const ast::Node* found = unknown_type(part)) return found;
+  }
+  return nullptr;
+}
+
 // ---- Attributes of operators ----------------------------------------------------------------------------------------
 
 /// Turns the argument of one attribute into its value.
@@ -177,6 +202,21 @@ Attribute default_of(const AttributeSpec& spec, const Attributes& known) {
 std::optional<Bindings> bind_arguments(const std::string& callee, const std::vector<Formal>& formals,
                                        const std::vector<Argument>& arguments, const Span& call, Reporter& reporter) {
   return Binder(callee, formals, reporter).bind(arguments, call);
+}
+
+bool check_type(const ast::Node& formal, const Constant& value, const Span& span, Reporter& reporter) {
+  const ast::Node* type = ast::parameter_type(formal);
+  if (type == nullptr || value.is_unknown()) return true;
+  if (const ast::Node* unknown = unknown_type(*type)) {
+    reporter.error("N108", unknown->span,
+                   fmt::format("no type `{}` for the parameter `{}`", unknown->span.text(), formal.text),
+                   "int, float, bool, string, tuple, layer, or a tuple of types such as (int, int)");
+    return false;
+  }
+  if (has_type(value, *type)) return true;
+  reporter.error("N111", span,
+                 fmt::format("`{}` must be of type {}, found {}", formal.text, type->span.text(), describe(value)));
+  return false;
 }
 
 std::optional<Attributes> bind_attributes(const Operator& op, const std::vector<Argument>& arguments, const Span& call,

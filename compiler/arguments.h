@@ -10,6 +10,7 @@
 #include "compiler/operator.h"
 #include "compiler/report.h"
 #include "compiler/values.h"
+#include "dsl/ast.h"
 
 namespace netc {
 
@@ -25,6 +26,10 @@ using Bindings = std::map<std::string, Argument>;
 /// result.
 std::optional<Bindings> bind_arguments(const std::string& callee, const std::vector<Formal>& formals,
                                        const std::vector<Argument>& arguments, const Span& call, Reporter& reporter);
+
+/// Whether `value` is of the type that the parameter `formal` of a block, layer or fn asks for, if it does; what is
+/// wrong is reported at `span`.
+bool check_type(const ast::Node& formal, const Constant& value, const Span& span, Reporter& reporter);
 
 /// All attributes of a call of `op`: given or by default, of the right type and in range. Nothing after an error.
 std::optional<Attributes> bind_attributes(const Operator& op, const std::vector<Argument>& arguments, const Span& call,

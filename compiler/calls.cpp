@@ -15,44 +15,6 @@ using ast::Kind;
 constexpr std::size_t max_block_depth = 64;
 constexpr std::size_t longest_call = 160;
 
-/// Whether `value` is of the type that a block's parameter asks for: a name or a tuple of types.
-bool has_type(const Constant& value, const ast::Node& type) {
-  if (type.text == "int") return value.is_integer();
-  if (type.text == "float") return value.is_number();
-  if (!type.text.empty()) return type_name(value) == type.text;
-  const auto* tuple = value.as<Tuple>();
-  if (tuple == nullptr || tuple->size() != type.children.size()) return false;
-  return std::equal(tuple->begin(), tuple->end(), type.children.begin(), has_type);
-}
-
-/// The part of `type` that is no type of the language, or nullptr.
-const ast::Node* unknown_type(const ast::Node& type) {
-  static const std::vector<std::string> known{"int", "float", "bool", "string", "tuple", "layer", ""};
-  if (std::find(known.begin(), known.end(), type.text) == known.end() ||
-      (!type.text.empty() && !type.children.empty())) {
-    return &type;
-  }
-  for (const ast::Node& part : type.children) {
-    if (const ast::Node* found = unknown_type(part)) return found;
-  }
-  return nullptr;
-}
-
-bool check_type(const ast::Node& formal, const Constant& value, const Span& span, Reporter& reporter) {
-  const ast::Node* type = ast::parameter_type(formal);
-  if (type == nullptr || value.is_unknown()) return true;
-  if (const ast::Node* unknown = unknown_type(*type)) {
-    reporter.error("N108", unknown->span,
-                   fmt::format("no type `{}` for the parameters of a block", unknown->span.text()),
-                   "int, float, bool, string, tuple, layer, or a tuple of types such as (int, int)");
-    return false;
-  }
-  if (has_type(value, *type)) return true;
-  reporter.error("N111", span,
-                 fmt::format("`{}` must be of type {}, found {}", formal.text, type->span.text(), describe(value)));
-  return false;
-}
-
 }  // namespace
 
 bool Elaborator::check_inputs(const std::string& name, std::size_t wanted, std::size_t given, const Span& span) {

@@ -601,12 +601,15 @@ bool bind_constants(const Declaration& declaration, const std::vector<Argument>&
     formals.push_back({parameter->text, ast::parameter_default(*parameter) == nullptr});
   const auto bound = bind_arguments(node.text, formals, arguments, call, reporter);
   if (!bound) return false;
+  bool good = true;
   for (const ast::Node* parameter : parameters) {
     const auto given = bound->find(parameter->text);
-    names.add(parameter->text, given != bound->end() ? given->second.value
-                                                     : evaluate(*ast::parameter_default(*parameter), names, reporter));
+    const bool is_given = given != bound->end();
+    Constant value = is_given ? given->second.value : evaluate(*ast::parameter_default(*parameter), names, reporter);
+    good = check_type(*parameter, value, is_given ? given->second.span : parameter->span, reporter) && good;
+    names.add(parameter->text, std::move(value));
   }
-  return true;
+  return good;
 }
 
 bool bind_extents(const ast::Node& type, const std::string& what, const std::vector<std::int64_t>& extents,
