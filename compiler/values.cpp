@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+
+#include "compiler/expressions.h"
 
 namespace netc {
 namespace {
@@ -134,11 +137,25 @@ Constant mismatch(std::string_view op, const Constant& a, const Constant& b, con
   return {};
 }
 
+std::optional<bool> equal(const Constant& a, const Constant& b);
+
+/// Whether a and b are one operator, declaration or shared layer, with arguments that are written alike.
+bool equal(const LayerReference& a, const LayerReference& b) {
+  const auto node = [](const LayerReference& layer) {
+    return layer.declaration == nullptr ? nullptr : layer.declaration->node;
+  };
+  const auto same = [](const Argument& x, const Argument& y) {
+    return !x.value.is_unknown() && x.name == y.name && equal(x.value, y.value) == true;
+  };
+  return a.op == b.op && node(a) == node(b) && a.shared == b.shared &&
+         std::equal(a.arguments.begin(), a.arguments.end(), b.arguments.begin(), b.arguments.end(), same);
+}
+
 /// Whether a and b are equal, or nullopt where their types cannot be compared.
 std::optional<bool> equal(const Constant& a, const Constant& b) {
   if (a.is_number() && b.is_number()) return order(a, b) == 0;
   if (a.value.index() != b.value.index()) return std::nullopt;
-  if (const auto* layer = a.as<LayerReference>()) return layer->name == b.as<LayerReference>()->name;
+  if (const auto* layer = a.as<LayerReference>()) return equal(*layer, *b.as<LayerReference>());
   if (const auto* text = a.as<std::string>()) return *text == *b.as<std::string>();
   if (const auto* truth = a.as<bool>()) return *truth == *b.as<bool>();
   const auto& left = std::get<Tuple>(a.value);

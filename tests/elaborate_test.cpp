@@ -196,6 +196,22 @@ TEST_CASE("a layer as an argument may be a block with arguments, or a shared lay
   CHECK(parameters(clean("shared h = linear(4); twice(h);", blocks)) == Strings{"h.weight", "h.bias"});
 }
 
+TEST_CASE("layers are equal when they are one layer with arguments that are written alike") {
+  const auto nodes = [](const std::string& condition, const std::string& definitions = "") {
+    return clean("if " + condition + " { tanh } else { relu } linear(1);", definitions).nodes.front().op->name;
+  };
+  CHECK(nodes("relu == relu") == "tanh");
+  CHECK(nodes("relu == sigmoid") == "relu");
+  CHECK(nodes("dropout(0.2) == dropout(0.2)") == "tanh");
+  CHECK(nodes("dropout(0.2) == dropout(1/5)") == "tanh");
+  CHECK(nodes("dropout(0.2) == dropout(0.5)") == "relu");
+  CHECK(nodes("dropout(0.2) == dropout") == "relu");
+  CHECK(nodes("dropout(0.2) != dropout(0.5)") == "tanh");
+  CHECK(nodes("wide(4) == wide(4)", "block wide(f) { linear(f) }") == "tanh");
+  CHECK(nodes("wide(4) == wide(5)", "block wide(f) { linear(f) }") == "relu");
+  CHECK(nodes("(relu, dropout(0.5)) == (relu, dropout(0.4))") == "relu");
+}
+
 TEST_CASE("a block sees its file and its parameters, not the values of its caller") {
   CHECK(model("let f = 3; b();", {}, "block b() { linear(f) }").codes.contains("N108"));
   CHECK(shapes(clean("b();", "let f = 3;\nblock b() { linear(f) }"), "linear") == Strings{"[N,3]"});
