@@ -129,6 +129,10 @@ void Elaborator::loss(const Scope& scope) {
     }
     if (has_loss) reporter_.error("N132", clause->span, "the model has two losses");
     has_loss = true;
+    if (!call.children.empty() && call.children.back().kind == Kind::body) {
+      reporter_.error("N141", call.span, fmt::format("the loss {} takes no branches", call.text),
+                      "it compares the model's first output with the label");
+    }
     const auto arguments = evaluate_arguments(call, 0, scope.names, reporter_);
     const auto attributes = bind_attributes(*op, arguments, call.span, reporter_);
     if (attributes) layers_.add_loss(*op, *attributes, graph_.outputs.front(), call.span);
