@@ -120,22 +120,25 @@ Imports::File* Imports::read(const ast::Node& statement, const std::filesystem::
 
 /// Adds what `file` sees. Two imports may offer one thing by several ways, but not two things of one name.
 void Imports::merge(const File& file, const ast::Node& statement, Environment& environment) {
-  for (const auto& [name, declaration] : file.environment.declarations()) {
-    const auto [known, is_new] = environment.declarations().emplace(name, declaration);
-    if (is_new || known->second.node == declaration.node) continue;
+  Definitions& known = definitions_[&environment];
+  for (const auto& [name, node] : definitions_[&file.environment]) {
+    const ast::Node* other = known.emplace(name, node).first->second;
+    if (other == node) continue;
     reporter_.report({.code = "N132",
                       .span = statement.span,
                       .message = fmt::format("two imports define `{}`", name),
                       .label = "",
-                      .notes = {{"the other one is here", known->second.node->span}},
+                      .notes = {{"the other one is here", other->span}},
                       .help = ""});
   }
+  for (const auto& [name, declaration] : file.environment.declarations())
+    environment.declarations().emplace(name, declaration);
   for (const auto& [name, value] : file.environment.values()) environment.add(name, value);
 }
 
 /// The file's own definitions; they replace imported ones.
 void Imports::define(const ast::Node& tree, Environment& environment) {
-  std::map<std::string, const ast::Node*> own;
+  Definitions own;
   const auto is_new = [&](const ast::Node& node) {
     const auto [first, added] = own.emplace(node.text, &node);
     if (added) return true;
@@ -157,6 +160,7 @@ void Imports::define(const ast::Node& tree, Environment& environment) {
     environment.declarations().erase(node.text);
     environment.values()[node.text] = evaluate(node.children.front(), environment, reporter_);
   }
+  for (const auto& [name, node] : own) definitions_[&environment][name] = node;
 }
 
 }  // namespace netc

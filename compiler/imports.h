@@ -33,6 +33,9 @@ class Imports {
     Environment environment;
   };
 
+  /// For each name of a file the declaration or `let`, its own or an imported one.
+  using Definitions = std::map<std::string, const ast::Node*>;
+
   void load_prelude();
   void gather(const ast::Node& tree, const Source& source, Environment& environment);
   void import(const ast::Node& statement, const Source& importer, Environment& environment);
@@ -47,8 +50,9 @@ class Imports {
   Diagnostics& diagnostics_;
   Reporter& reporter_;
   std::map<std::string, std::unique_ptr<File>> files_;  // by canonical path; null after an error
-  std::vector<std::string> open_;                       // the files that are being read, outermost first
-  Environment prelude_;                                 // what every file sees: std/activations.net
+  std::map<const Environment*, Definitions> definitions_;
+  std::vector<std::string> open_;  // the files that are being read, outermost first
+  Environment prelude_;            // what every file sees: std/activations.net
   Environment main_{&prelude_};
 };
 
