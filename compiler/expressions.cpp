@@ -47,6 +47,16 @@ std::vector<std::string> Environment::layer_names() const {
   return names;
 }
 
+std::vector<std::string> Environment::distribution_names() const {
+  std::vector<std::string> names;
+  for (const Environment* list = this; list != nullptr; list = list->parent_) {
+    for (const auto& [name, declaration] : list->declarations_) {
+      if (declaration.node->kind == ast::Kind::dist) names.push_back(name);
+    }
+  }
+  return names;
+}
+
 std::optional<LayerReference> find_layer(const std::string& name, const Environment& environment) {
   const Constant* value = environment.find(name);
   if (value != nullptr && value->as<LayerReference>() != nullptr) return *value->as<LayerReference>();

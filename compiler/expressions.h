@@ -41,6 +41,7 @@ class Environment {
   /// Every name that can be seen here, for "did you mean".
   std::vector<std::string> value_names() const;
   std::vector<std::string> layer_names() const;
+  std::vector<std::string> distribution_names() const;
 
  private:
   const Environment* parent_ = nullptr;

@@ -121,7 +121,7 @@ std::optional<Initializer> RuleReader::named(const ast::Node& name, const ast::N
   }
   std::vector<std::string> known = environment_.value_names();
   for (const std::string& rule : rule_names()) known.push_back(rule);
-  for (const auto& [text, declaration] : environment_.declarations()) known.push_back(text);
+  for (const std::string& dist : environment_.distribution_names()) known.push_back(dist);
   std::string help = did_you_mean(name.text, known);
   if (help.empty()) help = fmt::format("rules are a number, a `dist`, {}", fmt::join(rule_names(), ", "));
   return error("N108", name.span, fmt::format("unknown rule `{}`", name.text), help);
