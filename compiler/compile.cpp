@@ -136,6 +136,17 @@ bool has_model(const ast::Node& file) {
                      [](const ast::Node& node) { return node.kind == ast::Kind::model; });
 }
 
+/// What chooses and changes models is wrong where there is none.
+void refuse_settings(const Options& options, Diagnostics& diagnostics) {
+  Reporter reporter(diagnostics);
+  const auto refuse = [&](const std::string& option) {
+    reporter.error("N133", {}, fmt::format("{}: {} defines functions, but no model", option, options.file),
+                   "leave the option out");
+  };
+  if (!options.model.empty()) refuse("--model " + options.model);
+  for (const auto& [path, value] : options.set) refuse(fmt::format("--set {}={}", path, value));
+}
+
 /// What C++ calls a file of functions alone: its name, with `_` for what no name has.
 std::string library_name(const std::string& file) {
   std::string name = fs::path(file).stem().string();
@@ -179,6 +190,8 @@ bool compile(const Options& options, Compilation& compilation, Dump& dump, Compi
   read_tensor_functions(file, source, compilation, model.functions, options);
   if (diagnostics.has_errors()) return false;
   if (!model.functions.empty() && !has_model(file)) {
+    refuse_settings(options, diagnostics);
+    if (diagnostics.has_errors()) return false;
     model.graph.name = library_name(options.file);
     list_functions(model.functions, model.kernels);
     return true;
@@ -275,14 +288,18 @@ int with_model(const Options& options, Use use) {
   return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
 }
 
-/// The same for commands that need a model, not functions alone.
+/// Of commands that need a model, where the file has functions alone.
+int no_model(const Options& options) {
+  fmt::print(stderr, "error: {0} defines functions, but no model\nhelp: netc {0} generates them as C++\n",
+             options.file);
+  return 1;
+}
+
+/// `with_model` for such commands.
 template <class Use>
 int with_network(const Options& options, Use use) {
   return with_model(options, [&](const CompiledModel& model, Compilation& compilation) {
-    if (model.has_model()) return use(model, compilation);
-    fmt::print(stderr, "error: {} defines functions, but no model\nhelp: netc {} generates them as C++\n", options.file,
-               options.file);
-    return 1;
+    return model.has_model() ? use(model, compilation) : no_model(options);
   });
 }
 
@@ -403,8 +420,9 @@ int dump(const Options& options, const std::string& stage) {
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (complete && stage == "emit") plan_preparations(options, model);
   if (complete && stage == "emit") dump.text = emitted(model, options);
+  if (complete && stage != "emit" && !model.has_model()) return no_model(options);
   return with_tiles_checked([&] {
-    if (complete && stage == "lower" && model.has_model()) dump.text = loop_nests(model);
+    if (complete && stage == "lower") dump.text = loop_nests(model);
     fmt::print("{}", dump.text);
     return dump.text.empty() ? 1 : 0;
   });

@@ -1,6 +1,7 @@
 // netc's commands, and the straight line that all of them follow.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -39,7 +40,10 @@ int generate(const Options& options);
 int check(const Options& options);
 /// A row a layer: path, operator, output shape, parameters, multiply-adds; and the memory of a batch.
 int summary(const Options& options);
-/// A stage as text: parse, elaborate, differentiate, layout, fuse, plan, recompute, lower, emit.
+/// The stages that `dump` knows, in order.
+inline constexpr std::array<const char*, 10> stages{"parse", "elaborate", "differentiate", "inline", "layout",
+                                                    "fuse",  "plan",      "recompute",     "lower",  "emit"};
+/// One of `stages` as text.
 int dump(const Options& options, const std::string& stage);
 /// `generate`, then the system's C++ compiler.
 int build(const Options& options);

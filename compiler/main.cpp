@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <functional>
@@ -50,6 +51,14 @@ std::string check_precision(const std::string& precision) {
 std::string check_model(const std::string& name) {
   if (cpp::is_identifier(name)) return "";
   return fmt::format("'{}' is not the name of a model", name);
+}
+
+std::string check_stage(const std::string& stage) {
+  const std::vector<std::string> known(stages.begin(), stages.end());
+  if (std::find(known.begin(), known.end(), stage) != known.end()) return "";
+  const std::string alike = did_you_mean(stage, known);
+  if (!alike.empty()) return fmt::format("'{}' is not a stage: {}", stage, alike);
+  return fmt::format("'{}' is not a stage; stages: {}", stage, fmt::join(known, ", "));
 }
 
 std::string check_memory_size(const std::string& size) {
@@ -182,7 +191,10 @@ void add_inspection(CLI::App& app, CommandLine& line) {
                                              [&] { return dump(options, line.stage); });
   add_memory(*dump_command, line);
   add_target(*dump_command, line);
-  dump_command->add_option("--after", line.stage, "The stage")->required()->type_name("STAGE");
+  dump_command->add_option("--after", line.stage, "The stage")
+      ->required()
+      ->type_name("STAGE")
+      ->check(CLI::Validator(check_stage, ""));
   add_tiles(*dump_command, line);
   add_precision(*dump_command, line);
 

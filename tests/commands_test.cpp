@@ -47,6 +47,8 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
       {{"check"}, "MODEL is required\nhelp: netc check --help"},
       {{"check", "a.net", "b.net"}, "b.net"},
       {{"dump", "a.net"}, "--after is required"},
+      {{"dump", "a.net", "--after=elaborat"}, "'elaborat' is not a stage: did you mean `elaborate`?"},
+      {{"dump", "a.net", "--after=bogus"}, "'bogus' is not a stage; stages: parse, elaborate, differentiate, inline, "},
       {{"summary", "a.net", "--batch", "0"}, "--batch"},
       {{"chekc", "a.net"}, "'chekc' is neither a command nor a .net file\nhelp: did you mean `check`?"},
       {{"run", "a.net", "--wieghts", "w"}, "--wieghts\nhelp: netc run --help"},
@@ -130,6 +132,26 @@ TEST_CASE("a missing model: exit status 1 and its name, for every command that r
     INFO(quoted(command), ": ", result.err);
     CHECK(result.status == 1);
     CHECK(contains(result.err, "no/such.net"));
+  }
+}
+
+TEST_CASE("a file of functions alone has no model to show, to choose or to set") {
+  WorkingFolder folder;
+  write_text("functions.net", "fn total(a: f32[m]) = sum(a);\n");
+  CHECK(run_netc({"check", "functions.net"}).status == 0);
+  CHECK(run_netc({"dump", "functions.net", "--after=parse"}).status == 0);
+  CHECK(run_netc({"dump", "functions.net", "--after=emit"}).status == 0);
+  const std::vector<std::pair<std::vector<std::string>, std::string>> refused{
+      {{"dump", "functions.net", "--after=elaborate"}, "error: functions.net defines functions, but no model"},
+      {{"dump", "functions.net", "--after=lower"}, "error: functions.net defines functions, but no model"},
+      {{"check", "functions.net", "--model", "zz"}, "N133]: --model zz: functions.net defines functions, but no model"},
+      {{"check", "functions.net", "--set", "a=1"}, "N133]: --set a=1: functions.net defines functions, but no model"},
+  };
+  for (const auto& [command, message] : refused) {
+    const CommandResult result = run_netc(command);
+    INFO(quoted(command), ": ", result.err);
+    CHECK(result.status == 1);
+    CHECK(contains(result.err, message));
   }
 }
 
