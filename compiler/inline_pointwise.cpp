@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -24,12 +25,17 @@ class Inlining {
   explicit Inlining(Graph& graph) : graph_(graph), kept_(graph.outputs.begin(), graph.outputs.end()) {
     kept_.insert(graph.loss);
     for (const auto& [value, gradient] : graph.gradients) kept_.insert(gradient);
+    for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+      makers_[graph.nodes[i].outputs[0]] = static_cast<int>(i);
+      for (ValueId input : graph.nodes[i].inputs) ++uses_[input];
+    }
   }
 
   /// From the last node to the first: copies of a node make more readers of what it reads itself.
   void run() {
     for (int i = static_cast<int>(graph_.nodes.size()) - 1; i >= 0; --i) {
-      std::vector<Reading> copied = readings(at(i).outputs[0]);
+      if (uses_[at(i).outputs[0]] < 2) continue;
+      std::vector<Reading> copied = readings(i);
       if (!may_copy(i, copied)) continue;
       const bool apart = !is_cheap(at(i), copied);
       while (copied.size() > 1 && (!apart || graph_.pass(copied.back().node) == Pass::input_gradients)) {
@@ -42,10 +48,11 @@ class Inlining {
  private:
   const Node& at(int index) const { return graph_.nodes[static_cast<std::size_t>(index)]; }
 
-  /// Who reads `value`, in order.
-  std::vector<Reading> readings(ValueId value) const {
+  /// Who reads what node `index` makes, in order.
+  std::vector<Reading> readings(int index) const {
+    const ValueId value = at(index).outputs[0];
     std::vector<Reading> found;
-    for (int i = 0; i < static_cast<int>(graph_.nodes.size()); ++i) {
+    for (int i = index + 1; i < static_cast<int>(graph_.nodes.size()); ++i) {
       for (std::size_t k = 0; k < at(i).inputs.size(); ++k) {
         if (at(i).inputs[k] == value) found.push_back({i, k});
       }
@@ -55,7 +62,7 @@ class Inlining {
 
   bool may_copy(int index, const std::vector<Reading>& readers) const {
     const Node& node = at(index);
-    if (readers.size() < 2 || node.outputs.size() > 1 || kept_.contains(node.outputs[0])) return false;
+    if (node.outputs.size() > 1 || kept_.contains(node.outputs[0])) return false;
     const auto takes = [&](const Reading& reading) { return may_take(reading, node.outputs[0]); };
     if (!std::all_of(readers.begin(), readers.end(), takes)) return false;
     const bool alone =
@@ -79,10 +86,9 @@ class Inlining {
   bool reads_kept(const Node& node) const {
     const std::optional<ValueId> operand = large_operand(node);
     if (node.op->fusion != Fusion::pointwise || !operand) return false;
-    if (readings(*operand).size() > 1) return true;
-    const auto maker = std::find_if(graph_.nodes.begin(), graph_.nodes.end(),
-                                    [&](const Node& other) { return other.outputs[0] == *operand; });
-    return maker != graph_.nodes.end() && reads_kept(*maker);
+    if (uses_.at(*operand) > 1) return true;
+    const auto maker = makers_.find(*operand);
+    return maker != makers_.end() && reads_kept(at(maker->second));
   }
 
   /// The one operand that is as large as the node's output, where there is one.
@@ -99,7 +105,10 @@ class Inlining {
   /// Lets an operand be computed by a copy of node `index`, in front of its reader.
   void copy_for(const Reading& reader, int index) {
     Node copy = at(index);
+    --uses_[copy.outputs[0]];
+    for (ValueId input : copy.inputs) ++uses_[input];
     copy.outputs[0] = graph_.add(Value(graph_[copy.outputs[0]]));
+    uses_[copy.outputs[0]] = 1;
     graph_.nodes[static_cast<std::size_t>(reader.node)].inputs[reader.operand] = copy.outputs[0];
     const Pass pass = graph_.pass(reader.node);
     if (pass == Pass::forward) ++graph_.forward_nodes;
@@ -108,7 +117,9 @@ class Inlining {
   }
 
   Graph& graph_;
-  std::set<ValueId> kept_;  // by the user
+  std::set<ValueId> kept_;         // by the user
+  std::map<ValueId, int> uses_;    // how many operands of nodes a value is
+  std::map<ValueId, int> makers_;  // nodes up to the one that is looked at: copies are put behind it
 };
 
 }  // namespace
