@@ -11,7 +11,8 @@
 #   NATIVE   kernels for this machine's processor alone, which compile in a third of the time
 #   CUDA     kernels for NVIDIA's GPUs, too
 #   FUNCTIONS  the file defines tensor functions too: NAME_functions.hpp
-#   PROGRAM  adds the model's own program (train, eval, bench, run) too, as the target TARGET_main
+#   PROGRAM  adds the model's own program (train, eval, bench, profile, run) too, as the target
+#            TARGET_main
 function(netc_add_model)
   cmake_parse_arguments(PARSE_ARGV 0 arg "FUNCTIONS;ONLY_FUNCTIONS;NATIVE;CUDA;PROGRAM"
                         "TARGET;NET;NAME;OUTPUT;MAX_MEMORY;PRECISION" "SET")

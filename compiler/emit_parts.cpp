@@ -129,7 +129,8 @@ std::string emit_main(const Emission& emission) {
       cuda ? fmt::format("[](netc::Device device) {{\n    return std::make_unique<{}>(netc::zeros, device);\n  }}",
                          model)
            : fmt::format("[] {{ return std::make_unique<{}>(netc::zeros); }}", model);
-  return preamble(emission, fmt::format("The program of the model {}: train, eval, bench, run.", emission.name())) +
+  return preamble(emission,
+                  fmt::format("The program of the model {}: train, eval, bench, profile, run.", emission.name())) +
          fmt::format(R"(#include <netc/program.h>
 
 #include <memory>

@@ -13,6 +13,7 @@
 #include "command_support.h"
 #include "emulator.h"
 #include "lenet.hpp"
+#include "netc/evaluate.h"
 #include "netc/random.h"
 #include "residual.hpp"
 #include "runtime_support.h"
@@ -38,11 +39,11 @@ double difference(View<const float> x, View<const float> y) {
   return norm(a) / std::max(norm(b), 1e-3);
 }
 
-struct Batch {
+struct Examples {
   Tensor<float> images;
   Tensor<std::int32_t> labels;
 
-  explicit Batch(const Extents& shape, std::uint64_t seed = 1) : images(shape), labels({shape[0]}) {
+  explicit Examples(const Extents& shape, std::uint64_t seed = 1) : images(shape), labels({shape[0]}) {
     RandomStream random(seed, "batch");
     std::generate_n(images.data(), images.size(), [&] { return random.uniform(-1, 1); });
     std::generate_n(labels.data(), labels.size(), [&] { return static_cast<std::int32_t>(random.below(10)); });
@@ -77,7 +78,7 @@ void check_training(const Extents& shape, const OptimizerRecipe& recipe, const C
   const auto on_cuda = make_optimizer(recipe);
   on_cpu->clipping = on_cuda->clipping = clipping;
   for (std::uint64_t step = 0; step < 3; ++step) {
-    const Batch batch(shape, step);
+    const Examples batch(shape, step);
     on_cpu->lr = on_cuda->lr = recipe.lr / static_cast<double>(1 + step);  // the last two are launched as one
     const float expected = twins.cpu.train_step(batch.images.view(), batch.labels.view(), *on_cpu);
     const float loss = twins.cuda.train_step(batch.images.view(), batch.labels.view(), *on_cuda);
@@ -133,7 +134,7 @@ TEST_CASE("with AdamW and gradients clipped by their norm") {
 
 TEST_CASE("evaluation on CUDA, and views that write what the next pass reads") {
   Twins<residual::Model> twins;
-  const Batch batch(residual_batch);
+  const Examples batch(residual_batch);
   const auto compare = [&] {
     const View<const float> expected = twins.cpu.forward(batch.images.view());
     CHECK(difference(twins.cuda.forward(batch.images.view()), expected) <= 1e-4);
@@ -151,7 +152,7 @@ TEST_CASE("a training step copies its batch in and its losses out, and allocates
   residual::Model model(1, Device::cuda);
   if (!emulated()) return;
   Sgd optimizer(0.01, 0.9);
-  const Batch batch(residual_batch);
+  const Examples batch(residual_batch);
   model.train_step(batch.images.view(), batch.labels.view(), optimizer);
   const emulator::Counts before = counts();
   model.train_step(batch.images.view(), batch.labels.view(), optimizer);
@@ -181,7 +182,7 @@ TEST_CASE("a step that is started and finished copies its batch in, its losses a
   residual::Model model(1, Device::cuda);
   if (!emulated()) return;
   Sgd optimizer(0.01, 0.9);
-  const Batch batch(residual_batch);
+  const Examples batch(residual_batch);
   const AnyView images = batch.images.view();
   const AnyView labels = batch.labels.view();
   const emulator::Counts at_first = counts();
@@ -209,15 +210,15 @@ TEST_CASE("a batch waits until the one before it that lay in its place has been 
   lenet::Model apart(1, Device::cuda);
   Sgd one(0.5);
   Sgd other(0.5);
-  const Batch first(lenet_batch, 0);
-  const Batch second(lenet_batch, 1);
-  for (const Batch* batch : {&first, &second}) {
+  const Examples first(lenet_batch, 0);
+  const Examples second(lenet_batch, 1);
+  for (const Examples* batch : {&first, &second}) {
     const AnyView images = batch->images.view();
     const AnyView labels = batch->labels.view();
     together.start_step({&images, 1}, {&labels, 1}, one);
   }
-  together.forward(Batch(lenet_batch, 2).images.view());
-  for (const Batch* batch : {&first, &second}) {
+  together.forward(Examples(lenet_batch, 2).images.view());
+  for (const Examples* batch : {&first, &second}) {
     CHECK(together.finish_step().loss == apart.train_step(batch->images.view(), batch->labels.view(), other));
   }
 }
@@ -226,7 +227,7 @@ TEST_CASE("steps are launched as one from the second on") {
   lenet::Model model(1, Device::cuda);
   if (!emulated()) return;
   Sgd optimizer(0.1);
-  const Batch batch(lenet_batch);
+  const Examples batch(lenet_batch);
   const auto launched_as_one = [&] {
     const std::int64_t before = counts().graph_launches;
     model.train_step(batch.images.view(), batch.labels.view(), optimizer);
@@ -238,7 +239,7 @@ TEST_CASE("steps are launched as one from the second on") {
   CHECK(launched_as_one() == 1);
   const std::int64_t of_a_step = counts().launches - before.launches;
   CHECK(counts().launches_in_graphs - before.launches_in_graphs == of_a_step);  // the update among them
-  model.forward(Batch({7, 1, 28, 28}).images.view());
+  model.forward(Examples({7, 1, 28, 28}).images.view());
   CHECK(launched_as_one() == 1);  // an evaluation between is none of a step's business
   CHECK(of_a_step == foreseen_launches("models/lenet.net", lenet_batch[0]));
 }
@@ -246,7 +247,7 @@ TEST_CASE("steps are launched as one from the second on") {
 TEST_CASE("steps that are launched as one draw new random numbers each time, those of the CPU") {
   Twins<residual::Model> twins;
   Sgd optimizer(0.0);
-  const Batch batch(residual_batch);
+  const Examples batch(residual_batch);
   std::set<float> losses;
   for (const std::uint32_t seed : {1U, 1U, 1U, 1U, 2U, 2U}) {
     twins.cpu.set_seed(seed);
@@ -266,10 +267,10 @@ TEST_CASE("two steps under way leave what two steps one after the other leave") 
   lenet::Model apart(1, Device::cuda);
   Sgd one(0.5, 0.9);
   Sgd other(0.5, 0.9);
-  std::vector<Batch> batches;
+  std::vector<Examples> batches;
   for (std::uint64_t seed = 0; seed < 4; ++seed)
     batches.emplace_back(seed < 3 ? lenet_batch : Extents{2, 1, 28, 28}, seed);
-  const auto start = [&](const Batch& batch) {
+  const auto start = [&](const Examples& batch) {
     const AnyView images = batch.images.view();
     const AnyView labels = batch.labels.view();
     together.start_step({&images, 1}, {&labels, 1}, one);
@@ -287,7 +288,7 @@ TEST_CASE("two steps under way leave what two steps one after the other leave") 
 
 TEST_CASE("another optimizer, or other clipping, is not taken for what was recorded") {
   Twins<lenet::Model> twins;
-  const Batch batch(lenet_batch);
+  const Examples batch(lenet_batch);
   const auto train = [&](Optimizer& on_cpu, Optimizer& on_cuda) {
     for (int step = 0; step < 3; ++step) {
       twins.cpu.train_step(batch.images.view(), batch.labels.view(), on_cpu);
@@ -330,7 +331,7 @@ TEST_CASE("an optimizer without kernels updates on the CPU what the GPU computes
   own.clipping = {.norm = 0.1};
   Sgd sgd(0.5);
   sgd.clipping = own.clipping;
-  const Batch batch(lenet_batch);
+  const Examples batch(lenet_batch);
   for (int step = 0; step < 3; ++step) {
     twins.cpu.train_step(batch.images.view(), batch.labels.view(), sgd);
     twins.cuda.train_step(batch.images.view(), batch.labels.view(), own);
@@ -340,18 +341,18 @@ TEST_CASE("an optimizer without kernels updates on the CPU what the GPU computes
 
 TEST_CASE("two evaluations under way leave what two one after the other leave") {
   lenet::Model model(1, Device::cuda);
-  std::vector<Batch> batches;
+  std::vector<Examples> batches;
   for (std::uint64_t seed = 0; seed < 5; ++seed)
     batches.emplace_back(seed < 4 ? lenet_batch : Extents{2, 1, 28, 28}, seed);
   std::vector<float> losses;
   std::vector<std::vector<float>> outputs;
-  for (const Batch& batch : batches) {
+  for (const Examples& batch : batches) {
     const AnyView images = batch.images.view();
     const AnyView labels = batch.labels.view();
     losses.push_back(model.evaluate_loss({&images, 1}, {&labels, 1}));
     outputs.push_back(model.output(0).to_vector());
   }
-  const auto start = [&](const Batch& batch) {
+  const auto start = [&](const Examples& batch) {
     const AnyView images = batch.images.view();
     const AnyView labels = batch.labels.view();
     model.start_evaluation({&images, 1}, {&labels, 1});
@@ -370,6 +371,33 @@ TEST_CASE("two evaluations under way leave what two one after the other leave") 
   CHECK(counts().copies_to_device - before->copies_to_device == 5);
   CHECK(counts().copies_to_host - before->copies_to_host == 2 * 5);
   CHECK(counts().allocations == before->allocations);
+}
+
+TEST_CASE("an evaluation that fails leaves nothing under way") {
+  lenet::Model model(1, Device::cuda);
+  ImageSet images{10, 28, 28, std::vector<std::uint8_t>(10 * 28 * 28, 100), std::vector<std::int32_t>(10, 3)};
+  ImageSet wrong = images;
+  wrong.labels[7] = 10;  // in the third batch, when another is under way
+  Loader loader(images, {3, 0, DType::f32, std::nullopt});
+  Loader wrong_loader(wrong, {3, 0, DType::f32, std::nullopt});
+  const double loss = evaluate(model, loader).loss();
+  CHECK_THROWS_AS(evaluate(model, wrong_loader), Error);
+  CHECK(model.steps_under_way() == 0);
+  CHECK(!model.frozen());
+  CHECK(evaluate(model, loader).loss() == loss);
+}
+
+TEST_CASE("a batch that is refused leaves no memory of the arena's lent") {
+  residual::Model model(1, Device::cuda);
+  const std::int64_t before = model.memory_bytes();
+  const Examples batch(residual_batch);
+  const std::vector<float> expected = model.forward(batch.images.view()).to_vector();
+  Extents many = residual_batch;
+  many[0] = 1 << 30;
+  CHECK_THROWS_AS(model.forward(View<const float>(batch.images.data(), many)), Error);
+  CHECK(model.scratch_bytes() == 0);
+  CHECK(model.memory_bytes() == before);
+  CHECK(model.forward(batch.images.view()).to_vector() == expected);
 }
 
 TEST_CASE("what the emulator counted") {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -48,19 +49,21 @@ void build(const std::string& model, const std::string& folder, const std::strin
   REQUIRE_MESSAGE(result.status == 0, result.err);
 }
 
-/// The largest difference between two files' tensors.
+/// The largest difference between two files' tensors; infinity where one is no number.
 double difference(const std::string& a, const std::string& b) {
   const SafetensorsReader first(a);
   const SafetensorsReader second(b);
   double largest = 0;
   for (const auto& [name, tensor] : first.tensors()) {
     const StoredTensor& other = second.tensors().at(name);
+    REQUIRE(other.bytes.size() == tensor.bytes.size());
     for (std::size_t i = 0; i < tensor.bytes.size(); i += sizeof(float)) {
       float x = 0;
       float y = 0;
       std::memcpy(&x, tensor.bytes.data() + i, sizeof x);
       std::memcpy(&y, other.bytes.data() + i, sizeof y);
-      largest = std::max(largest, std::abs(static_cast<double>(x) - y));
+      const double distance = std::abs(static_cast<double>(x) - y);
+      if (!(distance <= largest)) largest = std::isnan(distance) ? std::numeric_limits<double>::infinity() : distance;
     }
   }
   return largest;

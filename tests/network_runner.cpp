@@ -89,7 +89,6 @@ double NetworkRunner::loss() {
 std::string NetworkRunner::worst_difference() {
   std::string all;
   runner_->run();
-  std::map<ValueId, std::vector<double>> computed;
   for (const auto& [value, gradient] : graph().gradients) all += worst_difference(value, gradient);
   return all;
 }

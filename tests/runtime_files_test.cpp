@@ -103,6 +103,33 @@ TEST_CASE("wrong requests name file, tensor, expected and found") {
               [] { SafetensorsReader("/nowhere/w.safetensors"); });
 }
 
+/// "1,1,1"
+std::string many(const std::string& number, int count) {
+  std::string list = number;
+  for (int i = 1; i < count; ++i) list += "," + number;
+  return list;
+}
+
+TEST_CASE("a file's own words are one short line of a message, without control characters") {
+  CHECK(printable("conv.weight") == "conv.weight");
+  CHECK(printable("x\n\x1b[31m\x7f") == "x??[31m?");
+  CHECK(printable("a\xc2\x9b"
+                  "31m \xc3\x9b") == "a??31m \xc3\x9b");
+  CHECK(printable(std::string(1000, 'a')) == std::string(80, 'a') + "…");
+  CHECK(printable(std::string(79, 'a') + "éé") == std::string(79, 'a') + "…");  // not half a letter
+  const std::string shape = many("1", 200'001);
+  const std::string header = R"({"a":{"dtype":"F32","shape":[)" + shape + R"(],"data_offsets":[0,4]}})";
+  const Error deep = test::error_of([&] { SafetensorsReader(file_with(header, 4), "w"); });
+  CHECK(std::string(deep.what()).size() < 200);
+}
+
+TEST_CASE("a name with control characters is not suggested") {
+  const SafetensorsReader file(file_with(R"({"conv\u001bweight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+                               "w");
+  const Error missing = test::error_of([&] { file.require("conv.weight", {1}); });
+  CHECK(std::string(missing.what()) == "w: no tensor 'conv.weight' of shape [1]");
+}
+
 TEST_CASE("broken headers are refused with a reason") {
   const std::string a = R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
   CHECK(SafetensorsReader(file_with("{" + a + "}   ", 8), "w").tensors().size() == 1);
@@ -129,6 +156,8 @@ TEST_CASE("broken headers are refused with a reason") {
   check_broken(R"({"__metadata__":{"a":1}})", 0, "map of texts");
   check_broken(R"({"a":{"dtype":"F32","shape":[[[[[2]]]]],"data_offsets":[0,8]}})", 8, "nests");
   check_broken("{" + std::string(200'000, '['), 0, "not");
+  check_broken(R"({"a":{"dtype":"F32","shape":[)" + many("1", 33) + R"(],"data_offsets":[0,4]}})", 4,
+               "it has 33 dimensions, at most 32 are allowed");
   check_broken("{\"\xff\":1}", 0, "not JSON");
 }
 

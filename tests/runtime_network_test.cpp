@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "netc/checkpoint.h"
+#include "netc/evaluate.h"
 #include "netc/network.h"
 #include "netc/random.h"
 #include "netc/safetensors.h"
@@ -84,6 +85,41 @@ TEST_CASE("wrong inputs are refused, naming input, expected and found") {
                 [&] { network->evaluate_loss(wrong.inputs(), wrong.targets()); });
   }
   check_error(ErrorKind::usage, {"no output"}, [&] { network->output(0); });
+  const float pixel = 0;
+  check_error(ErrorKind::mismatch, {"input image: a batch of 3000000000: at most 2147483647 examples are possible"},
+              [&] {
+                forward(View<const float>(&pixel, {3'000'000'000, 1, 28, 28}));
+              });
+}
+
+/// Sixteen images; the class of the last is one that the network does not have, where it is `wrong`.
+ImageSet image_set(bool wrong) {
+  ImageSet images{16, 28, 28, std::vector<std::uint8_t>(16 * 28 * 28, 100), std::vector<std::int32_t>(16, 3)};
+  if (wrong) images.labels.back() = 10;
+  return images;
+}
+
+TEST_CASE("an evaluation leaves the network as it was, also when it fails") {
+  const ImageSet good_images = image_set(false);
+  const ImageSet bad_images = image_set(true);
+  Loader good(good_images, {4, 0, DType::f32, std::nullopt});
+  Loader bad(bad_images, {4, 0, DType::f32, std::nullopt});
+  const auto network = make();
+  for (const bool frozen : {false, true}) {
+    if (frozen) network->freeze();
+    check_error(ErrorKind::mismatch, {"classes below 10, found 10"}, [&] { evaluate(*network, bad); });
+    CHECK(network->frozen() == frozen);
+    CHECK(network->steps_under_way() == 0);
+    CHECK(evaluate(*network, good).examples == 16);
+    CHECK(network->frozen() == frozen);
+  }
+  network->unfreeze();
+  Sgd optimizer(0.1);
+  const Examples examples(4);
+  network->start_step(examples.inputs(), examples.targets(), optimizer);
+  check_error(ErrorKind::usage, {"softmax: finish the steps under way"}, [&] { evaluate(*network, good); });
+  CHECK(network->steps_under_way() == 1);
+  network->finish_step();
 }
 
 TEST_CASE("parameters, gradients and buffers are reached by name") {
@@ -221,6 +257,8 @@ TEST_CASE("weights of another model change nothing") {
   check({w, b}, {"no tensor 'stats.mean'"});
   check({w, m, {"out.bias", short_bias.view()}}, {"'out.bias'", "expected F32 [10]", "found F32 [9]"});
   check({w, b, m, {"conv.weight", one.view()}}, {"'conv.weight' is no parameter of softmax"});
+  check({w, b, m, {"x\n\x1b[31m", one.view()}}, {"'x??[31m' is no parameter of softmax"});
+  check({w, b, m, {std::string(400'000, 'x'), one.view()}}, {"xxx…' is no parameter of softmax"});
   write_safetensors(file, std::vector<NamedTensor>{w, b, m, {"bn.num_batches_tracked", one.view()}});
   network->load(file);
   CHECK(network->parameter("out.weight")(9, 783) == 1);
@@ -293,6 +331,9 @@ TEST_CASE("checkpoints of other runs are refused") {
   other = identity;
   other.examples = 7;
   check_error(ErrorKind::mismatch, {"examples", "expected 7", "found 100"}, [&] { load("c", other); });
+  write_safetensors(folder / "hostile", {}, {{"model", "x\n\x1b[31m" + std::string(400'000, 'x')}});
+  check_error(ErrorKind::mismatch, {"hostile: model: expected softmax, found x??[31mxxx", "…"},
+              [&] { load("hostile", identity); });
   run.network->save(folder / "weights");
   check_error(ErrorKind::format, {"weights", "not a checkpoint"}, [&] { load("weights", identity); });
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "netc/cuda_steps.h"
 #include "netc/optimizer.h"
 #include "netc/random.h"
 #include "netc/safetensors.h"
@@ -163,6 +164,21 @@ TEST_CASE("the state continues a run bit for bit") {
   CHECK(state_arrays({.name = "sgd"}) == 0);
   CHECK(state_arrays({.name = "sgd", .momentum = 0.9}) == 1);
   CHECK(state_arrays({.name = "adam"}) == 2);
+}
+
+TEST_CASE("a step counts when it is taken, not when its calls are made") {
+  std::vector<float> parameters{1, 2, 3};
+  const std::vector<float> gradients{1, -2, 3};
+  Adam adam(0.1);
+  adam.prepare(3, Device::cpu);
+  const auto next = [&] { return adam.next_calls(parameters, gradients).at(0).numbers; };
+  const auto first = next();
+  CHECK(next() == first);
+  CHECK(adam.state(3)[2].second[0] == 0);
+  adam.count_step();
+  CHECK(next() != first);
+  adam.step(parameters, gradients);
+  CHECK(adam.state(3)[2].second[0] == 2);
 }
 
 TEST_CASE("wrong calls are refused") {

@@ -1,4 +1,4 @@
-// The program of a model as a user types it: train, eval, bench, run, and everything that can be wrong.
+// The program of a model as a user types it: train, eval, bench, profile, run, and everything that can be wrong.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/wait.h>
@@ -421,7 +421,7 @@ TEST_CASE("run makes optimizer steps and saves what comes out") {
 TEST_CASE("help is to be had everywhere") {
   const ProgramResult all = run_softmax({"--help"});
   CHECK(all.status == 0);
-  for (const std::string command : {"train", "eval", "bench", "run"}) {
+  for (const std::string command : {"train", "eval", "bench", "profile", "run"}) {
     CHECK(all.out.find(command) != std::string::npos);
     const ProgramResult help = run_softmax({command, "--help"});
     CHECK(help.status == 0);
@@ -535,6 +535,16 @@ TEST_CASE("a folder that cannot be written is found out before training") {
   }
 }
 
+TEST_CASE("a checkpoint folder that cannot be searched is wrong input") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 20, 5);
+  // The folder's path is just short enough, its file's is too long.
+  std::string longest = folder.path();
+  while (longest.size() < 4080) longest += "/.";
+  check_fails({"train", "--data", folder.path(), "--checkpoint", longest}, 1,
+              {"checkpoint.safetensors: cannot look for it: File name too long"});
+}
+
 TEST_CASE("a full standard output is an error") {
   const TemporaryFolder folder;
   write_small_data(folder.path(), 20, 5);
@@ -592,6 +602,12 @@ TEST_CASE("accuracy counts the first of equal largest outputs") {
   const Tensor<float> output({3, 2}, {1, 1, 0, 2, 3, 0});
   const std::vector<std::int32_t> labels{0, 1, 1};
   CHECK(count_correct(output.view(), labels) == 2);
+}
+
+TEST_CASE("accuracy takes a row of outputs a label") {
+  const Tensor<float> output({3, 2});
+  const std::vector<std::int32_t> labels{0, 1};
+  test::check_error(ErrorKind::mismatch, {"2 labels", "outputs [3,2]"}, [&] { count_correct(output.view(), labels); });
 }
 
 }  // namespace

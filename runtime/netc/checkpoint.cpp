@@ -116,10 +116,10 @@ void require_same_run(const std::string& file, const Json& expected, const Json&
   for (const auto& [key, value] : expected.items()) {
     const auto other = found.find(key);
     if (other == found.end()) refuse(file, key, value.dump(), "nothing");
-    if (*other != value) refuse(file, key, value.dump(), other->dump());
+    if (*other != value) refuse(file, key, value.dump(), printable(other->dump()));
   }
   for (const auto& [key, value] : found.items()) {
-    if (!expected.contains(key)) refuse(file, key, "nothing", value.dump());
+    if (!expected.contains(key)) refuse(file, printable(key), "nothing", printable(value.dump()));
   }
 }
 
@@ -134,13 +134,13 @@ TrainingState read_state(const SafetensorsReader& reader, const Description& des
                          std::uint32_t& step) {
   const std::string& name = reader.name();
   if (const std::string& model = text_of(reader, "model"); model != description.name) {
-    refuse(name, "model", description.name, model);
+    refuse(name, "model", description.name, printable(model));
   }
   try {
     const Json json = Json::parse(text_of(reader, "state"));
     if (json.at("version") != version) {
       refuse(name, "version of checkpoints", std::to_string(version),
-             json.at("version").dump() + ": begin the run anew");
+             printable(json.at("version").dump()) + ": begin the run anew");
     }
     require_same_run(name, to_json(run), Json::parse(text_of(reader, "run")));
     json.at("step").get_to(step);
@@ -150,7 +150,7 @@ TrainingState read_state(const SafetensorsReader& reader, const Description& des
     require_sound(name, state);
     return state;
   } catch (const Json::exception& error) {
-    throw Error(ErrorKind::format, fmt::format("{}: not a checkpoint: {}", name, error.what()));
+    throw Error(ErrorKind::format, fmt::format("{}: not a checkpoint: {}", name, printable(error.what())));
   }
 }
 

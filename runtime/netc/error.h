@@ -10,8 +10,8 @@ enum class ErrorKind {
   io,        // a file cannot be opened, read, written or renamed
   format,    // a file's content is not what its format says
   mismatch,  // a file or tensor of another model, shape or type
-  memory,    // the arena cannot be allocated
-  device,    // a device that is asked for is not there
+  memory,    // memory that cannot be had, or a batch that is too large
+  device,    // a device or processor that is not there, or fails
   usage,     // a call or an option that makes no sense
   internal,  // a bug of netc's
 };

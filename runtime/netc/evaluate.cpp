@@ -19,6 +19,41 @@ void require_classifier(const Description& description) {
                   description.name));
 }
 
+namespace {
+
+/// Freezes a network for an evaluation and leaves it as it was, also behind an exception: what the evaluation started
+/// is finished, and what the caller had frozen stays frozen.
+class FrozenNetwork {
+ public:
+  explicit FrozenNetwork(Network& network) : network_(network), was_frozen_(network.frozen()) {
+    if (network.steps_under_way() > 0) {
+      throw Error(ErrorKind::usage,
+                  fmt::format("{}: finish the steps under way before an evaluation", network.description().name));
+    }
+    network.freeze();
+  }
+  ~FrozenNetwork() {
+    while (network_.steps_under_way() > 0) drop_step();
+    if (!was_frozen_) network_.unfreeze();
+  }
+  FrozenNetwork(const FrozenNetwork&) = delete;
+  FrozenNetwork& operator=(const FrozenNetwork&) = delete;
+
+ private:
+  void drop_step() {
+    try {
+      network_.finish_step();
+    } catch (const Error&) {
+      // The exception that ended the evaluation says what is wrong.
+    }
+  }
+
+  Network& network_;
+  bool was_frozen_;
+};
+
+}  // namespace
+
 RunningMetrics evaluate(Network& network, Loader& loader) {
   RunningMetrics metrics;
   std::deque<std::vector<std::int32_t>> under_way;  // the classes of batches that were started
@@ -27,7 +62,7 @@ RunningMetrics evaluate(Network& network, Loader& loader) {
     metrics.add(loss, output, under_way.front());
     under_way.pop_front();
   };
-  network.freeze();
+  const FrozenNetwork frozen(network);
   loader.start(0);
   while (const Batch* batch = loader.next()) {
     const AnyView images = batch->images();
@@ -37,7 +72,6 @@ RunningMetrics evaluate(Network& network, Loader& loader) {
     if (network.steps_under_way() == network.steps_at_once()) finish();
   }
   while (!under_way.empty()) finish();
-  network.unfreeze();
   return metrics;
 }
 

@@ -161,7 +161,35 @@ void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail(folder, "make the folder", error.value());
-  if (!fs::is_directory(folder)) fail(folder, "make the folder", ENOTDIR);
+  const bool made = fs::is_directory(folder, error);
+  if (!made) fail(folder, "make the folder", error ? error.value() : ENOTDIR);
+}
+
+namespace {
+
+/// Whether these bytes of UTF-8 are a control character; some terminals obey those of two bytes, too.
+bool is_control(unsigned char before, unsigned char byte) {
+  return byte < 0x20 || byte == 0x7f || (before == 0xc2 && byte >= 0x80 && byte < 0xa0);
+}
+
+bool continues_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  std::size_t length = std::min(text.size(), longest);
+  while (length > 0 && length < text.size() && continues_character(text[length])) --length;
+  std::string shown(text.substr(0, length));
+  for (std::size_t i = 0; i < length; ++i) {
+    const char before = i > 0 ? text[i - 1] : '\0';
+    if (!is_control(static_cast<unsigned char>(before), static_cast<unsigned char>(text[i]))) continue;
+    shown[i] = '?';
+    if (continues_character(text[i])) shown[i - 1] = '?';
+  }
+  return length < text.size() ? shown + "…" : shown;
 }
 
 }  // namespace netc

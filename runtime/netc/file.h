@@ -68,4 +68,7 @@ void write_file(const std::filesystem::path& file, std::string_view text);
 /// Makes a folder, and those above it, where there is none. Throws Error (io).
 void make_folder(const std::filesystem::path& folder);
 
+/// Text from a file as a part of a message: without control characters, and not too long.
+std::string printable(std::string_view text);
+
 }  // namespace netc

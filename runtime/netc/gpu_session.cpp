@@ -58,7 +58,7 @@ void GpuSession::start_download(std::span<const Part> parts) {
   for (Slot& unused : downloads_) {
     if (unused.memory.bytes() == 0) unused.memory.reserve(bytes);
   }
-  Slot& download = slot(downloads_, started_++);
+  Slot& download = slot(downloads_, started_);
   download.memory.reserve(bytes);
   std::byte* pinned = download.memory.data();
   for (const Part& part : parts) {
@@ -66,6 +66,7 @@ void GpuSession::start_download(std::span<const Part> parts) {
     pinned += part.bytes;
   }
   download.copied.set(queue_);
+  ++started_;
 }
 
 const std::byte* GpuSession::finish_download() {

@@ -43,7 +43,7 @@ class GpuSession {
   /// Has the GPU copy parts of its memory, one after the other, when what was launched is done. At most two downloads
   /// may be under way.
   void start_download(std::span<const Part> parts);
-  /// Waits for the one that was started first; what it copied stays until the second `start_download` from here.
+  /// Waits for the one that was started first; what it copied stays until the next `start_download`.
   const std::byte* finish_download();
 
   /// A list of launches.

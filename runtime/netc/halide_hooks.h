@@ -7,7 +7,7 @@
 namespace netc::halide {
 
 /// Replaces Halide's error handler (which aborts), allocator (glibc returns scratch memory to the system after every
-/// kernel and faults it in again) and thread pool. Called once, before the first kernel runs.
+/// kernel and faults it in again) and thread pool. Every call of a kernel asks for it; the first one does it.
 void install_hooks();
 
 /// The first message since the last call; empty when there was none.

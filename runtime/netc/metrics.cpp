@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "netc/error.h"
+#include "netc/file.h"
 
 namespace netc {
 
@@ -27,7 +28,13 @@ void RunningMetrics::add(const RunningMetrics& others) {
 }
 
 std::int64_t count_correct(View<const float> output, std::span<const std::int32_t> labels) {
-  const std::int64_t classes = output.size() / output.shape()[0];
+  const std::int64_t rows = output.rank() == 0 ? 0 : output.shape()[0];
+  if (rows != static_cast<std::int64_t>(labels.size()) || rows == 0) {
+    throw Error(ErrorKind::mismatch,
+                fmt::format("accuracy: expected a row of outputs for each of {} labels, found outputs {}",
+                            labels.size(), to_string(output.shape())));
+  }
+  const std::int64_t classes = output.size() / rows;
   const float* row = output.data();
   std::int64_t correct = 0;
   for (std::int32_t label : labels) {
@@ -95,7 +102,7 @@ std::vector<T> from_array(const std::string& text, T (*from)(const Json& object)
     for (const Json& object : Json::parse(text)) items.push_back(from(object));
     return items;
   } catch (const Json::exception& error) {
-    throw Error(ErrorKind::format, fmt::format("metrics: {}", error.what()));
+    throw Error(ErrorKind::format, fmt::format("metrics: {}", printable(error.what())));
   }
 }
 

@@ -232,8 +232,8 @@ void require_known(const SafetensorsReader& file, const Description& description
   for (const auto& [name, tensor] : file.tensors()) {
     if (paths.contains(name) || name.ends_with("num_batches_tracked")) continue;
     const std::vector<std::string> candidates(paths.begin(), paths.end());
-    throw Error(ErrorKind::mismatch, fmt::format("{}: tensor '{}' is no parameter of {}{}", file.name(), name,
-                                                 description.name, did_you_mean(name, candidates)));
+    throw Error(ErrorKind::mismatch, fmt::format("{}: tensor '{}' is no parameter of {}{}", file.name(),
+                                                 printable(name), description.name, did_you_mean(name, candidates)));
   }
 }
 
@@ -287,7 +287,8 @@ class Binder {
       fail(fmt::format("{}: expected {}, found {}", name, to_string(spec), to_string(view)));
     }
     const std::int64_t batch = batch_of(spec, view);
-    if (batch > std::numeric_limits<std::int32_t>::max()) fail(fmt::format("{}: a batch of {}", name, batch));
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+    if (batch > most) fail(fmt::format("{}: a batch of {}: at most {} examples are possible", name, batch, most));
     if (batch_ != 0 && batch != 0 && batch != batch_) {
       fail(fmt::format("{}: expected a batch of {} as before, found {}", name, batch_, batch));
     }
@@ -368,7 +369,9 @@ void Network::reserve(const MemoryPlan& plan, Optimizer* optimizer) {
   take_turns(plan);
   const bool grows = !arena_ || bytes > arena_bytes_;
   if (grows) {
-    arena_.reset();  // before the larger one is made: their contents are not kept
+    // Before the larger one is made: their contents are not kept, nor is what was lent of it.
+    if (gpu_) gpu_->queue().scratch().lend(nullptr, 0);
+    arena_.reset();
     arena_bytes_ = 0;
   }
   if (device_ == Device::cuda) {
@@ -586,7 +589,11 @@ float Network::train_step(std::span<const AnyView> inputs, std::span<const AnyVi
 void Network::update(std::span<const AnyView> inputs, std::span<const AnyView> labels, Optimizer& optimizer) {
   const bool updated = compute_gradients(inputs, labels, &optimizer);
   parameters_changed();
-  if (!updated) optimizer.step(parameters_flat(), gradients_flat(), device_);
+  if (updated) {
+    optimizer.count_step();
+  } else {
+    optimizer.step(parameters_flat(), gradients_flat(), device_);
+  }
   last_pass_ = Pass::optimizer;
 }
 
@@ -610,14 +617,14 @@ void Network::require_room() const {
 
 /// Has a GPU copy what `finish_step` returns.
 void Network::leave_results() {
-  under_way_.push_back(launch_.batch);
-  if (!gpu_) return;
+  if (!gpu_) return under_way_.push_back(launch_.batch);
   const auto part = [&](const Result& result, std::int64_t floats) {
     return GpuSession::Part{result.data(), floats * static_cast<std::int64_t>(sizeof(float))};
   };
   const std::int64_t outputs = count(shape_for(description_.outputs[0], launch_.batch));
   const GpuSession::Part parts[] = {part(losses_, launch_.batch), part(outputs_[0], outputs)};
   gpu_->start_download(parts);
+  under_way_.push_back(launch_.batch);
 }
 
 Network::StepResults Network::finish_step() {

@@ -142,6 +142,7 @@ class Network {
   /// evaluation passes then compute what depends on parameters alone, such as weights in the order that kernels read,
   /// once instead of each time. Loading, initialising, training and the views handed out from then on count as ever.
   void freeze() { frozen_ = true; }
+  bool frozen() const { return frozen_; }
   void unfreeze();
 
   /// Evaluation mode. Inputs as in `description().inputs`, all of one batch; returns the first output, row-major,

@@ -147,10 +147,11 @@ std::int64_t Optimizer::scratch_bytes() const {
 void Optimizer::step(std::span<float> parameters, std::span<const float> gradients, Device device) {
   require_length(parameters.size(), gradients.size());
   prepare(parameters.size(), device);
-  if (device == Device::cuda && step_on_gpu(parameters, gradients)) return;
+  if (device == Device::cuda && step_on_gpu(parameters, gradients)) return count_step();
   Clip clip{clamp_limit(), 1};
   if (clipping.norm > 0) clip.scale = norm_scale(gradients, clip.limit, clipping.norm);
   update(parameters, gradients, clip);
+  count_step();
 }
 
 /// Returns when the step is done; false where the CPU must do it, which may begin.
@@ -227,10 +228,8 @@ Adam::Adam(double rate, std::array<double, 2> betas, double eps, double weight_d
   lr = rate;
 }
 
-/// Counts a step.
-cuda::AdamFactors Adam::next_factors() {
-  steps_[0] += 1;
-  const double t = steps_[0];
+cuda::AdamFactors Adam::next_factors() const {
+  const double t = steps_[0] + 1;
   const bool decoupled = decay_ == WeightDecay::decoupled;
   return {.rate = static_cast<float>(lr / (1 - std::pow(betas_[0], t))),
           .weight_decay = static_cast<float>(decoupled ? 0 : weight_decay_),

@@ -48,10 +48,13 @@ class Optimizer {
   /// parameters[i] moves along gradients[i], which is clipped on the way and stays as it is; both have the length of
   /// the first call, and lie in `device`'s memory. The result does not depend on the number of threads.
   void step(std::span<float> parameters, std::span<const float> gradients, Device device = Device::cpu);
-  /// A step in a GPU's memory as calls, in order, for whom launches them (see `prepare`). None where the optimizer has
-  /// no kernels for it: `step` then computes on the CPU, which reaches the same memory.
+  /// The most calls of a step: a clipped norm's factor, the update.
   static constexpr std::size_t max_calls = 2;
+  /// A step in a GPU's memory as calls, in order, for whom launches them (see `prepare`), and then says `count_step`.
+  /// None where the optimizer has no kernels for it: `step` then computes on the CPU, which reaches the same memory.
   std::vector<cuda::StepCall> next_calls(std::span<float> parameters, std::span<const float> gradients);
+  /// The calls are launched: the next ones are of another step. `step` counts by itself.
+  virtual void count_step() {}
   /// Makes the state that steps on the device need, or moves it there; bytes that this would allocate, and bytes of
   /// scratch memory that a step takes on a GPU.
   void prepare(std::size_t parameters, Device device);
@@ -119,6 +122,7 @@ class Adam : public Optimizer {
  public:
   explicit Adam(double lr, std::array<double, 2> betas = {0.9, 0.999}, double eps = 1e-8, double weight_decay = 0,
                 WeightDecay decay = WeightDecay::of_gradient);
+  void count_step() override { ++steps_[0]; }
   std::vector<std::pair<std::string, std::span<float>>> state(std::size_t parameters) override;
 
  private:
@@ -127,7 +131,7 @@ class Adam : public Optimizer {
   std::vector<cuda::StepCall> next_update(std::span<float> parameters, std::span<const float> gradients,
                                           const cuda::Clip& clip) override;
 
-  cuda::AdamFactors next_factors();
+  cuda::AdamFactors next_factors() const;
 
   std::array<double, 2> betas_;
   double eps_;

@@ -32,7 +32,7 @@ struct Profile {
   std::string place;        // see Workload
   std::vector<Call> calls;  // in the order of a step
   double step_seconds = 0;  // at its fastest, with each kernel waited for
-  double free_seconds = 0;  // on a GPU where kernels are launched as one and steps overlap, else 0
+  double free_seconds = 0;  // on a GPU where kernels are launched as one and training steps overlap, else 0
 };
 
 /// By its data sheet, in TF32. Choice: bounds that stay the same from GPU to GPU, those of `netc summary`, in place of

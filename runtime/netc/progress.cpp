@@ -55,6 +55,7 @@ Progress::~Progress() {
 }
 
 void Progress::update(std::int64_t done, const std::string& note) {
+  if (done == first_) return;
   const Clock::time_point now = Clock::now();
   if (terminal_ ? now - shown_ < bar_interval : now - shown_ < line_interval) return;
   shown_ = now;

@@ -19,7 +19,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// `note` is shown behind the bar: the loss so far.
+  /// `note` is shown behind the bar: the loss so far. Nothing is shown before something is done: it has no rate.
   void update(std::int64_t done, const std::string& note);
 
  private:

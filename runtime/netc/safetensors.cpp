@@ -29,19 +29,10 @@ using Json = nlohmann::json;
 constexpr std::size_t length_bytes = 8;
 constexpr std::uint64_t max_header = 100'000'000;
 constexpr int max_depth = 3;  // the file, a tensor, its shape
+constexpr std::size_t max_dimensions = 32;
 
 [[noreturn]] void fail(const std::string& file, const std::string& why) {
   throw Error(ErrorKind::format, fmt::format("{}: not a safetensors file: {}", file, why));
-}
-
-/// Text from a file as part of a message: one line, and not too long.
-std::string printable(std::string_view text) {
-  constexpr std::size_t longest = 80;
-  std::string shown(text.substr(0, longest));
-  for (char& c : shown) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return fmt::format("'{}{}'", shown, text.size() > longest ? "…" : "");
 }
 
 /// Refuses what JSON parsers let pass: duplicate keys, of which the last would win, and nesting without end.
@@ -54,7 +45,7 @@ class HeaderChecks {
     if (event == Json::parse_event_t::object_start) keys_.emplace_back();
     if (event == Json::parse_event_t::object_end) keys_.pop_back();
     if (event == Json::parse_event_t::key && !keys_.back().insert(value.get<std::string>()).second) {
-      fail(file_, fmt::format("duplicate key {}", printable(value.get<std::string>())));
+      fail(file_, fmt::format("duplicate key '{}'", printable(value.get<std::string>())));
     }
     return true;
   }
@@ -69,7 +60,7 @@ Json parse_header(const std::string& file, std::string_view text) {
   try {
     return Json::parse(text, HeaderChecks(file));
   } catch (const Json::exception& error) {
-    fail(file, fmt::format("the header is not JSON: {}", printable(error.what())));
+    fail(file, fmt::format("the header is not JSON: '{}'", printable(error.what())));
   }
 }
 
@@ -108,7 +99,11 @@ class EntryParser {
   Entry parse(StoredTensor& tensor) const {
     if (!json_.is_object() || json_.size() != 3) refuse("expected the fields dtype, shape and data_offsets alone");
     tensor.dtype = dtype();
-    for (std::uint64_t extent : integers("shape")) {
+    const std::vector<std::uint64_t> shape = integers("shape");
+    if (shape.size() > max_dimensions) {
+      refuse(fmt::format("it has {} dimensions, at most {} are allowed", shape.size(), max_dimensions));
+    }
+    for (std::uint64_t extent : shape) {
       if (extent > std::numeric_limits<std::int64_t>::max()) refuse("an extent is too large");
       tensor.shape.push_back(static_cast<std::int64_t>(extent));
     }
@@ -124,7 +119,7 @@ class EntryParser {
 
  private:
   [[noreturn]] void refuse(const std::string& why) const {
-    fail(file_, fmt::format("tensor {}: {}", printable(tensor_), why));
+    fail(file_, fmt::format("tensor '{}': {}", printable(tensor_), why));
   }
 
   const Json& field(const char* name) const {
@@ -168,7 +163,7 @@ void check_cover(const std::string& file, std::vector<Entry> entries, std::uint6
   std::uint64_t covered = 0;
   for (const Entry& entry : entries) {
     if (entry.begin != covered) {
-      fail(file, fmt::format("tensor {} begins at byte {}, expected {}: {}", printable(entry.name), entry.begin,
+      fail(file, fmt::format("tensor '{}' begins at byte {}, expected {}: {}", printable(entry.name), entry.begin,
                              covered, entry.begin < covered ? "it overlaps another" : "there is a hole before it"));
     }
     covered = entry.end;
@@ -220,7 +215,9 @@ const StoredTensor& SafetensorsReader::require(std::string_view tensor, const st
   const auto found = tensors_.find(std::string(tensor));
   if (found == tensors_.end()) {
     std::vector<std::string> names;
-    for (const auto& [key, stored] : tensors_) names.push_back(key);
+    for (const auto& [key, stored] : tensors_) {
+      if (printable(key) == key) names.push_back(key);
+    }
     throw Error(ErrorKind::mismatch, fmt::format("{}: no tensor '{}' of shape [{}]{}", name_, tensor,
                                                  fmt::join(shape, ","), did_you_mean(tensor, names)));
   }

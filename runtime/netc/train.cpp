@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <deque>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "netc/checkpoint.h"
@@ -143,7 +144,11 @@ class Trainer {
   void restore() {
     if (options_.checkpoint.empty()) return;
     const fs::path file = checkpoint_file(options_.checkpoint);
-    const bool exists = fs::exists(file);
+    std::error_code error;
+    const bool exists = fs::exists(file, error);
+    if (error) {
+      throw Error(ErrorKind::io, fmt::format("{}: cannot look for it: {}", file.string(), error.message()));
+    }
     if (exists && !options_.resume) {
       throw Error(ErrorKind::usage,
                   fmt::format("{} exists: continue that run by --resume, or choose another folder", file.string()));
@@ -270,7 +275,7 @@ class Trainer {
   }
 
   void save_now_and_then() {
-    if (seconds_since(saved_) < options_.checkpoint_seconds) return;
+    if (options_.checkpoint.empty() || seconds_since(saved_) < options_.checkpoint_seconds) return;
     finish_all();
     save_progress();
   }

@@ -27,8 +27,8 @@ class Workload {
  public:
   Workload(const Model& model, const WorkloadOptions& options);
 
-  /// Takes so many steps and returns the time of one, in seconds. Those of a GPU overlap, and the CPU is ahead of them:
-  /// the clock runs until the last is done.
+  /// Takes so many steps and returns the time of one, in seconds. Training steps of a GPU overlap, and the CPU is
+  /// ahead of them: the clock runs until the last is done.
   double time(int steps);
   /// So many steps to time together when all may take `seconds`: one on the CPU. Choice: a tenth of the time on a GPU,
   /// with one wait at its end. Alternative: from one step's return to the next one's, of which the fastest comes too
