@@ -16,6 +16,7 @@
 #include "compiler/cpp_writer.h"
 #include "compiler/memory_size.h"
 #include "dsl/diagnostic.h"
+#include "netc/commands.h"
 
 namespace netc {
 namespace {
@@ -249,7 +250,7 @@ void add_programs(CLI::App& app, CommandLine& line) {
       ->check(CLI::Range(0, 1 << 10).description(""));
   tune_command->add_option("--seconds", options.seconds, "Time to spend (default: until all kernels are tuned)")
       ->type_name("S")
-      ->check(CLI::PositiveNumber.description(""));
+      ->check(above_zero());
 
   CLI::App* run_command = add_model_command(app, line, "run", "Run a model once, or train it for some steps",
                                             [&] { return run(options, line.program_arguments); });

@@ -436,7 +436,14 @@ TEST_CASE("wrong usage is one line and status 2") {
   check_fails({"train", "--frobnicate"}, 2, {"--frobnicate"});
   check_fails({"train", "--epochs", "many"}, 2, {"--epochs", "many"});
   check_fails({"train", "--epochs", "0"}, 2, {"epochs must be from 1", "found 0"});
-  check_fails({"train", "--limit", "-3"}, 2, {"--limit"});
+  check_fails({"train", "--limit", "-3"}, 2, {"--limit: must be above 0, found -3 ("});
+  check_fails({"train", "--limit", "many"}, 2, {"--limit", "many"});
+  check_fails({"train", "--checkpoint-seconds", "-1"}, 2, {"--checkpoint-seconds: must be at least 0, found -1 ("});
+  check_fails({"bench", "--seconds", "-1"}, 2, {"--seconds: must be above 0, found -1 ("});
+  check_fails({"bench", "--seconds", "nan"}, 2, {"--seconds: must be above 0, found nan ("});
+  check_fails({"bench", "--seconds", "inf"}, 2, {"--seconds: must be finite, found inf ("});
+  check_fails({"run", "--steps", "0"}, 2, {"--steps: must be above 0, found 0 ("});
+  check_fails({"eval", "--limit", "0"}, 2, {"--limit: must be above 0, found 0 ("});
   check_fails({"train", "--device", "tpu"}, 2, {"--device", "tpu"});
   check_fails({"train", "--resume"}, 2, {"--resume", "--checkpoint"});
   check_fails({"train", "--set", "train.momentun=0.9"}, 2, {"train.momentun", "did you mean `momentum`?"});

@@ -27,6 +27,10 @@ void add_bench_command(CLI::App& app, const Model& model);
 void add_profile_command(CLI::App& app, const Model& model);
 void add_run_command(CLI::App& app, const Model& model);
 
+/// Checks of an option's number: "must be above 0, found 0".
+CLI::Validator above_zero();
+CLI::Validator at_least_zero();
+
 /// The options `--threads T` and `--pin`.
 struct ThreadOptions {
   int threads = 0;

@@ -43,9 +43,7 @@ void add_eval_command(CLI::App& app, const Model& model) {
   CLI::App* command = app.add_subcommand("eval", "Loss and accuracy on the test data");
   command->add_option("--weights", options->weights, "safetensors file")->required()->type_name("FILE");
   command->add_option("--data", options->data, "folder of the data set")->type_name("DIR")->capture_default_str();
-  command->add_option("--limit", options->limit, "use the first N examples")
-      ->check(CLI::PositiveNumber)
-      ->type_name("N");
+  command->add_option("--limit", options->limit, "use the first N examples")->check(above_zero())->type_name("N");
   add_device_option(*command, options->device);
   add_thread_options(*command, options->threads);
   command->callback([&model, options] { eval(model, *options); });

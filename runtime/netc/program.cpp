@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -71,6 +72,28 @@ int run_command(const Model& model, int argc, char** argv) {
 }
 
 }  // namespace
+
+namespace {
+
+/// CLI11's own say the range of a double, with all of its digits. What is no number is left to the conversion.
+CLI::Validator number_check(bool (*right)(double value), const char* what) {
+  return {[=](const std::string& text) -> std::string {
+            double value = 0;
+            if (!CLI::detail::lexical_cast(text, value) || (std::isfinite(value) && right(value))) return "";
+            return fmt::format("must be {}, found {}", std::isinf(value) ? "finite" : what, text);
+          },
+          ""};
+}
+
+}  // namespace
+
+CLI::Validator above_zero() {
+  return number_check([](double value) { return value > 0; }, "above 0");
+}
+
+CLI::Validator at_least_zero() {
+  return number_check([](double value) { return value >= 0; }, "at least 0");
+}
 
 void add_thread_options(CLI::App& command, ThreadOptions& options) {
   command.add_option("--threads", options.threads, "threads to compute with; 0: one a processor")

@@ -207,7 +207,7 @@ void add_run_command(CLI::App& app, const Model& model) {
   command->add_option("--mode", options->mode, "train where --steps or --gradients are given, else eval")
       ->check(CLI::IsMember({"eval", "train"}));
   command->add_option("--steps", options->steps, "steps of the recipe's optimizer on this batch, all at the rate lr")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("K");
   command->add_option("--output", options->outputs, "write an output; NAME may be left out where there is one")
       ->type_name("NAME=FILE.npy")

@@ -350,7 +350,7 @@ void add_train_command(CLI::App& app, const Model& model) {
   command->add_option("--data", options->data, "folder of the data set")->type_name("DIR")->capture_default_str();
   command->add_option("--epochs", options->epochs, "passes over the training data")->type_name("E");
   command->add_option("--limit", options->limit, "use the first N examples of the training and of the test data")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("N");
   add_device_option(*command, options->device);
   add_thread_options(*command, options->threads);
@@ -358,7 +358,7 @@ void add_train_command(CLI::App& app, const Model& model) {
   command->add_option("--checkpoint", options->checkpoint, "folder to save the run to, and the best weights")
       ->type_name("DIR");
   command->add_option("--checkpoint-seconds", options->checkpoint_seconds, "save within epochs, too, this often")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least_zero())
       ->type_name("S")
       ->capture_default_str();
   command->add_flag("--resume", options->resume, "continue the run in the checkpoint folder");

@@ -104,7 +104,7 @@ void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions
   add_device_option(command, options.device);
   add_thread_options(command, options.threads);
   command.add_option("--seconds", options.seconds, "how long to measure")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->type_name("S")
       ->capture_default_str();
 }
