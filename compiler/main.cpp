@@ -237,8 +237,11 @@ void add_programs(CLI::App& app, CommandLine& line) {
   add_memory(*build_command, line);
   build_command->add_flag("--shared", options.shared, "Compile a shared library DIR/libMODEL.so too");
 
-  CLI::App* tune_command = add_model_command(
-      app, line, "tune", "Find the fastest schedules for a model on this machine", [&] { return tune(options); });
+  CLI::App* tune_command =
+      add_model_command(app, line, "tune", "Find the fastest schedules for a model on this machine", [&] {
+        fmt::print(stderr, "{}", thread_warning(options.threads));
+        return tune(options);
+      });
   tune_command
       ->add_option("-o,--output", options.output, "Tiles file to write, or to go on with (default: avx512.tiles …)")
       ->type_name("FILE");

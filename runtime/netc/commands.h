@@ -40,6 +40,8 @@ void add_thread_options(CLI::App& command, ThreadOptions& options);
 
 /// Computes with so many threads from now on; warns where they are more than processors. Throws Error (usage, device).
 void use_threads(const Model& model, const ThreadOptions& options);
+/// A line for a user who asks for more threads than there are processors; empty where these are enough.
+std::string thread_warning(int threads);
 
 /// The option `--device cpu|cuda|auto`.
 void add_device_option(CLI::App& command, std::string& device);

@@ -104,15 +104,20 @@ void add_thread_options(CLI::App& command, ThreadOptions& options) {
 }
 
 void use_threads(const Model& model, const ThreadOptions& options) {
-  const int available = processors();
+  const std::string warning = thread_warning(options.threads);
   pin_threads(false);
   set_threads(options.threads);
   pin_threads(options.pin);
-  if (options.threads <= available) return;
-  fmt::print(stderr,
-             "{0}: warning: --threads {1}: this process may use {2} processors, so that threads take turns; --threads "
-             "{2} is faster\n",
-             model.description.name, options.threads, available);
+  if (!warning.empty()) fmt::print(stderr, "{}: {}", model.description.name, warning);
+}
+
+std::string thread_warning(int threads) {
+  const int available = processors();
+  if (threads <= available) return "";
+  return fmt::format(
+      "warning: --threads {0}: this process may use {1} processors, so that threads take turns; --threads {1} is "
+      "faster\n",
+      threads, available);
 }
 
 void add_device_option(CLI::App& command, std::string& device) {
