@@ -258,6 +258,25 @@ bool read_tiles(const Options& options, Compilation& compilation, Tiles& tiles) 
   return source != nullptr && !compilation.diagnostics.has_errors();
 }
 
+/// Lines of the user's tiles file that no kernel of the model goes by would be passed over in silence.
+void note_unused_tiles(const Options& options, const Compilation& compilation, const CompiledModel& model) {
+  const auto source = std::find_if(compilation.sources.begin(), compilation.sources.end(),
+                                   [&](const auto& file) { return file->path == options.tiles; });
+  if (options.tiles.empty() || source == compilation.sources.end()) return;
+  std::set<std::string> names;
+  for (const KernelEntry& entry : model.kernels.entries) {
+    if (entry.group != nullptr) names.insert(tuned_name(entry.plan->graph, *entry.group, entry.plan->layouts));
+  }
+  const auto lines = model.kernels.tiles.lines(**source);
+  std::set<int> unused;
+  for (const auto& [kernel, written] : lines) {
+    if (!names.contains(kernel)) unused.insert(position(written).line);
+  }
+  if (unused.empty()) return;
+  fmt::print(stderr, "note: {}: {} of {} lines name no kernel of {}; the first is line {}\n", options.tiles,
+             unused.size(), lines.size(), model.graph.name, *unused.begin());
+}
+
 /// Choices are checked by the schedules that ask for them.
 template <class Use>
 int with_tiles_checked(Use use) try {
@@ -284,6 +303,7 @@ int with_model(const Options& options, Use use) {
       compile(options, compilation, none, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
   if (options.native) model.kernels.only = best_isa();
+  if (complete) note_unused_tiles(options, compilation, model);
   if (complete) plan_preparations(options, model);
   return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
 }

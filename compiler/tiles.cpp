@@ -166,6 +166,18 @@ bool Tiles::contains(Isa isa, const std::string& kernel) const {
   return kernels_[static_cast<std::size_t>(isa)].contains(kernel);
 }
 
+std::vector<std::pair<std::string, Span>> Tiles::lines(const Source& file) const {
+  std::vector<std::pair<std::string, Span>> lines;
+  for (const auto& kernels : kernels_) {
+    for (const auto& [name, tuned] : kernels) {
+      if (tuned.choices.empty()) continue;
+      const Span written = tuned.choices.begin()->second.span;
+      if (written.source == &file) lines.emplace_back(name, written);
+    }
+  }
+  return lines;
+}
+
 std::string Tiles::text(Isa isa) const {
   std::string text = fmt::format("{} {} {}\n", magic, version, isa_name(isa));
   for (const auto& [name, tuned] : kernels_[static_cast<std::size_t>(isa)]) {

@@ -14,6 +14,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "compiler/fuse.h"
@@ -61,6 +62,9 @@ class Tiles {
   const Choices& choices(Isa isa, const std::string& kernel) const;
 
   bool contains(Isa isa, const std::string& kernel) const;
+
+  /// The kernels that lines of this file choose for, and where their first choices are written.
+  std::vector<std::pair<std::string, Span>> lines(const Source& file) const;
 
   /// The file for an instruction set, in the order of the kernels' names.
   std::string text(Isa isa) const;

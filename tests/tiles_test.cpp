@@ -1,5 +1,6 @@
 // Schedules as data: tiles files are read and written, and decide what kernels are compiled.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -8,6 +9,7 @@
 
 #include "command_support.h"
 #include "compiler/tiles.h"
+#include "netc/affinity.h"
 
 namespace netc {
 namespace {
@@ -115,6 +117,35 @@ TEST_CASE("tiles files that cannot be used are errors of the user's") {
   write_text("wrong.tiles", file_of(std::string(kernel) + " : images=99\n"));
   CHECK(answer("wrong.tiles").status == 1);
   CHECK(contains(answer("wrong.tiles").err, "wrong.tiles:2:62: error[N322]: images = 99 is not possible"));
+}
+
+TEST_CASE("lines of the user's file that no kernel goes by are counted") {
+  WorkingFolder folder;
+  write_text("small.net", model);
+  const auto said = [](const std::string& lines) {
+    write_text("own.tiles", file_of(lines));
+    const CommandResult result = run_netc({"small.net", "-o", "out", "-q", "--native", "--tiles", "own.tiles"});
+    CHECK(result.status == 0);
+    return result.err;
+  };
+  const std::string known = std::string(kernel) + " : images=3\n";
+  const std::string other = "linear [N,41] [33,41] [33] -> [N,33] bias=true features=33 : images=3\n";
+  CHECK(said(known) == "");
+  CHECK(said(other) == "note: own.tiles: 1 of 1 lines name no kernel of small; the first is line 2\n");
+  CHECK(said(known + "# a remark\n" + other) ==
+        "note: own.tiles: 1 of 2 lines name no kernel of small; the first is line 4\n");
+}
+
+TEST_CASE("tune warns of more threads than processors") {
+  WorkingFolder folder;
+  write_text("small.net", model);
+  const std::string available = std::to_string(processors());
+  const std::string wanted = std::to_string(processors() + 1);
+  const CommandResult tuned = run_netc({"tune", "small.net", "--threads", wanted, "--seconds", "0.0001"});
+  CHECK(tuned.status == 0);
+  CHECK(tuned.err == fmt::format("warning: --threads {0}: this process may use {1} processors, so that threads take "
+                                 "turns; --threads {1} is faster\n",
+                                 wanted, available));
 }
 
 TEST_CASE("tune times a model's kernels, and what it writes is used and gone on with") {
