@@ -270,6 +270,11 @@ void add_programs(CLI::App& app, CommandLine& line) {
         ->allow_extra_args(false)
         ->trigger_on_parse();
   }
+  // What the program would refuse only when its kernels are compiled.
+  for (const char* name : {"--weights", "--input"}) run_command->get_option(name)->required();
+  run_command->get_option("--mode")->check(CLI::IsMember({"eval", "train"}).description(""));
+  run_command->get_option("--device")->check(CLI::IsMember({"cpu", "cuda", "auto"}).description(""));
+  run_command->get_option("--steps")->check(above_zero());
 }
 
 /// Divides PATH=VALUE at the first equals sign.

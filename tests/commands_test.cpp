@@ -51,7 +51,13 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
       {{"dump", "a.net", "--after=bogus"}, "'bogus' is not a stage; stages: parse, elaborate, differentiate, inline, "},
       {{"summary", "a.net", "--batch", "0"}, "--batch"},
       {{"chekc", "a.net"}, "'chekc' is neither a command nor a .net file\nhelp: did you mean `check`?"},
-      {{"run", "a.net", "--wieghts", "w"}, "--wieghts\nhelp: netc run --help"},
+      {{"run", "a.net", "--weights", "w", "--input", "x", "--lable", "y"}, "y --lable\nhelp: netc run --help"},
+      {{"run", "a.net"}, "--weights is required\nhelp: netc run --help"},
+      {{"run", "a.net", "--weights", "w"}, "--input is required"},
+      {{"run", "a.net", "--weights", "w", "--input", "x", "--device", "tpu"}, "--device: tpu not in {cpu,cuda,auto}"},
+      {{"run", "a.net", "--weights", "w", "--input", "x", "--mode", "test"}, "--mode: test not in {eval,train}"},
+      {{"run", "a.net", "--weights", "w", "--input", "x", "--steps", "0"}, "--steps: must be above 0, found 0\n"},
+      {{"tune", "a.net", "--seconds", "-1"}, "--seconds: must be above 0, found -1\n"},
   };
   for (const Case& c : cases) {
     CommandResult result = run_netc(c.arguments);
@@ -126,7 +132,7 @@ TEST_CASE("a missing model: exit status 1 and its name, for every command that r
                                                        {"summary", "no/such.net"},
                                                        {"dump", "no/such.net", "--after=parse"},
                                                        {"build", "no/such.net"},
-                                                       {"run", "no/such.net", "--input", "x=y.npy"}};
+                                                       {"run", "no/such.net", "--weights", "w", "--input", "x=y.npy"}};
   for (const std::vector<std::string>& command : commands) {
     CommandResult result = run_netc(command);
     INFO(quoted(command), ": ", result.err);
