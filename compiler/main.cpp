@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -149,7 +150,9 @@ CLI::App* add_model_command(CLI::App& app, CommandLine& line, const std::string&
 }
 
 int explain(const std::string& code) {
-  std::string_view text = explanation(code);
+  std::string upper_case = code;
+  for (char& c : upper_case) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  std::string_view text = explanation(upper_case);
   if (!text.empty()) {
     fmt::print("{}", text);
     return 0;

@@ -120,6 +120,7 @@ TEST_CASE("explain prints what a code means; an unknown code is wrong input") {
   CommandResult known = run_netc({"explain", "N201"});
   CHECK(known.status == 0);
   CHECK(contains(known.out, "N201"));
+  CHECK(run_netc({"explain", "n201"}).out == known.out);
   CommandResult unknown = run_netc({"explain", "N999"});
   CHECK(unknown.status == 1);
   CHECK(contains(unknown.err, "'N999'"));
