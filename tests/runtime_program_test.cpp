@@ -428,6 +428,7 @@ TEST_CASE("help is to be had everywhere") {
     CHECK(help.out.find("--threads") != std::string::npos);
     CHECK(help.out.find("--pin") != std::string::npos);
   }
+  CHECK(run_softmax({"profile", "--help"}).out.find("may exceed 100 %") != std::string::npos);
 }
 
 TEST_CASE("wrong usage is one line and status 2") {
