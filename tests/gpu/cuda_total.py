@@ -4,7 +4,7 @@
     cuda_total.py FOLDER [--begin]
 
 Processes on the emulator add lines to FOLDER/emulator (NETC_EMULATOR_TOTALS), checks of PTX write FOLDER/NAME.json.
---begin forgets what earlier runs left there.
+--begin forgets what earlier runs left there. Fails where a kernel spills, faults or reads unset shared memory.
 """
 import json
 import pathlib
@@ -29,14 +29,15 @@ def main(folder, begin=None):
     def checked(name):
         return sum(check[name] for check in checks)
 
-    print(f"cuda: in all: {checked('kernels'):,} kernels checked, {checked('spills')} spills, {checked('faults')} faults; "
+    spills, faults, unset = checked("spills"), checked("faults"), emulated("uninitialized_reads")
+    print(f"cuda: in all: {checked('kernels'):,} kernels checked, {spills} spills, {faults} faults; "
           f"{emulated('launches'):,} launches emulated in {len(text.splitlines())} processes, "
           f"{emulated('to_device'):,} copies in, {emulated('to_host'):,} out, "
-          f"{emulated('uninitialized_reads')} reads of unset shared memory")
+          f"{unset} reads of unset shared memory")
     if not checks and not text:
         print("cuda_total: no test of CUDA has left anything", file=sys.stderr)
         return 1
-    return 0
+    return 1 if spills or faults or unset else 0
 
 
 if __name__ == "__main__":
