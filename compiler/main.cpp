@@ -219,7 +219,7 @@ constexpr std::array<ProgramOption, 11> run_options{{
     {"--input", "NAME=FILE", "Read an input from an NPY file; once for each input"},
     {"--label", "FILE", "Read the labels from an NPY file"},
     {"--mode", "eval|train", "How batchnorm and dropout work (default: train with --steps or --gradients, else eval)"},
-    {"--steps", "K", "Take K steps of the model's optimizer on this batch (default: 0)"},
+    {"--steps", "K", "Take K steps of the model's optimizer on this batch (default: none)"},
     {"--seed", "S", "Seed of dropout"},
     {"--threads", "T", "Threads to compute with; 0: one a core"},
     {"--device", "cpu|cuda|auto", "What to compute on; auto: cuda where it can be used (default: cpu)"},
