@@ -31,6 +31,9 @@ function(netc_add_model)
   endif()
   cmake_path(ABSOLUTE_PATH arg_OUTPUT BASE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR} NORMALIZE)
   list(TRANSFORM arg_SET PREPEND "--set=" OUTPUT_VARIABLE options)
+  if(NOT arg_ONLY_FUNCTIONS)
+    list(APPEND options --model=${arg_NAME})
+  endif()
   if(arg_MAX_MEMORY)
     list(APPEND options --max-memory=${arg_MAX_MEMORY})
   endif()
@@ -62,7 +65,7 @@ function(netc_add_model)
 
   add_custom_command(
     OUTPUT ${headers} ${sources} ${kernels} ${main}
-    COMMAND netc::netc ${arg_NET} --model ${arg_NAME} -o ${arg_OUTPUT} ${options} --depfile ${prefix}.d
+    COMMAND netc::netc ${arg_NET} -o ${arg_OUTPUT} ${options} --depfile ${prefix}.d
     DEPENDS ${arg_NET} netc::netc
     DEPFILE ${prefix}.d
     COMMENT "Compiling the model ${arg_NAME}"
