@@ -32,11 +32,11 @@ Kernels with faults spill, have arrays in local memory, or take more than that, 
 |---|---|---|---|---|---|---|---|---|---|
 """
 TENSOR_CORES = """
-With `--precision tf32` or `bf16` tensor cores multiply, in kernels that CUDA's compiler makes of what netc emits. Theirs is
-the least share of such instructions, each of which does the work of some thousand multiply-adds. LeNet's channels are too
-few for them.
+With `--precision tf32` or `bf16` tensor cores multiply, in kernels that CUDA's compiler makes of what netc emits. Wide
+products have 32 channels or more on both sides; theirs is the least share of such instructions, each of which does the work of
+some thousand multiply-adds, in bf16 of twice as many. LeNet's channels are too few for tensor cores.
 
-| model | precision | kernels | with faults | spills | in local memory | registers of a thread | of a block | shared memory | on tensor cores | least share | other products | least share |
+| model | precision | kernels | with faults | spills | in local memory | registers of a thread | of a block | shared memory | wide products on tensor cores | least share | other products | least share |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 STEP = """
