@@ -127,11 +127,17 @@ def loops(listing):
     return [opcodes[begin:end] for begin, end in inner]
 
 
+def count_multiply_adds(opcodes):
+    return sum(opcode.startswith(MULTIPLY_ADDS) for opcode in opcodes)
+
+
 def multiply_add_share(listing):
-    """The share of multiply-adds in the loop that has most of them; None where none has any."""
-    counts = [(sum(opcode.startswith(MULTIPLY_ADDS) for opcode in loop), len(loop)) for loop in loops(listing)]
-    most, length = max(counts, default=(0, 1))
-    return most / length if most else None
+    """The share of multiply-adds in the loop that has most of them, or in the whole kernel where no loop has any; None where
+    there are none at all."""
+    hottest = max(loops(listing), key=count_multiply_adds, default=[])
+    if count_multiply_adds(hottest) == 0:
+        hottest = [opcode for opcode, _ in INSTRUCTION.findall(listing)]
+    return count_multiply_adds(hottest) / len(hottest) if count_multiply_adds(hottest) else None
 
 
 def disassemble(cubin):
