@@ -289,7 +289,11 @@ std::error_code ThreadPool::start(int helpers) {
       auto helper = std::make_unique<Helper>(index);
       helper->thread = std::thread([this, &served = *helper] { serve(served); });
       const pthread_t thread = helper->thread.native_handle();
-      pinned_ ? static_cast<void>(bind_thread(thread, place(index, true))) : start_elsewhere(thread, index);
+      if (pinned_) {
+        bind_thread(thread, place(index, true));
+      } else {
+        start_elsewhere(thread, index);
+      }
       helpers_[static_cast<std::size_t>(index)] = helper.release();
       started_ = index + 1;
     }
