@@ -1,4 +1,4 @@
-// netc's commands, and the straight line that all of them follow.
+// The straight line that all commands follow: from a `.net` file to plans of its model and a table of their kernels.
 #pragma once
 
 #include <array>
@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "compiler/precision.h"
+#include "compiler/compilation.h"
+#include "compiler/compiled_model.h"
+#include "compiler/graph/precision.h"
 
 namespace netc {
 
@@ -32,25 +34,28 @@ struct Options {
   bool examples = false;  // whether `check` computes the file's examples
 };
 
-// Every command prints diagnostics to standard error and returns the exit status: 0, or 1 when the input is wrong.
-
-/// Writes the generated files and the kernels' library; what is unchanged is not touched.
-int generate(const Options& options);
-/// Reports what is wrong with the model, and, on request, examples that do not hold; nothing else.
-int check(const Options& options);
-/// A row a layer: path, operator, output shape, parameters, multiply-adds; and the memory of a batch.
-int summary(const Options& options);
 /// The stages that `dump` knows, in order.
 inline constexpr std::array<const char*, 10> stages{"parse", "elaborate", "differentiate", "inline", "layout",
                                                     "fuse",  "plan",      "recompute",     "lower",  "emit"};
-/// One of `stages` as text.
-int dump(const Options& options, const std::string& stage);
-/// `generate`, then the system's C++ compiler.
-int build(const Options& options);
-/// Times what the schedules of the model's kernels let choose, and writes the best to the tiles file `output`, for
-/// `batch` examples and `threads`, in about so many `seconds`.
-int tune(const Options& options);
-/// Builds the model's program in a cache and becomes it, with `arguments` behind `run`.
-int run(const Options& options, const std::vector<std::string>& arguments);
+
+/// The text of a stage is wanted instead of the stages behind it.
+struct Dump {
+  std::string after;  // one of `stages`; empty: none
+  std::string text;
+
+  /// Whether this was the stage; `print` makes its text.
+  template <class Print>
+  bool stop(const char* stage, Print print) {
+    if (after != stage) return false;
+    text = print();
+    return true;
+  }
+};
+
+/// All stages that need no kernels. Returns false when there were errors, or when `dump` has what it wants.
+bool compile(const Options& options, Compilation& compilation, Dump& dump, CompiledModel& model);
+
+/// The examples that memory is planned for.
+int batch_of(const Options& options, const Graph& graph);
 
 }  // namespace netc

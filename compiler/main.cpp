@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "compiler/commands/commands.h"
 #include "compiler/commands/crash_report.h"
 #include "compiler/commands/exit_status.h"
-#include "compiler/compile.h"
-#include "compiler/cpp_writer.h"
-#include "compiler/memory_size.h"
+#include "compiler/emit/cpp_writer.h"
+#include "compiler/passes/memory_size.h"
 #include "dsl/diagnostic.h"
 #include "netc/commands.h"
 

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "compiler/elaborate.h"
-#include "compiler/examples.h"
-#include "compiler/imports.h"
+#include "compiler/elaborate/elaborate.h"
+#include "compiler/elaborate/imports.h"
+#include "compiler/formula/examples.h"
 #include "dsl/ast.h"
 #include "dsl/lexical.h"
 #include "dsl/utf8.h"

@@ -1,6 +1,6 @@
 // Elaboration of files that are right: values, paths, shared layers, clauses, options, imports, and the book's models.
 // What wrong files get is in errors_test.cpp.
-#include "compiler/elaborate.h"
+#include "compiler/elaborate/elaborate.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "compiler/operator.h"
-#include "compiler/paths.h"
+#include "compiler/elaborate/paths.h"
+#include "compiler/graph/operator.h"
 
 namespace netc {
 namespace {

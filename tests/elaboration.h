@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "compiler/elaborate.h"
+#include "compiler/elaborate/elaborate.h"
 
 namespace netc::test {
 

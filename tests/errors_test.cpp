@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "command_support.h"
-#include "compiler/differentiate.h"
-#include "compiler/elaborate.h"
-#include "compiler/examples.h"
-#include "compiler/lower.h"
-#include "compiler/modes.h"
-#include "compiler/plan_memory.h"
+#include "compiler/elaborate/elaborate.h"
+#include "compiler/formula/examples.h"
+#include "compiler/kernels/lower.h"
+#include "compiler/passes/differentiate.h"
+#include "compiler/passes/modes.h"
+#include "compiler/passes/plan_memory.h"
 
 namespace netc {
 namespace {

@@ -7,8 +7,8 @@
 #include <numeric>
 #include <utility>
 
-#include "compiler/gpu_stages.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/gpu_stages.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "emulator.h"
 
 namespace netc::test {

@@ -10,10 +10,10 @@
 #include <functional>
 #include <vector>
 
-#include "compiler/fuse.h"
-#include "compiler/kernel_builder.h"
-#include "compiler/lay_out.h"
-#include "compiler/tiles.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/kernels/tiles.h"
+#include "compiler/passes/fuse.h"
+#include "compiler/passes/lay_out.h"
 
 namespace netc::test {
 

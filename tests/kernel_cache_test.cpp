@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "command_support.h"
-#include "compiler/kernel_cache.h"
+#include "compiler/kernels/kernel_cache.h"
 
 namespace netc {
 namespace {

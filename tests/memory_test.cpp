@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "command_support.h"
-#include "compiler/memory_size.h"
-#include "compiler/modes.h"
-#include "compiler/operator.h"
-#include "compiler/recompute.h"
-#include "compiler/verify.h"
+#include "compiler/graph/operator.h"
+#include "compiler/graph/verify.h"
+#include "compiler/passes/memory_size.h"
+#include "compiler/passes/modes.h"
+#include "compiler/passes/recompute.h"
 #include "elaboration.h"
 #include "netc/npy.h"
 #include "netc/safetensors.h"

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <filesystem>
 
-#include "compiler/differentiate.h"
-#include "compiler/elaborate.h"
-#include "compiler/inline_pointwise.h"
-#include "compiler/modes.h"
+#include "compiler/elaborate/elaborate.h"
+#include "compiler/passes/differentiate.h"
+#include "compiler/passes/inline_pointwise.h"
+#include "compiler/passes/modes.h"
 
 namespace netc::test {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "compiler/graph.h"
+#include "compiler/graph/graph.h"
 #include "dsl/diagnostic.h"
 #include "graph_runner.h"
 

@@ -5,10 +5,10 @@
 
 #include <utility>
 
-#include "compiler/differentiate.h"
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
-#include "compiler/modes.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/passes/differentiate.h"
+#include "compiler/passes/modes.h"
 
 namespace netc::test {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "compiler/graph.h"
-#include "compiler/operator.h"
+#include "compiler/graph/graph.h"
+#include "compiler/graph/operator.h"
 #include "graph_runner.h"
 
 namespace netc::test {

@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "compiler/precision.h"
+#include "compiler/graph/precision.h"
 #include "operator_cases.h"
 #include "operator_vectors.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "compiler/operator.h"
+#include "compiler/graph/operator.h"
 #include "netc/evaluate.h"
 #include "netc/loader.h"
 #include "netc/metrics.h"

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "command_support.h"
-#include "compiler/examples.h"
-#include "compiler/imports.h"
-#include "compiler/lower_function.h"
+#include "compiler/elaborate/imports.h"
+#include "compiler/formula/examples.h"
+#include "compiler/kernels/lower_function.h"
 
 using namespace netc;
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "command_support.h"
-#include "compiler/tiles.h"
+#include "compiler/kernels/tiles.h"
 #include "netc/affinity.h"
 
 namespace netc {
@@ -164,6 +164,15 @@ TEST_CASE("tune times a model's kernels, and what it writes is used and gone on 
   CHECK(again.status == 0);
   CHECK(contains(again.out, "own.tiles: 0 of 0 kernels tuned, "));
   CHECK(read_text("own.tiles") == written);
+}
+
+TEST_CASE("tune times kernels between which numbers are bf16") {
+  WorkingFolder folder;
+  write_text("small.net", "model small { input x: f32[N, 40]; linear(33) -> relu; linear(64); }");
+  const CommandResult tuned =
+      run_netc({"tune", "small.net", "-o", "own.tiles", "--precision", "bf16", "--batch", "8", "--threads", "1"});
+  REQUIRE_MESSAGE(tuned.status == 0, tuned.err);
+  CHECK_MESSAGE(contains(tuned.out, "own.tiles: 2 of 2 kernels tuned, "), tuned.out);
 }
 
 TEST_CASE("tune says what it lacks before it begins") {

@@ -1,5 +1,5 @@
 // Winograd's matrices against convolutions written out.
-#include "compiler/winograd.h"
+#include "compiler/kernels/winograd.h"
 
 #include <doctest/doctest.h>
 

@@ -9,24 +9,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <sstream>
 #include <system_error>
 
 #include "compiler/commands/process.h"
-#include "compiler/kernel_cache.h"
+#include "compiler/installation.h"
+#include "compiler/kernels/kernel_cache.h"
+#include "compiler/text_file.h"
 
 namespace netc {
 
 namespace fs = std::filesystem;
-
-Installation installation() {
-  fs::path prefix = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
-  const fs::path share = prefix / "share" / "netc";
-  return {prefix / "include", prefix / "lib" / "libnetc_runtime.a", share / "std", share / "tiles"};
-}
 
 namespace {
 
@@ -111,11 +105,6 @@ int compile(const Link& link, const GeneratedModel& model) {
   return failure(fmt::format("the C++ compiler failed; the command was:\n{}", quoted(command)));
 }
 
-std::string read_file(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
 /// A hash of all generated files and of the runtime that they are linked with.
 std::string content_key(const fs::path& folder) {
   std::vector<fs::path> files{installation().library};
@@ -123,7 +112,7 @@ std::string content_key(const fs::path& folder) {
   std::sort(files.begin() + 1, files.end());
   std::string hashes;
   for (const fs::path& file : files)
-    hashes += fmt::format("{} {}\n", file.filename().string(), content_hash(read_file(file)));
+    hashes += fmt::format("{} {}\n", file.filename().string(), content_hash(read_text(file).value_or("")));
   return content_hash(hashes);
 }
 

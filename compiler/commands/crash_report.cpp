@@ -17,13 +17,13 @@
 #include <ctime>
 #include <exception>
 #include <fstream>
-#include <iterator>
 #include <regex>
 #include <set>
 #include <system_error>
 
 #include "compiler/commands/exit_status.h"
 #include "compiler/commands/process.h"
+#include "compiler/text_file.h"
 #include "netc/error.h"
 
 namespace netc {
@@ -38,8 +38,7 @@ void copy_sources(const fs::path& input, const fs::path& target, std::set<fs::pa
   if (!copied.insert(target).second || !fs::is_regular_file(input, error)) return;
   fs::create_directories(target.parent_path(), error);
   fs::copy_file(input, target, error);
-  std::ifstream stream(input, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  const std::string text = read_text(input).value_or("");
   static const std::regex import_statement(R"re(import\s*"([^"\n]+)")re");
   for (std::sregex_iterator i(text.begin(), text.end(), import_statement), end; i != end; ++i) {
     fs::path import = i->str(1);

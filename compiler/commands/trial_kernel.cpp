@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <stdexcept>
 
@@ -55,20 +57,64 @@ std::uint32_t scrambled(std::size_t i) {
   return bits * 0x85ebca77U;
 }
 
+float from_bf16(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+/// The nearer to zero of the neighbours of `number`.
+std::uint16_t to_bf16(float number) {
+  return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(number) >> 16);
+}
+
 /// Numbers of a batch between -1 and 1; parameters, which may be variances, between 1/2 and 3/2; classes 0, pixels and
 /// places in a window between 0 and 3.
 void fill(DType type, bool batch, std::byte* memory, std::size_t count) {
-  if (type == DType::u8) {
-    for (std::size_t i = 0; i < count; ++i) memory[i] = static_cast<std::byte>(scrambled(i) >> 30);
-  } else if (type == DType::f32) {
-    auto* numbers = reinterpret_cast<float*>(memory);
-    const float width = batch ? 2.0F : 1.0F;
-    const float least = batch ? -1.0F : 0.5F;
-    for (std::size_t i = 0; i < count; ++i)
-      numbers[i] = least + width * static_cast<float>(scrambled(i) >> 8) * (1.0F / (1 << 24));
-  } else {
-    std::memset(memory, 0, count * static_cast<std::size_t>(size_of(type)));
+  const auto number = [&](std::size_t i) {
+    const float fraction = static_cast<float>(scrambled(i) >> 8) * (1.0F / (1 << 24));
+    return batch ? 2 * fraction - 1 : fraction + 0.5F;
+  };
+  switch (type) {
+    case DType::u8:
+      for (std::size_t i = 0; i < count; ++i) memory[i] = static_cast<std::byte>(scrambled(i) >> 30);
+      break;
+    case DType::f32:
+      for (std::size_t i = 0; i < count; ++i) reinterpret_cast<float*>(memory)[i] = number(i);
+      break;
+    case DType::bf16:
+      for (std::size_t i = 0; i < count; ++i) reinterpret_cast<std::uint16_t*>(memory)[i] = to_bf16(number(i));
+      break;
+    case DType::i32:
+      std::memset(memory, 0, count * static_cast<std::size_t>(size_of(type)));
   }
+}
+
+/// The real numbers of an operand; none of integers.
+std::vector<float> numbers(DType type, const std::byte* memory, std::size_t bytes) {
+  const std::size_t count = bytes / static_cast<std::size_t>(size_of(type));
+  const auto* reals = reinterpret_cast<const float*>(memory);
+  if (type == DType::f32) return {reals, reals + count};
+  if (type != DType::bf16) return {};
+  std::vector<float> result(count);
+  std::transform(reinterpret_cast<const std::uint16_t*>(memory), reinterpret_cast<const std::uint16_t*>(memory) + count,
+                 result.begin(), from_bf16);
+  return result;
+}
+
+/// How far sums in another order may be off, relative to their norm: by 1e-6 they are, and then a few are rounded the
+/// other way where they become bf16.
+double tolerance(DType type) {
+  return type == DType::bf16 ? 1e-3 : 1e-5;
+}
+
+/// Of `found`, relative to the norm of `expected`.
+double relative_error(const std::vector<float>& found, const std::vector<float>& expected) {
+  double difference = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(static_cast<double>(found[i]) - expected[i], 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
 
 }  // namespace
@@ -106,34 +152,27 @@ void TrialOperands::clear_outputs() {
   for (std::size_t i = inputs_; i < memories_.size(); ++i) std::memset(memories_[i].begin, 0, memories_[i].size);
 }
 
-void TrialOperands::remember(const TrialKernel& kernel) {
+std::vector<std::vector<float>> TrialOperands::results(const TrialKernel& kernel) {
   clear_outputs();
   run(kernel);
-  remembered_.clear();
+  std::vector<std::vector<float>> results;
   for (std::size_t i = inputs_; i < memories_.size(); ++i) {
-    const auto* numbers = reinterpret_cast<const float*>(memories_[i].begin);
-    const bool real = memories_[i].type == DType::f32;
-    remembered_.emplace_back(numbers, numbers + (real ? memories_[i].size / sizeof(float) : 0));
+    results.push_back(numbers(memories_[i].type, memories_[i].begin, memories_[i].size));
   }
+  return results;
 }
 
-double TrialOperands::error(const TrialKernel& kernel) {
-  clear_outputs();
-  run(kernel);
-  double largest = 0;
-  for (std::size_t i = inputs_; i < memories_.size(); ++i) {
-    const auto* numbers = reinterpret_cast<const float*>(memories_[i].begin);
-    const std::vector<float>& expected = remembered_[i - inputs_];
-    double difference = 0;
-    double norm = 0;
-    for (std::size_t k = 0; k < expected.size(); ++k) {
-      difference += std::pow(static_cast<double>(numbers[k]) - expected[k], 2);
-      norm += std::pow(static_cast<double>(expected[k]), 2);
-    }
-    if (norm > 0 || difference > 0) largest = std::max(largest, std::sqrt(difference / norm));
-    if (std::isnan(difference)) return difference;
+void TrialOperands::remember(const TrialKernel& kernel) {
+  remembered_ = results(kernel);
+}
+
+bool TrialOperands::agrees(const TrialKernel& kernel) {
+  const std::vector<std::vector<float>> found = results(kernel);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double error = relative_error(found[i], remembered_[i]);
+    if (!(error <= tolerance(memories_[inputs_ + i].type))) return false;  // NaN does not agree
   }
-  return largest;
+  return true;
 }
 
 }  // namespace netc

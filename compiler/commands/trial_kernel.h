@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "compiler/lower.h"
+#include "compiler/kernels/lower.h"
 
 namespace netc {
 
@@ -33,10 +33,11 @@ class TrialOperands {
   /// Runs a kernel once; returns the time that it took, in seconds.
   double run(const TrialKernel& kernel);
 
-  /// Runs a kernel and remembers its results, or compares them with the remembered ones: the largest error of an
-  /// output, relative to its norm.
+  /// Runs a kernel and remembers its results.
   void remember(const TrialKernel& kernel);
-  double error(const TrialKernel& kernel);
+
+  /// Whether a kernel's results are the remembered ones, but for what the order of sums makes of them.
+  bool agrees(const TrialKernel& kernel);
 
  private:
   struct Memory {
@@ -47,6 +48,7 @@ class TrialOperands {
   };
 
   void clear_outputs();
+  std::vector<std::vector<float>> results(const TrialKernel& kernel);
 
   int batch_;
   std::vector<Operand> operands_;

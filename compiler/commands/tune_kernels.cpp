@@ -33,7 +33,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double worthwhile = 0.98;  // of the time before: less is what the clock wavers
-constexpr double rounding = 1e-5;    // relative to the norm of the results: sums in another order differ by 1e-6
 
 volatile std::sig_atomic_t interrupted = 0;
 
@@ -228,7 +227,7 @@ class Search {
   /// Takes a trial for the best one if it is.
   bool consider(Trial trial) {
     if (trial.kernel == nullptr || deadline_.passed()) return false;
-    if (!(operands_.error(*trial.kernel) < rounding)) return false;
+    if (!operands_.agrees(*trial.kernel)) return false;
     trial.seconds = shortest(*trial.kernel, best_seconds_);
     if (trial.seconds > best_seconds_ * worthwhile) return false;
     best_seconds_ = trial.seconds;

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "compiler/lower.h"
+#include "compiler/kernels/lower.h"
 
 namespace netc {
 

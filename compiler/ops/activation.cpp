@@ -1,7 +1,7 @@
 // Activations whose gradient follows from their output: relu, sigmoid, tanh.
-#include "compiler/functions.h"
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/formula/functions.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/ops.h"
 
 namespace netc::ops {

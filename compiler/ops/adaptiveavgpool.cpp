@@ -1,5 +1,5 @@
 // adaptiveavgpool: means over as many windows as the output has pixels, whatever the size of the image.
-#include "compiler/graph_builder.h"
+#include "compiler/graph/graph_builder.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/pool.h"
 

@@ -1,6 +1,6 @@
 // add: the sum of several branches.
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/ops.h"
 
 #include <fmt/format.h>

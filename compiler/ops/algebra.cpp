@@ -1,7 +1,7 @@
 #include "compiler/ops/algebra.h"
 
-#include "compiler/graph_builder.h"
-#include "compiler/index_notation.h"
+#include "compiler/formula/index_notation.h"
+#include "compiler/graph/graph_builder.h"
 #include "compiler/ops/comprehension.h"
 
 namespace netc::ops {

@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "compiler/operator.h"
-#include "compiler/tensor_algebra.h"
+#include "compiler/formula/tensor_algebra.h"
+#include "compiler/graph/operator.h"
 
 namespace netc::ops {
 

@@ -1,5 +1,5 @@
 // avgpool and globalavgpool: the mean of each window, and its gradient.
-#include "compiler/graph_builder.h"
+#include "compiler/graph/graph_builder.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/pool.h"
 

@@ -1,11 +1,11 @@
 // batchnorm: each channel normalised to mean 0 and variance 1, then scaled and shifted. In training the statistics are
 // the batch's and enter the running ones; in evaluation they are the running ones.
-#include "compiler/gpu_schedules.h"
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/gpu_schedules.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/channel_sums.h"
 #include "compiler/ops/ops.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "compiler/gpu_products.h"
-#include "compiler/schedules.h"
+#include "compiler/kernels/gpu_products.h"
+#include "compiler/kernels/schedules.h"
 
 namespace netc::ops {
 

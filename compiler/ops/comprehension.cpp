@@ -4,13 +4,13 @@
 
 #include <algorithm>
 
-#include "compiler/functions.h"
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
-#include "compiler/lower_formula.h"
+#include "compiler/formula/functions.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/kernels/lower_formula.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/channel_sums.h"
 #include "compiler/ops/ops.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

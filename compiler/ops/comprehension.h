@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "compiler/comprehension.h"
-#include "compiler/graph.h"
+#include "compiler/formula/comprehension.h"
+#include "compiler/graph/graph.h"
 
 namespace netc {
 

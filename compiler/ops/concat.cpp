@@ -1,6 +1,6 @@
 // concat: branches side by side along an axis; slice: one of them again. Both are views: branches write into the
 // result.
-#include "compiler/graph_builder.h"
+#include "compiler/graph/graph_builder.h"
 #include "compiler/ops/ops.h"
 
 #include <fmt/format.h>

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "compiler/gpu_schedules.h"
-#include "compiler/schedules.h"
+#include "compiler/kernels/gpu_schedules.h"
+#include "compiler/kernels/schedules.h"
 
 namespace netc::ops {
 

@@ -4,10 +4,10 @@
 #include <optional>
 #include <vector>
 
-#include "compiler/gpu_products.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/gpu_products.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/window.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

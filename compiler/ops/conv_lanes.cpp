@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "compiler/schedules.h"
+#include "compiler/kernels/schedules.h"
 
 // Choice: the gradient with respect to the images is the convolution's own algorithm with its matrices transposed.
 // Alternative: a convolution of dy with flipped filters, as where channels lie in vectors: it has 49 tiles in place of

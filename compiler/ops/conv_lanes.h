@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/kernels/winograd.h"
 #include "compiler/ops/conv_winograd.h"
 #include "compiler/ops/window.h"
-#include "compiler/winograd.h"
 
 namespace netc::ops {
 

@@ -1,10 +1,10 @@
 // The gradient of conv with respect to its weights on a GPU.
 #include <algorithm>
 
-#include "compiler/gpu_schedules.h"
+#include "compiler/kernels/gpu_schedules.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/channel_sums.h"
 #include "compiler/ops/conv_gpu.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

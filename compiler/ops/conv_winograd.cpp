@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <iterator>
 
+#include "compiler/kernels/schedules.h"
+#include "compiler/kernels/winograd.h"
 #include "compiler/ops/channel_sums.h"
 #include "compiler/ops/factors.h"
-#include "compiler/schedules.h"
-#include "compiler/winograd.h"
 
 // Choice: the transforms of a block of tiles stay in the cache, between one copy of its images with zeros around them
 // and its outputs. Alternative: each transform a pass over all images, which is written and read from memory. Measured

@@ -1,5 +1,5 @@
 // copy: y = x in other memory, where a view cannot be had or the layout changes.
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/ops.h"
 
 namespace netc::ops {

@@ -1,8 +1,8 @@
 // cross_entropy: how unlikely scores make the right classes, and its gradient.
-#include "compiler/graph_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/softmax.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

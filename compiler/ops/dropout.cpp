@@ -1,6 +1,6 @@
 // dropout: elements become 0 at random in training; nothing happens in evaluation.
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/ops.h"
 
 #include <cmath>

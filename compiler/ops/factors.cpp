@@ -1,7 +1,7 @@
 #include "compiler/ops/factors.h"
 
-#include "compiler/precision.h"
-#include "compiler/schedules.h"
+#include "compiler/graph/precision.h"
+#include "compiler/kernels/schedules.h"
 
 namespace netc::ops {
 

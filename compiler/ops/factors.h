@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "compiler/graph.h"
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/graph/graph.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 
 namespace netc::ops {
 

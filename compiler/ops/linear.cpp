@@ -1,12 +1,12 @@
 // linear: y[n, o] = sum_i x[n, i] w[o, i] + b[o], and its gradients.
-#include "compiler/gpu_schedules.h"
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/gpu_schedules.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/factors.h"
 #include "compiler/ops/linear_gpu.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/tensor_cores.h"
-#include "compiler/schedules.h"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
 #include "compiler/ops/linear_gpu.h"
 
-#include "compiler/gpu_products.h"
-#include "compiler/schedules.h"
+#include "compiler/kernels/gpu_products.h"
+#include "compiler/kernels/schedules.h"
 
 namespace netc::ops {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 
 namespace netc::ops {
 

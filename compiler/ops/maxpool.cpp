@@ -1,5 +1,5 @@
 // maxpool: the largest pixel of each window, and its gradient.
-#include "compiler/graph_builder.h"
+#include "compiler/graph/graph_builder.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/pool.h"
 

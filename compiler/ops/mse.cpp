@@ -1,8 +1,8 @@
 // mse: the mean squared difference from the label, and its gradient.
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/ops.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

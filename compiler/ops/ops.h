@@ -1,7 +1,7 @@
 // The operators, one file each; operators.cpp lists them.
 #pragma once
 
-#include "compiler/operator.h"
+#include "compiler/graph/operator.h"
 
 namespace netc::ops {
 
@@ -16,7 +16,7 @@ extern const Operator batchnorm, batchnorm_statistics, batchnorm_normalize, batc
 extern const Operator comprehension, elementwise;
 // concat.cpp
 extern const Operator concat, slice;
-// conv.cpp
+// conv.cpp, conv_backward_data.cpp, conv_backward_weights.cpp
 extern const Operator conv, conv_backward_data, conv_backward_weights;
 // copy.cpp
 extern const Operator copy;

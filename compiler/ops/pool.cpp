@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "compiler/schedules.h"
+#include "compiler/kernels/schedules.h"
 
 namespace netc::ops {
 

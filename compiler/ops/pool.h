@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/window.h"
 
 namespace netc::ops {

@@ -1,6 +1,6 @@
 // scale: a constant times the input, such as 1/255 for pixels.
-#include "compiler/graph_builder.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/ops.h"
 
 namespace netc::ops {

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
-#include "compiler/graph_builder.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/ops.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 
 namespace netc::ops {
 

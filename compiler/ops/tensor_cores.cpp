@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "compiler/gpu_products.h"
-#include "compiler/gpu_schedules.h"
+#include "compiler/kernels/gpu_products.h"
+#include "compiler/kernels/gpu_schedules.h"
+#include "compiler/kernels/schedules.h"
 #include "compiler/ops/ops.h"
-#include "compiler/schedules.h"
 
 namespace netc::ops {
 

@@ -20,7 +20,7 @@
 #include <optional>
 #include <string>
 
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/window.h"
 
 namespace netc::ops {

@@ -1,5 +1,5 @@
 // Operators that only give memory another shape: flatten, reshape, identity.
-#include "compiler/graph_builder.h"
+#include "compiler/graph/graph_builder.h"
 #include "compiler/ops/ops.h"
 
 #include <fmt/format.h>

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "compiler/operator.h"
+#include "compiler/graph/operator.h"
 
 namespace netc::ops {
 

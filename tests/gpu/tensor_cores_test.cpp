@@ -11,11 +11,11 @@
 #include <functional>
 #include <random>
 
-#include "compiler/fuse.h"
-#include "compiler/gpu_binary.h"
-#include "compiler/kernel_builder.h"
+#include "compiler/kernels/gpu_binary.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/ops/ops.h"
 #include "compiler/ops/tensor_cores.h"
+#include "compiler/passes/fuse.h"
 #include "driver.h"
 
 namespace netc {

@@ -1,0 +1,23 @@
+// The sources of a run of netc, and what is to be said of them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dsl/diagnostic.h"
+#include "dsl/source.h"
+
+namespace netc {
+
+/// The sources of a run; spans point into them.
+struct Compilation {
+  std::vector<std::unique_ptr<Source>> sources;
+  Diagnostics diagnostics;
+};
+
+/// A file that the user names as a source of `compilation`; null, and a message on standard error, where it cannot be
+/// read.
+const Source* read_source(const std::string& path, Compilation& compilation);
+
+}  // namespace netc

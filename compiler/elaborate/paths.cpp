@@ -1,0 +1,71 @@
+#include "compiler/elaborate/paths.h"
+
+#include <cctype>
+#include <map>
+
+namespace netc {
+
+Place Place::segment(const std::string& name) const {
+  return {.prefix = prefix + name + ".", .label = "", .number = nullptr, .instance = instance, .again = again};
+}
+
+Place Place::inside() const {
+  if (label.empty()) return *this;
+  if (number != nullptr) ++*number;
+  return segment(label);
+}
+
+Place Place::inside_module() const {
+  if (!label.empty() || number == nullptr) return inside();
+  return segment(std::to_string((*number)++));
+}
+
+Leaf Place::leaf(const std::string& operator_name) const {
+  const int position = number == nullptr ? -1 : (*number)++;
+  if (!label.empty()) return {prefix, label, !again, instance};
+  return {prefix, position < 0 ? operator_name : std::to_string(position), false, instance};
+}
+
+namespace {
+
+/// Hands out paths. Remembers for each which leaf has it (no leaf for a segment), and for a taken one the next number.
+class Claims {
+ public:
+  void reserve_segments(const std::string& prefix) {
+    for (std::size_t dot = prefix.rfind('.'); dot != std::string::npos && dot > 0; dot = prefix.rfind('.', dot - 1)) {
+      if (!owners_.emplace(prefix.substr(0, dot), -1).second) return;  // then those before it are there, too
+    }
+  }
+
+  Path claim(const Leaf& leaf, int index) {
+    const std::string wanted = leaf.prefix + leaf.name;
+    if (owners_.emplace(wanted, index).second) return {wanted, -1};
+    const bool digit = std::isdigit(static_cast<unsigned char>(leaf.name.back())) != 0;
+    int& number = numbers_.emplace(wanted, 2).first->second;
+    std::string text;
+    do {
+      text = wanted + (digit ? "_" : "") + std::to_string(number++);
+    } while (!owners_.emplace(text, index).second);
+    return {text, owners_[wanted]};
+  }
+
+ private:
+  std::map<std::string, int> owners_;
+  std::map<std::string, int> numbers_;
+};
+
+}  // namespace
+
+std::vector<Path> assign_paths(const std::vector<Leaf>& leaves) {
+  Claims claims;
+  std::vector<Path> paths(leaves.size());
+  for (const Leaf& leaf : leaves) claims.reserve_segments(leaf.prefix);
+  for (const bool written : {true, false}) {
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      if (leaves[i].written == written) paths[i] = claims.claim(leaves[i], static_cast<int>(i));
+    }
+  }
+  return paths;
+}
+
+}  // namespace netc

@@ -1,0 +1,144 @@
+#include "compiler/formula/tensor_function.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compiler/formula/index_notation.h"
+#include "compiler/graph/graph_builder.h"
+#include "compiler/ops/comprehension.h"
+#include "compiler/passes/differentiate.h"
+#include "compiler/passes/modes.h"
+
+namespace netc {
+
+using ast::Kind;
+
+std::string TensorFunction::size_text(std::int64_t extent) const {
+  return extent <= first_size ? sizes[static_cast<std::size_t>(first_size - extent)] : std::to_string(extent);
+}
+
+std::string TensorFunction::shape_text(const Shape& shape) const {
+  std::string all;
+  for (std::int64_t extent : shape.extents()) all += (all.empty() ? "" : ", ") + size_text(extent);
+  return "[" + all + "]";
+}
+
+namespace {
+
+class FunctionReader {
+ public:
+  FunctionReader(const Declaration& declaration, Reporter& reporter)
+      : declaration_(declaration), node_(*declaration.node), reporter_(reporter) {}
+
+  std::optional<TensorFunction> read() {
+    function_.name = node_.text;
+    function_.span = node_.span;
+    function_.value.name = node_.text;
+    const std::vector<const ast::Node*> parameters = tensor_parameters(node_);
+    TensorProgram program(node_.text, static_cast<int>(parameters.size()));
+    std::vector<TensorValue> tensors;
+    std::string declaration;
+    for (const ast::Node* parameter : parameters) {
+      const auto shape = input(*parameter);
+      if (!shape) return std::nullopt;
+      tensors.push_back(program.algebra().tensor(static_cast<int>(tensors.size()), shape->extents()));
+      declaration += (declaration.empty() ? "" : ", ") + std::string(parameter->span.text());
+    }
+    function_.text = fmt::format("{}({})", node_.text, declaration);
+    const auto value = apply_tensor_function(declaration_, tensors, {}, node_.span, 0, program, reporter_);
+    if (!value) return std::nullopt;
+    function_.is_scalar = value->ids.empty();
+    emit(program, program.keep(*value));
+    differentiate_value();
+    return std::move(function_);
+  }
+
+ private:
+  /// An argument: names that stand for no number are sizes.
+  std::optional<Shape> input(const ast::Node& parameter) {
+    std::vector<std::int64_t> extents;
+    for (const ast::Node& written : ast::parameter_type(parameter)->children) {
+      const bool is_size = written.kind == Kind::name && declaration_.environment->find(written.text) == nullptr;
+      const auto extent = is_size ? size(written.text) : evaluate_extent(written, *declaration_.environment, reporter_);
+      if (!extent) return std::nullopt;
+      extents.push_back(*extent);
+    }
+    if (extents.empty()) extents.push_back(1);
+    const Shape shape(std::move(extents));
+    function_.value.inputs.push_back(
+        function_.value.add({.name = parameter.text, .role = Role::input, .shape = shape, .span = parameter.span}));
+    return shape;
+  }
+
+  std::optional<std::int64_t> size(const std::string& name) {
+    auto& sizes = function_.sizes;
+    auto known = std::find(sizes.begin(), sizes.end(), name);
+    if (known == sizes.end()) known = sizes.insert(known, name);
+    return TensorFunction::first_size - (known - sizes.begin());
+  }
+
+  void emit(const TensorProgram& program, int result) {
+    Graph& graph = function_.value;
+    GraphBuilder builder(graph);
+    Node node;
+    node.path = node_.text;
+    node.span = node_.span;
+    builder.on_behalf_of(node, Role::activation);
+    graph.outputs = {ops::emit(builder, program.steps(), graph.inputs, result)};
+    prune(graph, graph.outputs);
+  }
+
+  /// A function without a gradient has a value all the same.
+  void differentiate_value() {
+    Graph graph = function_.value;
+    const ValueId seed = graph.add({.name = "gradient", .role = Role::label, .shape = graph[graph.outputs[0]].shape});
+    Diagnostics diagnostics;
+    Graph result = differentiate(graph, graph.outputs[0], seed, diagnostics);
+    if (diagnostics.has_errors()) return;
+    result.inputs.push_back(seed);
+    result.outputs.clear();
+    std::vector<ValueId> needed;
+    for (const auto& [value, gradient] : result.gradients) needed.push_back(gradient);
+    for (ValueId input : function_.value.inputs) result.outputs.push_back(gradient_of(result, input));
+    prune(result, needed);
+    function_.gradient = std::move(result);
+  }
+
+  /// no_value where the value does not depend on the input.
+  static ValueId gradient_of(const Graph& graph, ValueId input) {
+    for (const auto& [value, gradient] : graph.gradients) {
+      if (value == input) return gradient;
+    }
+    return no_value;
+  }
+
+  const Declaration& declaration_;
+  const ast::Node& node_;
+  Reporter& reporter_;
+  TensorFunction function_;
+};
+
+/// Whether the function can be called with tensors alone.
+bool takes_tensors_alone(const ast::Node& node) {
+  const std::vector<const ast::Node*> tensors = tensor_parameters(node);
+  return !tensors.empty() && std::all_of(node.children.begin(), node.children.end(), [&](const ast::Node& child) {
+    return child.kind != Kind::parameter || ast::parameter_default(child) != nullptr ||
+           std::find(tensors.begin(), tensors.end(), &child) != tensors.end();
+  });
+}
+
+}  // namespace
+
+std::vector<TensorFunction> read_functions(const ast::Node& file, const Environment& environment, Reporter& reporter) {
+  std::vector<TensorFunction> functions;
+  for (const ast::Node& node : file.children) {
+    if (node.kind != Kind::fn || !takes_tensors_alone(node)) continue;
+    const Declaration* declaration = environment.find_declaration(node.text);
+    auto function = FunctionReader(*declaration, reporter).read();
+    if (function) functions.push_back(std::move(*function));
+  }
+  return functions;
+}
+
+}  // namespace netc

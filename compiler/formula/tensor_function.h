@@ -1,0 +1,35 @@
+// A `fn` over tensors as a function of C++: its value and its gradient, each one kernel for tensors of any size.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compiler/elaborate/expressions.h"
+#include "compiler/elaborate/imports.h"
+#include "compiler/elaborate/report.h"
+#include "compiler/graph/graph.h"
+
+namespace netc {
+
+struct TensorFunction {
+  std::string name;
+  std::string text;  // its declaration, "matvec(a: f32[m, k], x: f32[k])"
+  Span span;
+  std::vector<std::string> sizes;  // the names of its dimensions; dimension i is written first_size - i in shapes
+  bool is_scalar = false;          // the value is one number; its shape in graphs is [1]
+  Graph value;                     // from the inputs to the value
+  std::optional<Graph> gradient;   // from the inputs and `gradient`, the gradient of the value, to those of the inputs
+
+  static constexpr std::int64_t first_size = -2;  // Shape::batch is -1
+
+  /// An extent, and a shape, in the function's names: "m", "[m, 4]".
+  std::string size_text(std::int64_t extent) const;
+  std::string shape_text(const Shape& shape) const;
+};
+
+/// The tensor functions that `file` defines, in order; those that need arguments beside tensors are not among them.
+std::vector<TensorFunction> read_functions(const ast::Node& file, const Environment& environment, Reporter& reporter);
+
+}  // namespace netc
