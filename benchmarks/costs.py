@@ -118,7 +118,7 @@ def measure_growth(options):
 # ---- Reporting ------------------------------------------------------------------------------------------------------
 
 def sizes_table(rows):
-    yield "| model | compiled for this processor, s | for all three sets, s | again, s | library, MB | of all sets | program, MB | first result, ms |"
+    yield "| model | compiled for this processor, s | for all three sets, s | again, s | library for this processor, MB | for all three sets, MB | program, MB | first result, ms |"
     yield "|---" * 8 + "|"
     for model in filter(rows.get, TITLES):
         row = rows[model]
@@ -174,8 +174,9 @@ def write_page(kept):
     lines = ["# What models cost", "", f"Machine: {kept['machine']}. Reproduce: `scripts/bench-costs`.", ""]
     if rows := kept.get("sizes"):
         lines += ["## Compilation, size, start", "",
-                  "Forward, backward and update, from an empty cache of kernels, and with all of them cached. The first result of a",
-                  "program: it reads weights and an image from files, computes and writes, from its start to its end.", "",
+                  "Time to compile forward pass, backward pass and update, first with an empty cache of kernels, then again with all of",
+                  "them cached. \"First result\" is a whole run of a program: it starts, reads weights and an image from files, computes,",
+                  "writes and ends.", "",
                   *sizes_table(rows), ""]
     if rows := kept.get("threads"):
         lines += ["## Threads", "", "Training steps at the recipe's batch.", "", *threads_table(rows), ""]

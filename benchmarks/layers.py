@@ -206,7 +206,7 @@ def means_table(rows):
 def write_page(kept):
     order = list(TITLES)
     rows = sorted(kept["rows"], key=lambda row: order.index(next(iter(row["uses"]))))
-    intro = (f"Time of each distinct convolution of the seed models, alone, in single precision on two threads, the fastest "
+    intro = (f"Time of each distinct convolution of the six models of performance.md, alone, in single precision on two threads, the fastest "
              f"of some runs in each of the rounds, both sides in turn on one machine: {', '.join(sorted({row['machine'] for row in rows}))}. "
              f"Peers: {'; '.join(peers(rows))}. PyPI has no later oneDNN with OpenMP; that with SYCL takes some 0.01 ms to start "
              "anything, which counts. Each library computes in the layouts that it chooses itself and in channels_last, and "

@@ -193,9 +193,12 @@ def write_page(kept):
     rows = sorted(kept["rows"], key=lambda row: (row["precision"] != "f32", row["task"] != "train", row["threads"], row["batch"], order.index(row["model"])))
     machines = sorted({row["machine"] for row in rows})
     named = sorted({peer for row in rows for peer in row["peers"]})
-    intro = (f"Time of a step, the fastest of some seconds in each of the rounds, both sides in turn on one machine, each in a "
-             f"process of its own: {', '.join(machines)}. Peers: {', '.join(named)}. Single precision, or in bf16 netc's "
-             "`--precision bf16` beside PyTorch's autocast and OpenVINO's precision hint. Models that infer are frozen. The last ratios are the "
+    intro = (f"Each figure is the time of one step: the fastest within some seconds, over several rounds in which both sides "
+             f"run in turn, each in a process of its own, on one machine: {', '.join(machines)}. Peers: {', '.join(named)}. "
+             "netc's programs are built with `--native`, and its models are frozen where they infer. VGG-11/4 is VGG-11 with a "
+             "quarter of the channels (`--set ratio=4`). PyTorch runs as it is (eager), with channels_last, and with "
+             "torch.compile (compiled). bf16 is netc's `--precision bf16` beside PyTorch's autocast and OpenVINO's precision "
+             "hint, as far as there is a column of them. The last ratios are the "
              "time of the best of the peers' ways over netc's: above 1, netc is faster. The share of peak is the rate of the "
              "step's multiply-adds beside the machine's own in registers, the most that it did in any row; Winograd's "
              "algorithm counts as what it replaces, so it may exceed 100 %. Empty cells were not measured. \"Huge pages\" is "

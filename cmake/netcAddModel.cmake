@@ -1,5 +1,5 @@
 # netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [MAX_MEMORY size]
-#                [PRECISION f32|tf32|bf16] [NATIVE] [CUDA] [PROGRAM])
+#                [PRECISION f32|tf32|bf16] [NATIVE] [CUDA] [FUNCTIONS] [PROGRAM])
 #
 # Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
 # a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
@@ -8,7 +8,7 @@
 #   SET      settings for `netc --set`
 #   MAX_MEMORY  what a training step may take, such as 2GiB, as in `netc --max-memory`
 #   PRECISION  what convolutions and linear layers multiply, as in `netc --precision`; default: f32
-#   NATIVE   kernels for this machine's processor alone, which compile in a third to half of the time
+#   NATIVE   kernels for this machine's processor alone, which compile in about half of the time
 #   CUDA     kernels for NVIDIA's GPUs, too
 #   FUNCTIONS  the file defines tensor functions too: NAME_functions.hpp
 #   PROGRAM  adds the model's own program (train, eval, bench, profile, run) too, as the target

@@ -101,7 +101,7 @@ void add_target(CLI::App& command, CommandLine& line) {
 void add_native(CLI::App& command, CommandLine& line) {
   command.add_flag(
       "--native", line.options.native,
-      "Compile kernels for this processor alone, in a third to half of the time; the program runs on no lesser one");
+      "Compile kernels for this processor alone, in about half of the time; the program runs on no lesser one");
 }
 
 void add_tiles(CLI::App& command, CommandLine& line) {
@@ -195,7 +195,9 @@ void add_inspection(CLI::App& app, CommandLine& line) {
                                              [&] { return dump(options, line.stage); });
   add_memory(*dump_command, line);
   add_target(*dump_command, line);
-  dump_command->add_option("--after", line.stage, "The stage")
+  dump_command
+      ->add_option("--after", line.stage,
+                   "The stage: parse, elaborate, differentiate, inline, layout, fuse, plan, recompute, lower or emit")
       ->required()
       ->type_name("STAGE")
       ->check(CLI::Validator(check_stage, ""));
@@ -216,14 +218,15 @@ struct ProgramOption {
 
 constexpr std::array<ProgramOption, 11> run_options{{
     {"--weights", "FILE", "Read parameters and buffers from a safetensors file"},
-    {"--input", "NAME=FILE", "Read an input from an NPY file; once for each input"},
+    {"--input", "[NAME=]FILE",
+     "Read an input from an NPY file; once for each input, NAME may be left out where there is one"},
     {"--label", "FILE", "Read the labels from an NPY file"},
     {"--mode", "eval|train", "How batchnorm and dropout work (default: train with --steps or --gradients, else eval)"},
     {"--steps", "K", "Take K steps of the model's optimizer on this batch (default: none)"},
     {"--seed", "S", "Seed of dropout"},
-    {"--threads", "T", "Threads to compute with; 0: one a core"},
+    {"--threads", "T", "Threads to compute with; 0: one per processor"},
     {"--device", "cpu|cuda|auto", "What to compute on; auto: cuda where it can be used (default: cpu)"},
-    {"--output", "FILE", "Write the output to an NPY file"},
+    {"--output", "[NAME=]FILE", "Write an output to an NPY file; NAME may be left out where there is one"},
     {"--gradients", "FILE", "Write gradients to a safetensors file, of parameters by path and of inputs as input.NAME"},
     {"--save", "FILE", "Write parameters and buffers, as they are afterwards, to a safetensors file"},
 }};
@@ -246,12 +249,14 @@ void add_programs(CLI::App& app, CommandLine& line) {
         return tune(options);
       });
   tune_command
-      ->add_option("-o,--output", options.output, "Tiles file to write, or to go on with (default: avx512.tiles …)")
+      ->add_option(
+          "-o,--output", options.output,
+          "Tiles file to write, or to go on with (default: named after the instruction set, such as avx512.tiles)")
       ->type_name("FILE");
   add_tiles(*tune_command, line);
   add_precision(*tune_command, line);
   add_batch(*tune_command, line, "Examples a batch (default: that of `train`)");
-  tune_command->add_option("--threads", options.threads, "Threads to compute with; 0: one a core")
+  tune_command->add_option("--threads", options.threads, "Threads to compute with; 0: one per processor")
       ->type_name("T")
       ->check(CLI::Range(0, 1 << 10).description(""));
   tune_command->add_option("--seconds", options.seconds, "Time to spend (default: until all kernels are tuned)")

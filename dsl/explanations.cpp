@@ -21,7 +21,7 @@ The text does not go on as the grammar wants. The message says what could have s
     linear(120) -> sigmoid            // `;` is missing before the next statement
     linear(84);
 
-Fix: write what was expected. Statements end with `;`, arguments are parted by `,`, layers are composed with `->`.
+Fix: write what was expected. Statements end with `;`, arguments are separated by `,`, layers are composed with `->`.
 )"},
     {"N102", R"(N102: bytes that are no text
 
@@ -191,8 +191,8 @@ Fix: pass the argument, or give the block's parameter a default: `block b(kernel
 )"},
     {"N121", R"(N121: the model unrolls too far
 
-`repeat` and blocks are copied where they are used. A model of more than 10,000 repetitions or some 100,000 layers is
-taken for a mistake.
+`repeat` and blocks are copied where they are used. A `repeat` of more than 10,000 rounds, or a model of more than
+200,000 layers, is taken for a mistake.
 
     repeat 1000000 { linear(8) }
 
@@ -228,8 +228,8 @@ Fix: write the branches, one a statement.
 A block that calls itself, straight or through others, would never end; the same holds for files that import each
 other. The message shows the way around.
 
-    block a { b }
-    block b { a }
+    block a() { b }
+    block b() { a }
 
 Fix: break the circle; write `repeat` for repetition.
 )"},
@@ -246,7 +246,7 @@ Fix: use an operator, a block, a shared layer or a group.
 
 `input`, `output`, `loss` and `train` belong to the model itself. A block takes its input from where it is called.
 
-    block b { input x: f32[N, 4]; relu }
+    block b() { input x: f32[N, 4]; relu }
 
 Fix: move the statement into the model.
 )"},
@@ -369,7 +369,7 @@ there is no place to put it.
     input image: f32[N, 1, 4, 4];
     conv(8, 7);
 
-Fix: use a smaller kernel, more padding, or fewer strides above.
+Fix: use a smaller kernel, more padding, or smaller strides above.
 )"},
     {"N203", R"(N203: the wrong number of dimensions
 

@@ -96,7 +96,7 @@ CLI::Validator at_least_zero() {
 }
 
 void add_thread_options(CLI::App& command, ThreadOptions& options) {
-  command.add_option("--threads", options.threads, "threads to compute with; 0: one a processor")
+  command.add_option("--threads", options.threads, "threads to compute with; 0: one per processor")
       ->check(CLI::Range(0, max_threads))
       ->type_name("T")
       ->capture_default_str();

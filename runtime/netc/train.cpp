@@ -357,7 +357,7 @@ void add_train_command(CLI::App& app, const Model& model) {
   command->add_option("--seed", options->seed, "seed of everything that is random")->type_name("S");
   command->add_option("--checkpoint", options->checkpoint, "folder to save the run to, and the best weights")
       ->type_name("DIR");
-  command->add_option("--checkpoint-seconds", options->checkpoint_seconds, "save within epochs, too, this often")
+  command->add_option("--checkpoint-seconds", options->checkpoint_seconds, "save within an epoch, too, every S seconds")
       ->check(at_least_zero())
       ->type_name("S")
       ->capture_default_str();
