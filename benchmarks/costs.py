@@ -198,10 +198,11 @@ def main():
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/bench", help="folder of the models' programs")
     parser.add_argument("--page-only", action="store_true", help="write the page from what is kept, measure nothing")
     options = parser.parse_args()
-    os.chdir(ROOT)
     options.netc, options.programs = options.netc.resolve(), options.programs.resolve()
+    os.chdir(ROOT)
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    kept["machine"] = machine()
+    if not options.page_only and kept.get("machine") != machine():
+        kept = {"machine": machine()}  # another machine's figures would pass for this one's
 
     def keep():
         KEPT.write_text(json.dumps(kept, indent=1) + "\n")

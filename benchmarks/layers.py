@@ -279,8 +279,8 @@ def main():
     parser.add_argument("--onednn", type=pathlib.Path, default=ROOT / "build/onednn", help="folder of oneDNN's libraries and programs")
     parser.add_argument("--page-only", action="store_true", help="write the page from what is kept, measure nothing")
     options = parser.parse_args()
-    os.chdir(ROOT)
     options.netc, options.programs, options.onednn = (path.resolve() for path in (options.netc, options.programs, options.onednn))
+    os.chdir(ROOT)
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
     if not options.page_only:
         layers = convolutions(options)

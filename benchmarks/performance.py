@@ -283,6 +283,7 @@ def main():
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/bench", help="folder of the models' programs")
     parser.add_argument("--page-only", action="store_true", help="write the page from what is kept, measure nothing")
     options = parser.parse_args()
+    options.netc, options.programs = options.netc.resolve(), options.programs.resolve()
     os.chdir(ROOT)
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
     for row in kept["rows"]:

@@ -4,6 +4,8 @@
 #include <map>
 #include <utility>
 
+#include "netc/round_up.h"
+
 namespace netc {
 
 void CompiledModel::plan_preparations() {
@@ -18,7 +20,7 @@ void CompiledModel::plan_preparations() {
       if (!entry.prepares()) continue;
       const ValueId parameter = plan->groups[i].inputs[entry.prepared_input];
       const auto [place, inserted] = places.emplace(std::pair(entries[i], parameter), plan->memory.prepared);
-      const std::int64_t bytes = (entry.prepared_bytes + line - 1) / line * line;
+      const std::int64_t bytes = round_up(entry.prepared_bytes, line);
       if (inserted) plan->memory.prepared += bytes;
       plan->memory.prepared_once = std::max(plan->memory.prepared_once, bytes);
       plan->prepared[i] = place->second;

@@ -222,6 +222,8 @@ TEST_CASE("what was written counts from the next pass on, in a frozen model wher
     CHECK(forward(model, batch) == twice);
     model.initialize(3);
     CHECK(forward(model, batch) == before);
+    for (float& element : model.parameters_flat()) element = 0;
+    CHECK(forward(model, batch) == std::vector<float>(before.size(), 0.0F));
   }
 }
 

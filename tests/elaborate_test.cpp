@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -594,7 +595,7 @@ TEST_CASE("--set cannot bring in text of the language") {
 class Files {
  public:
   explicit Files(const std::vector<std::pair<std::string, std::string>>& files)
-      : folder_(fs::temp_directory_path() / fmt::format("netc-elaborate-test-{}", fmt::ptr(this))) {
+      : folder_(fs::temp_directory_path() / fmt::format("netc-elaborate-test-{}-{}", getpid(), fmt::ptr(this))) {
     for (const auto& [name, text] : files) {
       fs::create_directories((folder_ / name).parent_path());
       std::ofstream(folder_ / name) << text;

@@ -1,7 +1,10 @@
 #include "graph_runner.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <future>
 #include <limits>
 #include <numeric>
@@ -205,6 +208,29 @@ std::byte* GraphRunner::element(ValueId value, int example, std::int64_t index) 
     offset += index % shape[axis] * layout.strides[static_cast<std::size_t>(axis - first)];
   }
   return data(value) + offset * type(value).bytes();
+}
+
+std::string GraphRunner::worst_difference(ValueId value, const std::vector<double>& x,
+                                          const std::vector<double>& computed, const std::function<double()>& loss,
+                                          const Differences& allowed) {
+  constexpr double step = 1e-6;
+  double worst = 1;
+  std::string text;
+  for (std::size_t i = 0; i < x.size(); i += 1 + x.size() / allowed.elements) {
+    const auto at = static_cast<std::int64_t>(i);
+    set_element(value, at, x[i] + step);
+    const double above = loss();
+    set_element(value, at, x[i] - step);
+    const double below = loss();
+    set_element(value, at, x[i]);
+    const double quotient = (above - below) / (2 * step);
+    const double distance =
+        std::abs(computed[i] - quotient) / (allowed.absolute + allowed.relative * std::abs(quotient));
+    if (distance <= worst) continue;  // NaN goes on
+    worst = distance;
+    text = fmt::format("{}[{}]: {}, by differences {}\n", laid_out_.graph[value].name, i, computed[i], quotient);
+  }
+  return text;
 }
 
 void GraphRunner::put(ValueId value, const std::vector<double>& elements, double padding) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "compiler/kernels/kernel_builder.h"
@@ -53,6 +54,17 @@ class GraphRunner {
   /// Runs the groups of the forward pass, or all of them. Halide's errors are exceptions.
   void run_forward();
   void run();
+
+  /// How many elements of a gradient are compared with difference quotients, and how far they may be off.
+  struct Differences {
+    std::size_t elements;
+    double absolute;
+    double relative;
+  };
+  /// Of a gradient, `computed`, with respect to `value`, whose elements are `x`, the element that is furthest from its
+  /// difference quotient, as text; "" when all agree. `loss` runs the forward pass.
+  std::string worst_difference(ValueId value, const std::vector<double>& x, const std::vector<double>& computed,
+                               const std::function<double()>& loss, const Differences& allowed);
 
  private:
   using Kernel = std::function<void()>;

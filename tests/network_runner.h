@@ -39,7 +39,6 @@ class NetworkRunner {
 
  private:
   double loss();
-  std::string worst_difference(ValueId value, ValueId gradient);
 
   LaidOutGraph laid_out_;
   int batch_;

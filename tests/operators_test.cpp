@@ -40,34 +40,12 @@ double loss(GraphRunner& run, const Case& c, const Experiment& e) {
   return c.op.is_loss ? sum / batch : sum;
 }
 
-/// Of about a hundred elements of a gradient the one that is furthest from its difference quotient, as text; "" when
-/// all agree.
-std::string worst_difference(GraphRunner& run, const Case& c, const Experiment& e, ValueId value,
-                             const std::vector<double>& x, const std::vector<double>& computed) {
-  constexpr double step = 1e-6;
-  double worst = 1;
-  std::string text;
-  for (std::size_t i = 0; i < x.size(); i += 1 + x.size() / 100) {
-    const auto at = static_cast<std::int64_t>(i);
-    run.set_element(value, at, x[i] + step);
-    const double above = loss(run, c, e);
-    run.set_element(value, at, x[i] - step);
-    const double below = loss(run, c, e);
-    run.set_element(value, at, x[i]);
-    const double quotient = (above - below) / (2 * step);
-    const double distance = std::abs(computed[i] - quotient) / (1e-5 + 1e-3 * std::abs(quotient));
-    if (distance <= worst) continue;  // NaN goes on
-    worst = distance;
-    text = fmt::format("element {}: {}, by differences {}", i, computed[i], quotient);
-  }
-  return text;
-}
-
 void check_differences(GraphRunner& run, const Case& c, const Experiment& e, const Vectors& given) {
   for (const auto& [value, gradient] : e.graph.gradients) {
     const std::string name = e.graph[value].name;
     CAPTURE(name);
-    CHECK(worst_difference(run, c, e, value, given.at(name), run.get(gradient)) == "");
+    const auto summed = [&] { return loss(run, c, e); };
+    CHECK(run.worst_difference(value, given.at(name), run.get(gradient), summed, {100, 1e-5, 1e-3}) == "");
   }
 }
 

@@ -218,6 +218,10 @@ TEST_CASE("writing keeps symbolic links, and devices as they are") {
   write_file(folder / "link", "new");
   CHECK(read_text(folder / "real") == "new");
   CHECK(std::filesystem::is_symlink(folder / "link"));
+  using std::filesystem::perms;
+  std::filesystem::permissions(folder / "real", perms::owner_read | perms::owner_write);
+  write_file(folder / "real", "newer");
+  CHECK(std::filesystem::status(folder / "real").permissions() == (perms::owner_read | perms::owner_write));
   check_error(ErrorKind::io, {"/dev/full", "No space left"}, [] { write_file("/dev/full", "text"); });
   CHECK(std::filesystem::is_character_file("/dev/full"));
   check_error(ErrorKind::io, {"Is a directory"}, [&] { write_file(folder.path(), "text"); });
@@ -246,6 +250,7 @@ TEST_CASE("arrays are written byte for byte as NumPy writes them") {
   CHECK(read_text(folder / "scalar.npy") == read_text(vectors() / "scalar.npy"));
   write_npy(folder / "one.npy", Tensor<float>({3}, {1, 2, 3}).view());
   CHECK(read_npy(folder / "one.npy").shape == Extents{3});
+  CHECK(read_text(folder / "one.npy").find("'shape': (3,), }") != std::string::npos);
 }
 
 TEST_CASE("broken arrays are refused with a reason") {
@@ -269,6 +274,11 @@ TEST_CASE("broken arrays are refused with a reason") {
   check(replaced("False", "True "), "row-major");
   check(replaced("(2, 3)", "(2,-3)"), "tuple of sizes");
   check(replaced("'shape'", "'shepe'"), "unknown header key 'shepe'");
+  check(replaced("'shape'",
+                 "'s\x1b"
+                 "ape'"),
+        "unknown header key 's?ape'");
+  check(replaced("<f4", "<\n4"), "found '<?4'");
   check(replaced("\x01", "\x09"), "version 9");
 }
 

@@ -93,13 +93,14 @@ TEST_CASE("an observer is told of every call, and how much work it is") {
   std::array<float, 64> a{};
   const std::array<std::uint8_t, 4096> b{};
   std::vector<std::string> calls;
-  observe_kernels([&](const Kernel& called, const Launch& launch, double seconds) {
-    CHECK(seconds >= 0);
-    calls.push_back(std::string(called.name()) + std::to_string(launch.batch));
-  });
-  kernel(Launch{9, 0, 0}, a.data(), b.data());
-  kernel(Launch{8, 0, 0}, a.data(), b.data());
-  observe_kernels({});
+  {
+    const ObservedKernels observed([&](const Kernel& called, const Launch& launch, double seconds) {
+      CHECK(seconds >= 0);
+      calls.push_back(std::string(called.name()) + std::to_string(launch.batch));
+    });
+    kernel(Launch{9, 0, 0}, a.data(), b.data());
+    kernel(Launch{8, 0, 0}, a.data(), b.data());
+  }
   kernel(Launch{7, 0, 0}, a.data(), b.data());
   CHECK(calls == std::vector<std::string>{"spy9", "spy8"});
 }

@@ -209,6 +209,42 @@ TEST_CASE("gradients of inputs are to be had right after backward") {
   check_error(ErrorKind::usage, {"after `backward`"}, [&] { network->input_gradient(0); });
 }
 
+/// Its input cannot change the loss.
+class Indifferent : public Network {
+ public:
+  Indifferent() : Network(softmax_description()) {}
+
+ private:
+  void infer() override {}
+  void infer_few() override {}
+  void forward_pass() override {
+    set_output(0, at(0));
+    set_losses(at(0));
+  }
+};
+
+TEST_CASE("the gradient of an input that cannot change the loss is 0") {
+  Indifferent network;
+  const Examples examples(2);
+  network.backward(examples.inputs(), examples.targets());
+  CHECK(network.input_gradient(0).to_vector() == std::vector<float>(2 * 28 * 28, 0.0F));
+}
+
+TEST_CASE("a step that was started is finished with its own results, whatever is computed between") {
+  const auto network = make();
+  const auto twin = make();
+  const Examples first(4);
+  const Examples second(7);
+  Sgd optimizer(0.1);
+  const float loss = twin->train_step(first.inputs(), first.targets(), optimizer);
+  const std::vector<float> output = twin->output().to_vector();
+  network->start_step(first.inputs(), first.targets(), optimizer);
+  network->evaluate_loss(second.inputs(), second.targets());
+  const Network::StepResults results = network->finish_step();
+  CHECK(results.loss == loss);
+  CHECK(results.output.to_vector() == output);
+}
+
 TEST_CASE("random numbers follow seed and step") {
   const Examples examples(4);
   const auto loss = [&](std::uint32_t seed, std::uint32_t step) {

@@ -1,17 +1,16 @@
 // The program of a model as a user types it: train, eval, bench, profile, run, and everything that can be wrong.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <chrono>
 #include <cmath>
-#include <csignal>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <thread>
 
 #include "netc/affinity.h"
 #include "netc/metrics.h"
@@ -22,6 +21,19 @@
 #include "netc/random.h"
 #include "netc/safetensors.h"
 #include "tests/runtime_support.h"
+
+namespace {
+
+/// The process ends at so many renames, by which every save ends; at none where it is 0.
+int renames_left = 0;
+
+}  // namespace
+
+// It takes the place of the C library's in this program.
+extern "C" int rename(const char* from, const char* to) noexcept {
+  if (renames_left > 0 && --renames_left == 0) _exit(9);
+  return static_cast<int>(syscall(SYS_rename, from, to));
+}
 
 namespace netc {
 namespace {
@@ -96,6 +108,11 @@ TEST_CASE("train prints a line an epoch and the summary, and writes logs and wei
                                 last["test_loss"].get<double>(), last["test_accuracy"].get<double>()));
 }
 
+Arguments with(Arguments arguments, const Arguments& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
 /// The weights after a run with these further options.
 std::string trained(const TemporaryFolder& folder, Arguments options) {
   const std::string weights = folder / "trained.safetensors";
@@ -134,7 +151,36 @@ TEST_CASE("a run is continued bit for bit") {
               {"seed", "expected 9", "found 1"});
 }
 
-TEST_CASE("a run that is killed anywhere is continued bit for bit") {
+TEST_CASE("logs of a run stay when it is continued after its end, or refused") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 100, 10);
+  const Arguments run{"train", "--data", folder.path(), "--checkpoint", folder / "checkpoint", "--log", folder / "log"};
+  check_succeeds(run_softmax(run));
+  const std::string metrics = read_text(folder / "log/metrics.jsonl");
+  CHECK(lines_of(metrics).size() == 3);
+  check_succeeds(run_softmax(with(run, {"--resume"})));
+  CHECK(read_text(folder / "log/metrics.jsonl") == metrics);
+  check_fails(run, 2, {"--resume"});
+  CHECK(read_text(folder / "log/metrics.jsonl") == metrics);
+}
+
+/// Trains until a save, which is not completed. Whether the run came that far.
+bool ended_at(int save, const TemporaryFolder& folder, const Arguments& options) {
+  const pid_t child = fork();
+  if (child == 0) {
+    setenv("TMPDIR", folder.path().c_str(), 1);
+    Arguments arguments{"train", "--data", folder.path()};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    renames_left = save;
+    run_softmax(arguments);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 9;
+}
+
+TEST_CASE("a run that ends at any save is continued bit for bit") {
   const TemporaryFolder folder;
   write_small_data(folder.path(), 400, 10);
   const Arguments recipe{"--epochs", "3", "--set", "train.batch=9"};
@@ -142,23 +188,7 @@ TEST_CASE("a run that is killed anywhere is continued bit for bit") {
   const std::string checkpoint = folder / "checkpoint";
   Arguments arguments{"--checkpoint", checkpoint, "--resume", "--checkpoint-seconds", "0"};
   arguments.insert(arguments.end(), recipe.begin(), recipe.end());
-  RandomStream random(1, "kill");
-  int killed = 0;
-  for (int i = 0; i < 6; ++i) {
-    const pid_t child = fork();
-    if (child == 0) {
-      std::freopen("/dev/null", "w", stdout);
-      std::freopen("/dev/null", "w", stderr);
-      trained(folder, arguments);
-      _exit(0);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(30 + random.below(80)));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    killed += WIFSIGNALED(status) ? 1 : 0;
-  }
-  CHECK(killed > 0);
+  for (const int save : {1, 2, 5, 20, 60}) CHECK(ended_at(save, folder, arguments));
   CHECK(trained(folder, arguments) == reference);
 }
 
@@ -171,11 +201,6 @@ const Arguments rich{"--set", "train.optimizer=adamw(lr = 0.01)",
                      "--set", "train.validation=0.25",
                      "--set", "train.early_stop=50"};
 
-Arguments with(Arguments arguments, const Arguments& more) {
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
-
 TEST_CASE("a run with Adam, a schedule, augmentation and validation is continued bit for bit") {
   const TemporaryFolder folder;
   write_small_data(folder.path(), 400, 10);
@@ -185,24 +210,7 @@ TEST_CASE("a run with Adam, a schedule, augmentation and validation is continued
   const std::string reference = trained(folder, with(recipe, {"--log", folder / "log", "--threads", "1"}));
   const std::string best = read_text(folder / "log/best.safetensors");
   CHECK(trained(folder, with(recipe, {"--threads", "2"})) == reference);
-  // Shorter runs by other means: killed at a random moment, again and again.
-  RandomStream random(2, "kill");
-  int killed = 0;
-  for (int i = 0; i < 6; ++i) {
-    const pid_t child = fork();
-    if (child == 0) {
-      std::freopen("/dev/null", "w", stdout);
-      std::freopen("/dev/null", "w", stderr);
-      trained(folder, with(recipe, saved));
-      _exit(0);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(30 + random.below(80)));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    killed += WIFSIGNALED(status) ? 1 : 0;
-  }
-  CHECK(killed > 0);
+  for (const int save : {1, 2, 5, 20, 60}) CHECK(ended_at(save, folder, with(recipe, saved)));
   CHECK(trained(folder, with(recipe, saved)) == reference);
   CHECK(read_text(folder / "checkpoint/best.safetensors") == best);
   // The schedule would change with the number of epochs, augmentation with its settings.
@@ -532,10 +540,10 @@ TEST_CASE("wrong input is one line and status 1") {
   check_fails(with_input({"--output", "/proc/o.npy"}), 1, {"/proc/o.npy"});
 }
 
-TEST_CASE("a folder that cannot be written is found out before training") {
+TEST_CASE("what cannot be written is found out before training") {
   const TemporaryFolder folder;
   write_small_data(folder.path(), 20, 5);
-  for (const char* option : {"--log", "--checkpoint"}) {
+  for (const char* option : {"--log", "--checkpoint", "--save"}) {
     const ProgramResult result = run_softmax({"train", "--data", folder.path(), option, "/proc/nowhere"});
     CHECK(result.status == 1);
     CHECK(result.err.find("/proc/nowhere") != std::string::npos);
@@ -553,23 +561,34 @@ TEST_CASE("a checkpoint folder that cannot be searched is wrong input") {
               {"checkpoint.safetensors: cannot look for it: File name too long"});
 }
 
-TEST_CASE("a full standard output is an error") {
-  const TemporaryFolder folder;
-  write_small_data(folder.path(), 20, 5);
+/// The status of the softmax program where standard output and standard error are these files.
+int status_of(Arguments texts, const char* out, const char* err) {
   const pid_t child = fork();
   if (child == 0) {
-    std::freopen("/dev/full", "w", stdout);
-    std::vector<std::string> texts{"softmax", "bench", "--seconds", "0.01"};
+    texts.insert(texts.begin(), "softmax");
     std::vector<char*> argv;
     for (std::string& text : texts) argv.push_back(text.data());
     const Description& description = test::softmax_description();
-    std::freopen("/dev/null", "w", stderr);
+    std::freopen(out, "w", stdout);
+    std::freopen(err, "w", stderr);
     _exit(program(static_cast<int>(argv.size()), argv.data(), description,
                   [&] { return test::make_softmax(description); }));
   }
   int status = 0;
   waitpid(child, &status, 0);
-  CHECK(WEXITSTATUS(status) == 1);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_CASE("a full standard output is an error, a full standard error is none") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 20, 5);
+  const RunFiles files;
+  const Arguments train{"train", "--data", folder.path(), "--checkpoint", folder / "checkpoint", "--resume"};
+  const Arguments run{"run", "--weights", files.weights, "--input", files.x, "--label", files.y};
+  CHECK(status_of({"bench", "--seconds", "0.01"}, "/dev/full", "/dev/null") == 1);
+  CHECK(status_of(run, "/dev/full", "/dev/null") == 1);
+  CHECK(status_of(train, "/dev/null", "/dev/full") == 0);
+  CHECK(status_of({"trian"}, "/dev/null", "/dev/full") == 2);
 }
 
 TEST_CASE("the picture draws every case") {

@@ -329,7 +329,9 @@ TEST_CASE("a program may end while it computes") {
 
 TEST_CASE("a system that starts no more threads is named, and those that there are compute") {
   CHECK(status_in_child([] {
+          const rlimit stack{std::size_t{8} << 20, std::size_t{8} << 20};  // of each thread, fewer of which then fit
           const rlimit gigabytes{std::size_t{2} << 30, std::size_t{2} << 30};
+          setrlimit(RLIMIT_STACK, &stack);
           setrlimit(RLIMIT_AS, &gigabytes);
           std::string message;
           try {

@@ -50,7 +50,8 @@ std::vector<nlohmann::json> epochs_of(const std::string& log) {
 }
 
 TEST_CASE("prose only, still wanted: flips, crops and colour; with Adam, a cosine and clipping LeNet's loss falls") {
-  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) return;
+  REQUIRE_MESSAGE(std::filesystem::exists("/usr/share/datasets/fashion-mnist"),
+                  "apt-get install dataset-fashion-mnist");
   WorkingFolder folder;
   const std::string model = (folder.before() / "models/lenet.net").string();
   CommandResult built = run_netc({"build", model, "-o", "plain"});
@@ -77,7 +78,8 @@ TEST_CASE("prose only, still wanted: flips, crops and colour; with Adam, a cosin
 }
 
 TEST_CASE("in bf16 LeNet learns as in f32") {
-  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) return;
+  REQUIRE_MESSAGE(std::filesystem::exists("/usr/share/datasets/fashion-mnist"),
+                  "apt-get install dataset-fashion-mnist");
   WorkingFolder folder;
   const std::string model = (folder.before() / "models/lenet.net").string();
   const auto last_epoch = [&](const std::string& precision) {

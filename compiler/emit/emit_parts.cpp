@@ -9,7 +9,7 @@
 namespace netc {
 
 std::string argument_name(const Graph& graph, ValueId value, const std::set<std::string_view>& taken) {
-  const std::string wish = cpp::identifier(graph[value].name);
+  std::string wish = cpp::identifier(graph[value].name);
   if (!taken.contains(wish)) return wish;
   std::string name = wish + "_";
   const auto has_name = [&](ValueId other) { return graph[other].name == name; };

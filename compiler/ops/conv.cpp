@@ -46,12 +46,9 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   return result;
 }
 
-/// Whether Winograd's algorithm may be for such windows and so many channels.
 bool may_transform(const Graph& graph, const Node& node) {
-  constexpr std::int64_t channels = 16;
   const Shape& weight = graph[node.inputs[1]].shape;
-  const bool square = weight[2] == weight[3] && (weight[2] == 3 || weight[2] == 5);
-  return square && weight[0] >= channels && weight[1] >= channels && node.attributes.integer("groups") == 1;
+  return suits_winograd(windows(node.attributes), node.attributes.integer("groups"), weight[1], weight[0]);
 }
 
 std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {

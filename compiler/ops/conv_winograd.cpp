@@ -329,16 +329,21 @@ Func schedule_filters(KernelBuilder& kernel, const WinogradConv& conv, const Reg
 
 }  // namespace
 
+bool suits_winograd(const Windows& windows, std::int64_t groups, std::int64_t in, std::int64_t out) {
+  constexpr std::int64_t channels = 16;
+  const std::int64_t size = windows.x.kernel;
+  return windows.y.kernel == size && (size == 3 || size == 5) && groups == 1 && in >= channels && out >= channels;
+}
+
 std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
                                     const Shape& input, const Shape& output, int most_points) {
   const auto size = extent(windows.x.kernel);
   const auto stride = extent(windows.x.stride);
   const auto fits = [&](const Window& w) { return w.kernel == size && w.stride == stride && w.dilation == 1; };
   const bool alike = stride == 1 || (stride == 2 && windows.y.pad == windows.x.pad);  // axes share their matrices
-  constexpr std::int64_t channels = 16;
-  if (kernel.machine().is_gpu() || kernel.lanes() > 1 || groups > 1 || (size != 3 && size != 5) || !alike)
+  if (kernel.machine().is_gpu() || kernel.lanes() > 1 || !alike) return std::nullopt;
+  if (!suits_winograd(windows, groups, input[1], output[1]) || !fits(windows.y) || !fits(windows.x))
     return std::nullopt;
-  if (!fits(windows.y) || !fits(windows.x) || input[1] < channels || output[1] < channels) return std::nullopt;
   const auto points = [&](std::int64_t outputs) { return (outputs - 1) * stride + size; };
   const auto multiplications = [&](std::int64_t outputs) {
     const std::int64_t tiles = ceil_div(output[2], outputs) * ceil_div(output[3], outputs);

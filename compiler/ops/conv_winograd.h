@@ -58,6 +58,9 @@ void schedule_output(KernelBuilder& kernel, const Halide::LoopLevel& at);
 using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const Halide::Expr& c, const Halide::Expr& ky,
                                                   const Halide::Expr& kx)>;
 
+/// Whether the algorithm may be for such windows and so many channels.
+bool suits_winograd(const Windows& windows, std::int64_t groups, std::int64_t in, std::int64_t out);
+
 /// How many neighbouring outputs of the convolution `input` -> `output` are computed together, along each axis: what
 /// takes the fewest multiplications, with `most_points` for a phase of each tile's row. None where the algorithm does
 /// not apply or does not pay: it wants stride 1 or 2, one group, channels that fill vectors, and the caches of a CPU.

@@ -129,6 +129,17 @@ const std::string& text_of(const SafetensorsReader& reader, const std::string& k
   throw Error(ErrorKind::format, fmt::format("{}: not a checkpoint: no '{}' in its metadata", reader.name(), key));
 }
 
+void read_curves(const SafetensorsReader& reader, TrainingState& state) {
+  const std::string& epochs = text_of(reader, "epochs");
+  const std::string& points = text_of(reader, "points");
+  try {
+    state.finished = epochs_from_json(epochs);
+    state.points = points_from_json(points);
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("{}: not a checkpoint: {}", reader.name(), error.what()));
+  }
+}
+
 /// Where a run stands, after checks that it is this run.
 TrainingState read_state(const SafetensorsReader& reader, const Description& description, const RunIdentity& run,
                          std::uint32_t& step) {
@@ -145,8 +156,7 @@ TrainingState read_state(const SafetensorsReader& reader, const Description& des
     require_same_run(name, to_json(run), Json::parse(text_of(reader, "run")));
     json.at("step").get_to(step);
     TrainingState state = state_from_json(json);
-    state.finished = epochs_from_json(text_of(reader, "epochs"));
-    state.points = points_from_json(text_of(reader, "points"));
+    read_curves(reader, state);
     require_sound(name, state);
     return state;
   } catch (const Json::exception& error) {

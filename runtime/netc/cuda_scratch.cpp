@@ -7,6 +7,7 @@
 #include "netc/cuda.h"
 #include "netc/cuda_queue.h"
 #include "netc/error.h"
+#include "netc/round_up.h"
 
 namespace netc::cuda {
 
@@ -21,7 +22,7 @@ void ScratchPool::lend(std::byte* memory, std::int64_t bytes) {
 }
 
 void* ScratchPool::Lent::take(std::int64_t bytes) {
-  const std::int64_t lines = (bytes + scratch_line - 1) / scratch_line * scratch_line;
+  const std::int64_t lines = round_up(bytes, scratch_line);
   if (lines > bytes_ - taken_bytes_) return nullptr;
   void* block = memory_ + taken_bytes_;
   taken_bytes_ += lines;

@@ -23,8 +23,10 @@ constexpr DataSet fashion_mnist{
 /// The file as the package ships it, or unpacked.
 fs::path find_file(const fs::path& folder, const std::string& name) {
   for (const fs::path& candidate : {folder / (name + ".gz"), folder / name}) {
-    std::error_code ignored;
-    if (fs::exists(candidate, ignored)) return candidate;
+    std::error_code error;
+    if (fs::exists(candidate, error)) return candidate;
+    if (error)
+      throw Error(ErrorKind::io, fmt::format("{}: cannot look for it: {}", candidate.string(), error.message()));
   }
   throw Error(ErrorKind::io, fmt::format("{}: no such file; install it by `apt-get install dataset-fashion-mnist`, or "
                                          "say where it is by --data DIR",
@@ -94,11 +96,13 @@ fs::path default_data_folder() {
   return "/usr/share/datasets/fashion-mnist";
 }
 
-ImageSet load_data(const DataRecipe& recipe, Split split, const fs::path& folder) {
+ImageSet load_data(const DataRecipe& recipe, Split split, const fs::path& folder, std::optional<std::int64_t> limit) {
   if (recipe.name != fashion_mnist.name) {
     throw Error(ErrorKind::usage, fmt::format("data set '{}': expected fashion_mnist", recipe.name));
   }
-  return load_fashion_mnist(folder, split == Split::train ? "train" : "t10k");
+  ImageSet images = load_fashion_mnist(folder, split == Split::train ? "train" : "t10k");
+  if (limit) images.truncate(*limit);
+  return images;
 }
 
 }  // namespace netc

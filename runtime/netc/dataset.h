@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,8 +54,9 @@ TrainingSplit split_training_data(std::int64_t count, double validation, std::ui
 /// Where Debian's package puts Fashion-MNIST.
 std::filesystem::path default_data_folder();
 
-/// Reads one half of the data set that the recipe names. Throws Error (io, format) naming the file, and Error (usage)
-/// for a name that is not known.
-ImageSet load_data(const DataRecipe& recipe, Split split, const std::filesystem::path& folder);
+/// Reads one half of the data set that the recipe names, or its first `limit` images. Throws Error (io, format) naming
+/// the file, and Error (usage) for a name that is not known.
+ImageSet load_data(const DataRecipe& recipe, Split split, const std::filesystem::path& folder,
+                   std::optional<std::int64_t> limit = std::nullopt);
 
 }  // namespace netc

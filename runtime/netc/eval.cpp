@@ -20,17 +20,13 @@ struct EvalOptions {
 
 void eval(const Model& model, const EvalOptions& options) {
   const Description& description = model.description;
-  if (description.recipe.data.name.empty()) {
-    throw Error(ErrorKind::usage, fmt::format("{} has no `train` clause with data", description.name));
-  }
+  require_data(description);
   require_classifier(description);
   use_threads(model, options.threads);
   const std::unique_ptr<Network> network = model.make(choose_device(options.device, description));
   network->load(options.weights);
-  ImageSet images = load_data(description.recipe.data, Split::test, options.data);
-  if (options.limit) images.truncate(*options.limit);
-  const Recipe& recipe = description.recipe;
-  Loader loader(images, {recipe.batch, recipe.data.resize, description.inputs[0].type, std::nullopt});
+  const ImageSet images = load_data(description.recipe.data, Split::test, options.data, options.limit);
+  Loader loader(images, evaluation_options(description.recipe, description));
   const RunningMetrics metrics = evaluate(*network, loader);
   fmt::print("{}: test loss {:.3f}, test acc {:.3f}, {} examples\n", description.name, metrics.loss(),
              metrics.accuracy(), metrics.examples);

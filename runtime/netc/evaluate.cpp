@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace netc {
@@ -17,6 +19,16 @@ void require_classifier(const Description& description) {
       fmt::format("{}: its data set has one image and one class an example: expected a model with one input, an "
                   "output [N, classes] and the loss cross_entropy",
                   description.name));
+}
+
+void require_data(const Description& description) {
+  if (!description.recipe.data.name.empty()) return;
+  throw Error(ErrorKind::usage, fmt::format("{} has no `train` clause with data", description.name));
+}
+
+LoaderOptions evaluation_options(const Recipe& recipe, const Description& description,
+                                 std::vector<std::int32_t> examples) {
+  return {recipe.batch, recipe.data.resize, description.inputs[0].type, std::nullopt, std::move(examples)};
 }
 
 namespace {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <system_error>
 #include <utility>
 
@@ -102,6 +103,16 @@ void UnmapFile::operator()(void* mapped) const {
   ::munmap(mapped, bytes);
 }
 
+namespace {
+
+/// A name in the folder that nobody else has.
+fs::path temporary_name(const fs::path& folder) {
+  std::random_device bits;
+  return folder / fmt::format(".netc-{:08x}{:08x}.tmp", bits(), bits());
+}
+
+}  // namespace
+
 AtomicFile::AtomicFile(const fs::path& file) : shown_(file), target_(behind_links(file)) {
   struct stat status {};
   const bool exists = ::stat(target_.c_str(), &status) == 0;
@@ -111,10 +122,31 @@ AtomicFile::AtomicFile(const fs::path& file) : shown_(file), target_(behind_link
     check(descriptor_, "open for writing");
     return;
   }
-  temporary_ = folder_of(target_) / fmt::format(".{}.{}.tmp", target_.filename().string(), ::getpid());
-  ::unlink(temporary_.c_str());  // of a process that had the same number and was killed
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  open_temporary();
   check(descriptor_, "open for writing");
+  if (exists) check(::fchmod(descriptor_, status.st_mode & 07777U), "keep the permissions of");
+}
+
+/// Without a name as long as it is written, so that nothing is left of a process that is killed; with one where the
+/// file system, or a system without /proc, has no such files.
+void AtomicFile::open_temporary() {
+  const fs::path folder = folder_of(target_);
+  nameless_ = ::access("/proc/self/fd", X_OK) == 0;
+  if (nameless_) descriptor_ = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  if (descriptor_ >= 0) return;
+  nameless_ = false;
+  const fs::path name = temporary_name(folder);
+  descriptor_ = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ >= 0) temporary_ = name;
+}
+
+/// Gives what was written a name beside the target's.
+void AtomicFile::name_temporary() {
+  if (!nameless_) return;
+  const fs::path name = temporary_name(folder_of(target_));
+  const std::string written = fmt::format("/proc/self/fd/{}", descriptor_);
+  check(::linkat(AT_FDCWD, written.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW), "name a temporary file for");
+  temporary_ = name;
 }
 
 AtomicFile::~AtomicFile() {
@@ -143,8 +175,9 @@ void AtomicFile::close() {
 }
 
 void AtomicFile::commit() {
-  if (temporary_.empty()) return close();
+  if (temporary_.empty() && !nameless_) return close();  // no regular file
   check(::fsync(descriptor_), "synchronise");
+  name_temporary();
   close();
   check(::rename(temporary_.c_str(), target_.c_str()), "rename a temporary file to it");
   temporary_.clear();
@@ -155,6 +188,11 @@ void write_file(const fs::path& file, std::string_view text) {
   AtomicFile out(file);
   out.write(text);
   out.commit();
+}
+
+void check_writable(const fs::path& file) {
+  std::error_code ignored;
+  if (fs::is_regular_file(file, ignored) || !fs::exists(file, ignored)) AtomicFile{file};
 }
 
 void make_folder(const fs::path& folder) {

@@ -37,9 +37,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-/// Writes a file that appears under its name complete or not at all: the bytes go to a temporary file beside it, which
-/// is synchronised, renamed, and its folder synchronised. What is no regular file (a pipe, a device) is written in
-/// place. Every member throws Error (io) naming the file.
+/// Writes a file that appears under its name complete or not at all: the bytes go to a temporary file in its folder,
+/// which is synchronised, renamed, and its folder synchronised. Permissions stay as they were. What is no regular file
+/// (a pipe, a device) is written in place. Every member throws Error (io) naming the file.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& file);
@@ -54,16 +54,22 @@ class AtomicFile {
 
  private:
   void check(int result, const char* action) const;
+  void open_temporary();
+  void name_temporary();
   void close();
 
-  std::filesystem::path shown_;   // what the caller named
-  std::filesystem::path target_;  // behind symbolic links
-  std::filesystem::path temporary_;
+  std::filesystem::path shown_;      // what the caller named
+  std::filesystem::path target_;     // behind symbolic links
+  std::filesystem::path temporary_;  // empty while it has no name
+  bool nameless_ = false;            // it is written without one
   int descriptor_ = -1;
 };
 
 /// Replaces the file's content by `text`, atomically. Throws Error (io).
 void write_file(const std::filesystem::path& file, std::string_view text);
+
+/// Throws Error (io) where `AtomicFile` could not write the file. What is no regular file is not looked at.
+void check_writable(const std::filesystem::path& file);
 
 /// Makes a folder, and those above it, where there is none. Throws Error (io).
 void make_folder(const std::filesystem::path& folder);

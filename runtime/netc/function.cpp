@@ -3,6 +3,7 @@
 #include <HalideRuntime.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -23,8 +24,10 @@ void Sizes::match(const char* argument, const Extents& shape, std::initializer_l
     fits = fits && found == expected && found > 0;
   }
   if (fits) return;
-  throw Error(ErrorKind::mismatch, fmt::format("{}: `{}` must have the shape [{}], found {}", function_, argument,
-                                               wanted, to_string(shape)));
+  const bool empty = std::any_of(shape.begin(), shape.end(), [](std::int64_t extent) { return extent <= 0; });
+  const std::string expected = empty ? "extents above 0" : fmt::format("the shape [{}]", wanted);
+  throw Error(ErrorKind::mismatch,
+              fmt::format("{}: `{}` must have {}, found {}", function_, argument, expected, to_string(shape)));
 }
 
 namespace {

@@ -78,7 +78,7 @@ const std::byte* GpuSession::finish_download() {
 void GpuSession::Pass::run(const cuda::Queue& queue, Key key, const std::function<void(bool launching)>& launch) {
   const bool again = key == key_;
   key_ = std::move(key);
-  if (!again && recorded_ == Recorded::yes) recorded_ = Recorded::no;
+  if (!again) recorded_ = Recorded::no;  // also where the GPU had no memory for another graph
   if (again && recorded_ == Recorded::no) {
     recorded_ = recording_.record(queue, [&] { launch(true); }) ? Recorded::yes : Recorded::impossible;
   }

@@ -54,7 +54,7 @@ class GpuSession {
     using Key = std::vector<std::uintptr_t>;
 
     /// `launch(false)` does all but launch. The first run launches one by one, which loads the kernels; the second
-    /// records them, and from then on they are launched as one. The third after another key likewise.
+    /// records them, and from then on they are launched as one. Another key begins anew.
     void run(const cuda::Queue& queue, Key key, const std::function<void(bool launching)>& launch);
 
    private:

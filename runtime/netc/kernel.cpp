@@ -135,8 +135,12 @@ KernelVariant variant_for(const KernelVariants& variants, Device device) {
                   names[static_cast<std::size_t>(isa)]));
 }
 
-void observe_kernels(KernelObserver told) {
+ObservedKernels::ObservedKernels(KernelObserver told) {
   observer = std::move(told);
+}
+
+ObservedKernels::~ObservedKernels() {
+  observer = nullptr;
 }
 
 Work Kernel::work(std::int32_t batch) const {

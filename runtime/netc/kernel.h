@@ -98,8 +98,14 @@ class Kernel {
 /// Is told of every call of a kernel when it is done, on the thread that made it.
 using KernelObserver = std::function<void(const Kernel& kernel, const Launch& launch, double seconds)>;
 
-/// From now on `observer` is told; an empty one ends that. Not to be called while kernels run.
-void observe_kernels(KernelObserver observer);
+/// As long as this lives, `observer` is told. Not to be made or ended while kernels run; one at a time.
+class ObservedKernels {
+ public:
+  explicit ObservedKernels(KernelObserver observer);
+  ~ObservedKernels();
+  ObservedKernels(const ObservedKernels&) = delete;
+  ObservedKernels& operator=(const ObservedKernels&) = delete;
+};
 /// Whether one is told.
 bool observes_kernels();
 

@@ -197,6 +197,11 @@ std::vector<std::pair<std::string, View<float>>> Network::named_buffers() {
   return named_views(buffers_.get(), description_.buffers);
 }
 
+std::span<float> Network::parameters_flat() {
+  parameters_changed();
+  return {parameters_.get(), parameter_floats()};
+}
+
 std::span<float> Network::gradients_flat() {
   allocate_gradients();
   return {gradients_.get(), parameter_floats()};
@@ -244,10 +249,10 @@ void Network::load(const std::filesystem::path& file) {
   for (const ParameterSpec& spec : description_.parameters) reader.require(spec.path, spec.shape);
   for (const ParameterSpec& spec : description_.buffers) reader.require(spec.path, spec.shape);
   require_known(reader, description_);
-  // Nothing can fail from here on.
   parameters_changed();
-  reader.copy_to(named_parameters());
-  reader.copy_to(named_buffers());
+  std::vector<std::pair<std::string, View<float>>> all = named_parameters();
+  for (auto& buffer : named_buffers()) all.push_back(std::move(buffer));
+  reader.copy_to(all);  // all or nothing
 }
 
 void Network::save(const std::filesystem::path& file) {
@@ -310,10 +315,6 @@ class Binder {
 }  // namespace
 
 namespace {
-
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
 
 std::int64_t bytes_of(const TensorSpec& spec, std::int64_t batch) {
   return count(shape_for(spec, batch)) * size_of(spec.type);
@@ -615,24 +616,28 @@ void Network::require_room() const {
   throw Error(ErrorKind::usage, fmt::format("{}: finish a step before another is started", description_.name));
 }
 
-/// Has a GPU copy what `finish_step` returns.
+/// Copies what `finish_step` returns, or has a GPU do it.
 void Network::leave_results() {
-  if (!gpu_) return under_way_.push_back(launch_.batch);
+  under_way_.push_back(launch_.batch);
+  if (!gpu_) {
+    left_ = losses().to_vector();
+    const std::vector<float> first = output(0).to_vector();
+    left_.insert(left_.end(), first.begin(), first.end());
+    return;
+  }
   const auto part = [&](const Result& result, std::int64_t floats) {
     return GpuSession::Part{result.data(), floats * static_cast<std::int64_t>(sizeof(float))};
   };
   const std::int64_t outputs = count(shape_for(description_.outputs[0], launch_.batch));
   const GpuSession::Part parts[] = {part(losses_, launch_.batch), part(outputs_[0], outputs)};
   gpu_->start_download(parts);
-  under_way_.push_back(launch_.batch);
 }
 
 Network::StepResults Network::finish_step() {
   if (under_way_.empty()) throw Error(ErrorKind::usage, fmt::format("{}: no step is under way", description_.name));
   const std::int64_t batch = under_way_.front();
   under_way_.pop_front();
-  if (!gpu_) return {mean_loss(), output(0)};
-  const auto* losses = reinterpret_cast<const float*>(gpu_->finish_download());
+  const auto* losses = gpu_ ? reinterpret_cast<const float*>(gpu_->finish_download()) : left_.data();
   return {mean({losses, {batch}}), {losses + batch, shape_for(description_.outputs[0], batch)}};
 }
 
@@ -647,7 +652,8 @@ View<const float> Network::input_gradient(int i) {
   if (!input_gradients_ready_) run_pass(nullptr, {}, [&] { input_backward_pass(); });
   input_gradients_ready_ = true;
   const Extents shape = shape_for(description_.inputs[index(i)], launch_.batch);
-  return {input_gradients_[index(i)].read(count(shape), gpu_.get()), shape};
+  const Result& gradient = input_gradients_[index(i)];
+  return {gradient.exists() ? gradient.read(count(shape), gpu_.get()) : gradient.zeros(count(shape)), shape};
 }
 
 View<const float> Network::output(int i) const {
@@ -661,6 +667,11 @@ View<const float> Network::output(int i) const {
 View<const float> Network::losses() const {
   if (!losses_.exists()) throw Error(ErrorKind::usage, fmt::format("{}: no loss yet", description_.name));
   return {losses_.read(launch_.batch, gpu_.get()), {launch_.batch}};
+}
+
+const float* Network::Result::zeros(std::int64_t count) const {
+  copy_.assign(static_cast<std::size_t>(count), 0);
+  return copy_.data();
 }
 
 const float* Network::Result::read(std::int64_t count, GpuSession* gpu) const {

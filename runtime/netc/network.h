@@ -19,6 +19,7 @@
 #include "netc/kernel.h"
 #include "netc/optimizer.h"
 #include "netc/recipe.h"
+#include "netc/round_up.h"
 #include "netc/tensor.h"
 #include "netc/thread_pool.h"
 
@@ -63,7 +64,7 @@ struct MemoryPlan {
   std::vector<ScratchPlan> scratch{};  // of kernels that are the neediest for some batch
 
   /// The number of examples rounded up.
-  std::int64_t capacity(std::int64_t batch) const { return (batch + multiple - 1) / multiple * multiple; }
+  std::int64_t capacity(std::int64_t batch) const { return round_up(batch, multiple); }
   std::int64_t bytes(std::int64_t batch) const { return per_example * capacity(batch) + fixed; }
   std::int64_t scratch_bytes(std::int64_t batch) const;
 };
@@ -127,7 +128,7 @@ class Network {
   std::vector<std::pair<std::string, View<float>>> named_parameters();
   std::vector<std::pair<std::string, View<float>>> named_buffers();
   /// The arenas as they are stored, for optimizers.
-  std::span<float> parameters_flat() { return {parameters_.get(), parameter_floats()}; }
+  std::span<float> parameters_flat();
   std::span<float> gradients_flat();
 
   /// Draws every parameter and buffer from its rule; equal seeds give equal bits.
@@ -164,15 +165,16 @@ class Network {
   int steps_at_once() const { return device_ == Device::cuda ? 2 : 1; }
   /// Steps and evaluations that were started and not finished.
   int steps_under_way() const { return static_cast<int>(under_way_.size()); }
-  /// What each leaves: the mean loss, and the first output as it was before the update, valid until another is started.
+  /// What each leaves: the mean loss, and the first output as it was before the update, valid until another is started,
+  /// whatever else was computed meanwhile.
   struct StepResults {
     float loss;
     View<const float> output;
   };
   /// Waits for what was started first.
   StepResults finish_step();
-  /// Gradient of the loss with respect to input `i` (of floats) after `backward`, row-major. Throws Error (usage) where
-  /// the last pass was another or the input holds no floats.
+  /// Gradient of the loss with respect to input `i` (of floats) after `backward`, row-major; 0 where the input cannot
+  /// change the loss. Throws Error (usage) where the last pass was another or the input holds no floats.
   View<const float> input_gradient(int i);
 
   /// Output `i` of the last pass.
@@ -182,7 +184,7 @@ class Network {
   std::int64_t batch() const { return launch_.batch; }
 
   /// Random numbers (dropout) are a function of this seed and the number of training passes so far.
-  void set_seed(std::uint32_t seed) { launch_.seed = seed; }
+  void set_seed(std::uint64_t seed) { launch_.seed = static_cast<std::uint32_t>(seed ^ seed >> 32); }
   std::uint32_t step() const { return steps_; }
   void set_step(std::uint32_t step) { steps_ = step; }
 
@@ -236,6 +238,8 @@ class Network {
     const float* data() const { return data_; }
     /// The elements where the CPU can read them; those of a `gpu` are copied once.
     const float* read(std::int64_t count, GpuSession* gpu) const;
+    /// So many of them where the pass left nothing.
+    const float* zeros(std::int64_t count) const;
 
    private:
     const float* data_ = nullptr;
@@ -308,6 +312,7 @@ class Network {
   Result losses_;
   std::unique_ptr<GpuSession> gpu_;       // where that is the device
   std::deque<std::int64_t> under_way_{};  // the batches of what was started
+  std::vector<float> left_;               // by the one that the CPU has done: losses, the first output
 };
 
 }  // namespace netc

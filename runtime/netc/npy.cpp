@@ -12,6 +12,7 @@
 
 #include "netc/error.h"
 #include "netc/file.h"
+#include "netc/round_up.h"
 
 namespace netc {
 
@@ -56,7 +57,7 @@ class HeaderParser {
       } else if (key == "shape") {
         array.shape = shape();
       } else {
-        fail(file_, fmt::format("unknown header key '{}'", key));
+        fail(file_, fmt::format("unknown header key '{}'", printable(key)));
       }
       ++keys_;
       accept(",");
@@ -93,7 +94,7 @@ class HeaderParser {
     for (const TypeInfo& candidate : types) {
       if (candidate.descr == descr) return candidate.type;
     }
-    fail(file_, fmt::format("expected float32, int32, int64 or uint8, found '{}'", descr));
+    fail(file_, fmt::format("expected float32, int32, int64 or uint8, found '{}'", printable(descr)));
   }
 
   Extents shape() {
@@ -171,10 +172,11 @@ NpyArray read_npy(const std::filesystem::path& file) {
 void write_npy(const std::filesystem::path& file, View<const float> values) {
   std::string shape;
   for (std::int64_t extent : values.shape()) shape += fmt::format("{}, ", extent);
-  if (values.rank() > 1) shape.resize(shape.size() - 2);
+  if (values.rank() > 0) shape.resize(shape.size() - (values.rank() > 1 ? 2 : 1));  // "(3,)", "(3, 4)"
   std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", shape);
   constexpr std::size_t prefix = 10;
-  header.resize((prefix + header.size() + 1 + 63) / 64 * 64 - prefix - 1, ' ');  // NumPy aligns the data to 64 bytes
+  header.resize(round_up(prefix + header.size() + 1, std::size_t{64}) - prefix - 1,
+                ' ');  // NumPy aligns the data to 64 bytes
   header += '\n';
   const auto length = static_cast<std::uint16_t>(header.size());
   const std::vector<float> elements = values.to_vector();

@@ -55,10 +55,12 @@ class Optimizer {
   std::vector<cuda::StepCall> next_calls(std::span<float> parameters, std::span<const float> gradients);
   /// The calls are launched: the next ones are of another step. `step` counts by itself.
   virtual void count_step() {}
-  /// Makes the state that steps on the device need, or moves it there; bytes that this would allocate, and bytes of
-  /// scratch memory that a step takes on a GPU.
+  /// Makes the state that steps on the device need, or moves it there. Throws Error (memory, device), or (usage) for
+  /// another number of parameters than at first.
   void prepare(std::size_t parameters, Device device);
+  /// Bytes that `prepare` would allocate.
   std::int64_t missing_bytes(std::size_t parameters, Device device);
+  /// Bytes of scratch memory that a step takes on a GPU.
   std::int64_t scratch_bytes() const;
   /// What must be saved to continue a run of `parameters` elements bit for bit: a name and a flat array each, made if
   /// there has been no step yet. An array as long as the parameters is stored as they are.

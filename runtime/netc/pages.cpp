@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "netc/round_up.h"
+
 namespace netc {
 
 namespace {
@@ -35,7 +37,7 @@ std::byte* map(std::size_t bytes) {
 
 std::size_t whole_pages(std::size_t bytes) {
   const std::size_t page = is_large(bytes) ? huge_page : vector_alignment;
-  return (std::max<std::size_t>(bytes, 1) + page - 1) / page * page;
+  return round_up(std::max<std::size_t>(bytes, 1), page);
 }
 
 void* allocate_pages(std::size_t bytes) {

@@ -48,7 +48,7 @@ Profile measure(Workload& workload, double seconds) {
   profile.place = workload.place();
   if (workload.device() == Device::cuda) profile.free_seconds = workload.time(workload.steps_of_block(seconds));
   std::size_t next = 0;
-  observe_kernels([&](const Kernel& kernel, const Launch& launch, double time) {
+  const ObservedKernels observed([&](const Kernel& kernel, const Launch& launch, double time) {
     if (next == profile.calls.size()) profile.calls.push_back({&kernel, kernel.work(launch.batch), time});
     profile.calls[next].seconds = std::min(profile.calls[next].seconds, time);
     ++next;
@@ -60,7 +60,6 @@ Profile measure(Workload& workload, double seconds) {
     profile.step_seconds = step == 0 ? time : std::min(profile.step_seconds, time);
     sum += time;
   }
-  observe_kernels({});
   return profile;
 }
 

@@ -9,9 +9,11 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "netc/affinity.h"
 #include "netc/commands.h"
+#include "netc/progress.h"
 #include "netc/suggest.h"
 
 namespace netc {
@@ -32,7 +34,7 @@ ExitStatus status_of(ErrorKind kind) {
 }
 
 ExitStatus report(const std::string& model, ExitStatus status, std::string_view message) {
-  fmt::print(stderr, "{}: error: {}\n", model, message);
+  say(fmt::format("{}: error: {}\n", model, message));
   return status;
 }
 
@@ -67,7 +69,8 @@ int run_command(const Model& model, int argc, char** argv) {
   add_run_command(app, model);
   require_known_command(app, argc, argv);
   const int status = parse(app, argc, argv, name);
-  if (status == done && std::fflush(stdout) != 0) return report(name, wrong_input, "cannot write to standard output");
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (status == done && !written) return report(name, wrong_input, "cannot write to standard output");
   return status;
 }
 
@@ -108,7 +111,7 @@ void use_threads(const Model& model, const ThreadOptions& options) {
   pin_threads(false);
   set_threads(options.threads);
   pin_threads(options.pin);
-  if (!warning.empty()) fmt::print(stderr, "{}: {}", model.description.name, warning);
+  if (!warning.empty()) say(fmt::format("{}: {}", model.description.name, warning));
 }
 
 std::string thread_warning(int threads) {
@@ -138,7 +141,7 @@ Device choose_device(const std::string& device, const Description& description) 
   if (device == "cuda") {
     throw Error(ErrorKind::device, fmt::format("--device cuda: {}; use --device cpu", problem));
   }
-  fmt::print(stderr, "{}: computing on the CPU: {}\n", description.name, problem);
+  say(fmt::format("{}: computing on the CPU: {}\n", description.name, problem));
   return Device::cpu;
 }
 
@@ -170,6 +173,8 @@ int program(int argc, char** argv, const Description& description, const MakeNet
     return report(name, status_of(error.kind()), error.what());
   } catch (const std::bad_alloc&) {
     return report(name, wrong_input, "out of memory");
+  } catch (const std::system_error& error) {
+    return report(name, wrong_input, error.what());  // no thread to be had, no room to print to
   } catch (const std::exception& error) {
     return report(name, bug, error.what());
   }

@@ -35,12 +35,18 @@ std::string bar(double fraction, int columns) {
   return text + std::string(static_cast<std::size_t>(std::max(columns - drawn, 0)), ' ');
 }
 
-}  // namespace
-
+/// "1:05:09", "3:07".
 std::string clock_text(double seconds) {
   const auto whole = std::llround(seconds);
   if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+}  // namespace
+
+void say(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
 }
 
 Progress::Progress(std::string label, std::int64_t total, std::int64_t done, std::string unit)
@@ -51,7 +57,7 @@ Progress::Progress(std::string label, std::int64_t total, std::int64_t done, std
       terminal_(isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
-  if (terminal_) fmt::print(stderr, "{}", erase_line);
+  if (terminal_) say(erase_line);
 }
 
 void Progress::update(std::int64_t done, const std::string& note) {
@@ -65,14 +71,10 @@ void Progress::update(std::int64_t done, const std::string& note) {
   const double fraction = static_cast<double>(done) / static_cast<double>(total_);
   const std::string figures = fmt::format("{}/{}  {}{}{:.1f} {}/s  ETA {}", done, total_, note,
                                           note.empty() ? "" : "  ", rate, unit_, clock_text(left));
-  if (!terminal_) {
-    fmt::print(stderr, "{}: {}\n", label_, figures);
-    return;
-  }
+  if (!terminal_) return say(fmt::format("{}: {}\n", label_, figures));
   const int columns = terminal_columns() - static_cast<int>(label_.size() + figures.size()) - 6;
   const std::string drawn = columns >= 4 ? fmt::format("▕{}▏", bar(fraction, std::min(columns, 40))) : "";
-  fmt::print(stderr, "{}{} {} {}", erase_line, label_, drawn, figures);
-  std::fflush(stderr);
+  say(fmt::format("{}{} {} {}", erase_line, label_, drawn, figures));
 }
 
 }  // namespace netc

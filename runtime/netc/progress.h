@@ -4,11 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace netc {
 
-/// "1:05:09", "3:07".
-std::string clock_text(double seconds);
+/// Writes to standard error. That nobody can read it ends no run.
+void say(std::string_view text);
 
 class Progress {
  public:

@@ -96,7 +96,7 @@ class Run {
     if (!options.labels.empty()) labels_ = read_tensors("--label", options.labels, description_.labels);
     network_ = model.make(choose_device(options.device, description_));
     network_->load(options.weights);
-    network_->set_seed(static_cast<std::uint32_t>(recipe_.seed ^ recipe_.seed >> 32));
+    network_->set_seed(recipe_.seed);
   }
 
   void run() {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "netc/round_up.h"
+
 namespace netc {
 
 std::atomic<std::int64_t> ScratchMemory::all_bytes_ = 0;
@@ -27,8 +29,7 @@ std::size_t ScratchMemory::Chunk::give_back(const void* block) {
 
 void* ScratchMemory::allocate(std::size_t size) {
   if (size > SIZE_MAX / 2) return nullptr;
-  const std::size_t bytes =
-      (std::max<std::size_t>(size, 1) + vector_alignment - 1) / vector_alignment * vector_alignment;
+  const std::size_t bytes = round_up(std::max<std::size_t>(size, 1), vector_alignment);
   const std::lock_guard lock(mutex_);
   void* block = nullptr;
   for (Chunk& chunk : chunks_) {

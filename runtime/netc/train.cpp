@@ -46,10 +46,8 @@ struct TrainOptions {
 };
 
 Recipe final_recipe(const Description& description, const TrainOptions& options) {
+  require_data(description);
   Recipe recipe = description.recipe;
-  if (recipe.data.name.empty()) {
-    throw Error(ErrorKind::usage, fmt::format("{} has no `train` clause with data", description.name));
-  }
   apply_overrides(recipe, options.set);
   if (options.epochs) recipe.epochs = *options.epochs;
   if (options.seed) recipe.seed = *options.seed;
@@ -59,12 +57,6 @@ Recipe final_recipe(const Description& description, const TrainOptions& options)
   return recipe;
 }
 
-ImageSet load_split(const Recipe& recipe, Split split, const TrainOptions& options) {
-  ImageSet images = load_data(recipe.data, split, options.data);
-  if (options.limit) images.truncate(*options.limit);
-  return images;
-}
-
 /// One training run, new or continued.
 class Trainer {
  public:
@@ -72,21 +64,23 @@ class Trainer {
       : options_(options),
         recipe_(final_recipe(model.description, options)),
         name_(model.description.name),
-        train_images_(load_split(recipe_, Split::train, options)),
-        test_images_(load_split(recipe_, Split::test, options)),
+        train_images_(load_data(recipe_.data, Split::train, options.data, options.limit)),
+        test_images_(load_data(recipe_.data, Split::test, options.data, options.limit)),
         network_(model.make(choose_device(options.device, model.description))),
         optimizer_(make_optimizer(recipe_)),
         split_(split_training_data(train_images_.count, recipe_.validation, recipe_.seed)),
         train_loader_(train_images_, training_options()),
-        test_loader_(test_images_, evaluation_options({})) {
-    if (!split_.validation.empty()) validation_loader_.emplace(train_images_, evaluation_options(split_.validation));
+        test_loader_(test_images_, evaluation_options(recipe_, model.description)) {
+    if (!split_.validation.empty())
+      validation_loader_.emplace(train_images_, evaluation_options(recipe_, model.description, split_.validation));
     network_->initialize(recipe_.seed);
-    network_->set_seed(static_cast<std::uint32_t>(recipe_.seed ^ recipe_.seed >> 32));
+    network_->set_seed(recipe_.seed);
   }
 
   void run() {
-    prepare_folders();
+    check_outputs();
     restore();
+    write_logs();
     try {
       while (!is_finished()) train_epoch();
     } catch (const Error& error) {
@@ -99,13 +93,8 @@ class Trainer {
   }
 
  private:
-  LoaderOptions evaluation_options(std::vector<std::int32_t> examples) const {
-    return {recipe_.batch, recipe_.data.resize, network_->description().inputs[0].type, std::nullopt,
-            std::move(examples)};
-  }
-
   LoaderOptions training_options() const {
-    LoaderOptions options = evaluation_options(split_.training);
+    LoaderOptions options = evaluation_options(recipe_, network_->description(), split_.training);
     options.shuffle_seed = recipe_.seed;
     const int side = recipe_.data.resize > 0 ? recipe_.data.resize : train_images_.height;
     options.augmenter.emplace(recipe_.augment, side, recipe_.seed);
@@ -132,13 +121,11 @@ class Trainer {
 
   RunIdentity identity() const { return {recipe_, train_images_.count}; }
 
-  /// Finds out before the first epoch, not after it, that a folder cannot be written.
-  void prepare_folders() {
-    if (!options_.log.empty()) {
-      make_folder(options_.log);
-      write_logs();
-    }
+  /// Finds out before the first epoch, not after the last one, that something cannot be written.
+  void check_outputs() const {
+    if (!options_.log.empty()) make_folder(options_.log);
     if (!options_.checkpoint.empty()) make_folder(options_.checkpoint);
+    if (!options_.save.empty()) check_writable(options_.save);
   }
 
   void restore() {
@@ -155,11 +142,11 @@ class Trainer {
     }
     if (exists) {
       state_ = load_checkpoint(file, *network_, *optimizer_, identity());
-      fmt::print(stderr, "continuing {} after {} epochs and {} batches\n", file.string(), state_.finished.size(),
-                 state_.next_batch);
+      say(fmt::format("continuing {} after {} epochs and {} batches\n", file.string(), state_.finished.size(),
+                      state_.next_batch));
       return;
     }
-    if (options_.resume) fmt::print(stderr, "no checkpoint in {} yet: starting anew\n", options_.checkpoint);
+    if (options_.resume) say(fmt::format("no checkpoint in {} yet: starting anew\n", options_.checkpoint));
     save_progress();
   }
 

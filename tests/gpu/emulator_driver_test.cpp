@@ -1,8 +1,10 @@
 // The driver's calls: copies, counts, streams, graphs, contexts, and the failures that the environment asks for.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <thread>
@@ -272,7 +274,7 @@ TEST_CASE("failures on demand: the device is lost") {
 }
 
 TEST_CASE("a log of what was done") {
-  const std::string path = "/tmp/netc_emulator_driver_test.log";
+  const std::string path = std::filesystem::temp_directory_path() / ("netc-emulator-log-" + std::to_string(getpid()));
   {
     const Environment log("NETC_EMULATOR_LOG", path);
     const Driver driver;

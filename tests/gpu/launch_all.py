@@ -5,7 +5,6 @@
 
 What the emulator logs goes to FOLDER/*.log; among it, how many threads the blocks of each kernel have.
 """
-import json
 import math
 import os
 import pathlib
@@ -15,6 +14,7 @@ import sys
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks"))
 from performance import SETTINGS  # what seed models are measured with
+from tensor_files import write_npy, write_safetensors
 
 BATCHES = [8, 1]  # evaluation has kernels of its own for a few examples
 OPTIMIZERS = ["sgd(lr = 0.1)", "sgd(lr = 0.1, momentum = 0.9)", "adam(lr = 0.1)"]
@@ -25,31 +25,14 @@ def shape_of(text):
     return [int(extent) for extent in text.split(",") if extent]
 
 
-def write_zeros(path, kind, shape):
-    """As NumPy does."""
-    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
-    header += " " * (63 - (len(header) + 10) % 64) + "\n"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() +
-                     bytes(math.prod(shape) * int(kind[-1])))
-
-
-def write_weights(path, tensors):
-    """Zeros, as safetensors; `tensors`: shapes by name."""
-    header, end = {}, 0
-    for name, shape in tensors.items():
-        begin, end = end, end + 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
-
-
 def write_operands(netc, model, folder):
     """Weights, inputs and labels for each batch; returns the options that name them, by batch."""
     dump = [netc, "dump", "--after=elaborate", model, *SETTINGS.get(pathlib.Path(model).stem, [])]
     text = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
     signature = text.splitlines()[0]
     weights = folder / "zeros.safetensors"
-    write_weights(weights, {name: shape_of(extents) for name, extents in re.findall(r"([\w.]+\.\w+):f32\[([\d,]+)\]", text)})
+    shapes = {name: shape_of(extents) for name, extents in re.findall(r"([\w.]+\.\w+):f32\[([\d,]+)\]", text)}
+    write_safetensors(weights, {name: (shape, bytes(4 * math.prod(shape))) for name, shape in shapes.items()})
     labels = re.search(r"labels (\S+)", signature).group(1)
     options = {}
     for batch in BATCHES:
@@ -57,7 +40,8 @@ def write_operands(netc, model, folder):
         for option, tensors in (("--input", signature.split(")")[0]), ("--label", labels)):
             for name, kind, extents in re.findall(r"(\w+):(f32|i32|u8)\[N,?([\d,]*)\]", tensors):
                 file = folder / f"{name}.{batch}.npy"
-                write_zeros(file, KINDS[kind], [batch, *shape_of(extents)])
+                shape = [batch, *shape_of(extents)]
+                write_npy(file, KINDS[kind], shape, bytes(math.prod(shape) * int(KINDS[kind][-1])))
                 options[batch] += [option, f"{name}={file}" if option == "--input" else file]
     return options
 

@@ -62,6 +62,7 @@ class Report:
     local: int
     shared: int
     threads: int  # 0: unknown
+    launched: bool  # in what --launches give
     share: float | None  # of multiply-adds in the hottest loop; None where no loop has any
     faults: list[str] = dataclasses.field(default_factory=list)
 
@@ -168,7 +169,7 @@ def report(match, arch, text, launches, code):
     return Report(kernel=kernel, arch=arch, registers=int(match["registers"]), spilled=spilled,
                   local=int(match["stack"]) if spilled == 0 else 0,
                   shared=max(int(smem.group(1)) if smem else 0, launch.shared),
-                  threads=max(declared_threads(text, kernel), launch.threads),
+                  threads=max(declared_threads(text, kernel), launch.threads), launched=kernel in launches,
                   share=multiply_add_share(code.get(kernel, "")))
 
 
@@ -189,8 +190,8 @@ def faults(kernel, options):
         found.append("has local memory")
     if block_registers(kernel) > REGISTERS:
         found.append(f"needs more than {REGISTERS:,} registers for a block")
-    if options.launches and kernel.threads == 0:
-        found.append("was never launched: the threads of its blocks are unknown")
+    if options.launches and not kernel.launched:
+        found.append("was never launched")
     if kernel.shared > SHARED_BYTES:
         found.append(f"needs more than {SHARED_BYTES:,} bytes of shared memory")
     for pattern, floor in options.floor:

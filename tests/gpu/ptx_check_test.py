@@ -96,7 +96,7 @@ class PtxCheckTest(unittest.TestCase):
         self.assertEqual(self.check(crowded("large"), self.launches("large", 256))[0], 0)
 
     def test_all_kernels_are_launched_where_launches_are_given(self):
-        text = kernel("launched", "st.global.b32 [%rd1], %r1;") + "\0" + kernel("forgotten", "st.global.b32 [%rd1], %r1;")
+        text = kernel("launched", "st.global.b32 [%rd1], %r1;") + "\0" + kernel("forgotten", "st.global.b32 [%rd1], %r1;", ".maxntid 256, 1, 1")
         status, output = self.check(text, self.launches("launched", 32))
         self.assertEqual(status, 1)
         self.assertRegex(output, r"forgotten +sm_80 .* <- was never launched")

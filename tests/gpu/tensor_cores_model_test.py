@@ -8,7 +8,6 @@ emulator where one is named, whose log also says which kernels ran, else on a GP
 much as the rounding of factors makes it, and no more: Halide's kernels in f32 would not differ.
 """
 import argparse
-import json
 import math
 import os
 import pathlib
@@ -17,6 +16,8 @@ import re
 import struct
 import subprocess
 import sys
+
+from tensor_files import read_npy, read_safetensors, write_npy, write_safetensors
 
 MODEL = pathlib.Path(__file__).parent / "tensor_cores.net"
 BATCH = 5
@@ -35,41 +36,8 @@ def run(command, **environment):
     return result
 
 
-def write_npy(path, kind, shape, values):
-    header = f"{{'descr': '<{kind}4', 'fortran_order': False, 'shape': {shape}, }}"
-    header += " " * (63 - (len(header) + 10) % 64) + "\n"
-    data = struct.pack(f"<{len(values)}{'f' if kind == 'f' else 'i'}", *values)
-    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
-
-
-def read_npy(path):
-    data = path.read_bytes()
-    begin = 10 + struct.unpack_from("<H", data, 8)[0]
-    return struct.unpack_from(f"<{(len(data) - begin) // 4}f", data, begin)
-
-
-def read_safetensors(path):
-    data = path.read_bytes()
-    length = struct.unpack_from("<Q", data)[0]
-    header = json.loads(data[8:8 + length])
-    tensors = {}
-    for name, tensor in header.items():
-        if name == "__metadata__" or tensor["dtype"] != "F32":
-            continue
-        begin, end = tensor["data_offsets"]
-        tensors[name] = struct.unpack_from(f"<{(end - begin) // 4}f", data, 8 + length + begin)
-    return tensors
-
-
-def write_safetensors(path, tensors):
-    """`tensors`: shape and values by name."""
-    header, data = {}, b""
-    for name, (shape, values) in tensors.items():
-        packed = struct.pack(f"<{len(values)}f", *values)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
-        data += packed
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+def packed(values, kind="f"):
+    return struct.pack(f"<{len(values)}{kind}", *values)
 
 
 def draw_weights(netc, numbers):
@@ -82,7 +50,7 @@ def draw_weights(netc, numbers):
         around = 1 if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")) else 0
         values = [around + numbers.uniform(-1, 1) * (1 / math.sqrt(sums) if sums > 1 else 0.5)
                   for _ in range(math.prod(shape))]
-        tensors[name] = (shape, values)
+        tensors[name] = (shape, packed(values))
     return tensors
 
 
@@ -118,8 +86,8 @@ def build(netc, folder, precisions):
     data = folder / "tensor_cores"
     data.mkdir(parents=True, exist_ok=True)
     numbers = random.Random(1)
-    write_npy(data / "image.npy", "f", (BATCH, 3, 8, 8), [numbers.uniform(-1, 1) for _ in range(BATCH * 3 * 64)])
-    write_npy(data / "label.npy", "i", (BATCH,), [numbers.randrange(10) for _ in range(BATCH)])
+    write_npy(data / "image.npy", "<f4", (BATCH, 3, 8, 8), packed([numbers.uniform(-1, 1) for _ in range(BATCH * 3 * 64)]))
+    write_npy(data / "label.npy", "<i4", (BATCH,), packed([numbers.randrange(10) for _ in range(BATCH)], "i"))
     write_safetensors(data / "weights.safetensors", draw_weights(netc, numbers))
 
 

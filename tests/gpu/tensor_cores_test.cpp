@@ -2,6 +2,7 @@
 // factors that are rounded here. CUDA's compiler makes them: without it the test is passed over.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cmath>
@@ -400,7 +401,8 @@ void check_kernels(Precision precision) {
   std::string source = ops::tensor_core_prelude(precision);
   for (const Kernel& kernel : all) source += kernel.text;
   const std::string stem = fmt::format("tensor_cores_{}", name_of(precision));
-  const std::string ptx = CudaCompiler::installed()->ptx(source, std::filesystem::temp_directory_path() / stem);
+  const std::filesystem::path own = std::filesystem::temp_directory_path() / fmt::format("{}_{}", stem, getpid());
+  const std::string ptx = CudaCompiler::installed()->ptx(source, own);
   // Where ctest has it checked, too.
   if (const char* folder = std::getenv("NETC_PTX_FOLDER")) std::ofstream(fmt::format("{}/{}.ptx", folder, stem)) << ptx;
   const LoadedKernels loaded(ptx);

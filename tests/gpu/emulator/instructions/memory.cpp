@@ -1,4 +1,4 @@
-// ld, st, prefetch.
+// ld, ldu, st.
 #include <cstring>
 #include <type_traits>
 
