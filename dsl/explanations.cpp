@@ -391,7 +391,7 @@ Fix: choose numbers that divide, or round on purpose: `floor(channels / 4)`.
     {"N205", R"(N205: too large
 
 A size or a compile-time number leaves its range: a shape has more than 2^31 - 1 bytes an example, an index runs over
-numbers that do not fit 32 bits, or a value does not fit 64 bits.
+numbers that do not fit 32 bits, a value does not fit 64 bits, or a layer takes more tensors than a kernel has room for.
 
     input image: f32[N, 3, 100000, 100000];
 

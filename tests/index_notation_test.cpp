@@ -89,6 +89,22 @@ std::vector<Network> networks() {
                "  a[n, t, u] = exp(s[n, t, u]) / sum[v](exp(s[n, t, v]));"
                "  y[n, t, d] = sum[u](a[n, t, u] * q[n, u, d]); }",
                "12", "linear(12) -> reshape((4, 3)) -> attention;")},
+      {"parameters of one gradient",
+       network("layer two() { input x: f32[N, C]; param p: f32[C]; param q: f32[C]; s[c in 0..C] = p[c] + q[c];"
+               "  y[n, c] = x[n, c] * x[n, c] + s[c]; }",
+               "6", "linear(5) -> two;")},
+      {"an elementwise function with a mean",
+       network("fn smoothed(x) = mean[i in 0..4](x * (i + 1) ^ 2);", "6", "linear(5) -> smoothed;")},
+      {"a value that is read in two shapes at once",
+       network("layer blend() { input a: f32[N, C, H, W]; input b: f32[N, D];"
+               "  y[n, c, h, w] = a[n, c, h, w] + b[n, 2 * c + 1]; }",
+               images, "z: conv(4, 3, pad = 1) -> relu; flat: flatten; blend { from(z); from(flat) } relu;")},
+      {"more terms than a kernel has operands",
+       network("", "6",
+               "a: linear(3); add { "
+               "linear(3); linear(3); linear(3); linear(3); linear(3); linear(3); linear(3); linear(3); linear(3);"
+               "linear(3); linear(3); linear(3); linear(3); linear(3); linear(3); linear(3); linear(3); linear(3);"
+               "from(a) -> sigmoid; from(a) -> tanh; from(a) -> relu } sigmoid;")},
       {"operators of whole tensors",
        network("", "12",
                "matrix: linear(12) -> reshape((3, 4));"
@@ -205,6 +221,11 @@ TEST_CASE("formulas are safe where their parts overflow or cancel") {
     const Curve c = curve("layer f() { y[n, j] = x[n, j] + sqrt(sum[i](x[n, i] ^ 2)); }", {0, 0}, f32);
     check_close(c.dx, {1, 1});
   }
+  SUBCASE("a power of 0 does not change with its exponent") {
+    const Curve c = curve("fn f(x) = max(x, 0) ^ (2 + x);", {-1, 1}, f32);
+    check_close(c.y, {0, 1});
+    check_close(c.dx, {0, 3});
+  }
   SUBCASE("what an `if` does not take does not matter") {
     const Curve c = curve("fn f(x) = if x > 0 {log(x)} else {x};", {-2, 0, 2}, f32);
     check_close(c.y, {-2, 0, std::log(2.0)});
@@ -226,6 +247,13 @@ TEST_CASE("no gradient flows through what is detached") {
 TEST_CASE("a formula without gradient is welcome where nothing is trained through it") {
   const CompiledNetwork compiled(network("fn rounded(x) = round(4 * x) / 4;", "6", "rounded -> linear(3);"));
   CHECK(compiled.diagnostics.text() == "");
+}
+
+TEST_CASE("formulas that differ are written differently, which is how kernels are told apart") {
+  const CompiledNetwork compiled(network("fn p(x) = (-3) ^ x; fn q(x) = -(3 ^ x);", "6", "p -> q;"));
+  const std::string text = print(compiled.training);
+  CHECK(text.find("(-3) ^ ") != std::string::npos);
+  CHECK(text.find("-(3 ^ ") != std::string::npos);
 }
 
 TEST_CASE("a formula runs in the kernel of the layer before it, in training too") {

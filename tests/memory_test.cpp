@@ -157,6 +157,46 @@ TEST_CASE("a pointwise group writes over what it reads last") {
   CHECK(over > 0);
 }
 
+TEST_CASE("no group writes over what it also reads in another shape") {
+  const Plan plan = training_plan(R"(
+    layer blend() { input a: f32[N,C,H,W]; input b: f32[N,D]; y[n,c,h,w] = a[n,c,h,w] + b[n,2*c+1]; }
+    model m {
+      input image: f32[N, 4, 8, 8];
+      z: conv(4, 3, pad = 1) -> relu;
+      flat: flatten;
+      blend { from(z); from(flat) } relu;
+      loss mse;
+    })");
+  for (const Group& group : plan.groups) {
+    for (ValueId input : group.inputs) {
+      const bool renamed = plan.aliases[static_cast<std::size_t>(input)].root != input;
+      const Place& read = plan.place(input);
+      const Place& written = plan.place(group.outputs[0]);
+      if (renamed && read.space == Space::arena) CHECK(written.offset != read.offset);
+    }
+  }
+}
+
+TEST_CASE("inputs of bytes are numbers where they are flattened, joined or handed out") {
+  for (const char* layers :
+       {"flatten -> linear(3);", "identity -> conv(2, 3);", "add { identity; identity } -> conv(2, 3);",
+        "concat { identity; from(image) } -> conv(2, 3);"}) {
+    CAPTURE(layers);
+    const Plan plan = training_plan(std::string("model m { input image: u8[N, 1, 4, 4]; ") + layers + " loss mse; }");
+    for (ValueId value = 0; value < static_cast<ValueId>(plan.aliases.size()); ++value) {
+      const ValueId root = plan.aliases[static_cast<std::size_t>(value)].root;
+      if (root != value) CHECK(plan.graph[root].type == DType::f32);
+    }
+  }
+}
+
+TEST_CASE("no kernel has more operands than the runtime passes") {
+  std::string chain = "model m { input x: f32[N, 4]; a: linear(4); ";
+  for (int i = 0; i < 40; ++i) chain += "add { linear(4); from(a) } ";
+  const Plan plan = training_plan(chain + "loss mse; }");
+  for (const Group& group : plan.groups) CHECK(group.inputs.size() + group.outputs.size() <= max_operands);
+}
+
 // ---- Concat ---------------------------------------------------------------------------------------------------------
 
 /// A value in two shapes: as a branch of `joined`, where it comes first, and flattened or reshaped.

@@ -105,12 +105,14 @@ int compile(const Link& link, const GeneratedModel& model) {
   return failure(fmt::format("the C++ compiler failed; the command was:\n{}", quoted(command)));
 }
 
-/// A hash of all generated files and of the runtime that they are linked with.
+/// A hash of all generated files, of the runtime that they are linked with, and of who compiles them.
 std::string content_key(const fs::path& folder) {
   std::vector<fs::path> files{installation().library};
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
-  std::sort(files.begin() + 1, files.end());
-  std::string hashes;
+  for (const fs::path& from : {folder, installation().include / "netc"}) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(from)) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::string hashes = quoted(find_compiler()) + "\n";
   for (const fs::path& file : files)
     hashes += fmt::format("{} {}\n", file.filename().string(), content_hash(read_text(file).value_or("")));
   return content_hash(hashes);

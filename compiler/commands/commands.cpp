@@ -24,7 +24,10 @@ namespace {
 bool read_tiles(const Options& options, Compilation& compilation, Tiles& tiles) {
   for (const Isa isa : all_isas) {
     const fs::path path = installation().tiles / fmt::format("{}.tiles", isa_name(isa));
-    if (fs::exists(path)) tiles.add(*read_source(path.string(), compilation), compilation.diagnostics);
+    if (!fs::exists(path)) continue;
+    const Source* source = read_source(path.string(), compilation);
+    if (source == nullptr) return false;
+    tiles.add(*source, compilation.diagnostics);
   }
   if (options.tiles.empty()) return true;
   const Source* source = read_source(options.tiles, compilation);

@@ -53,15 +53,25 @@ bool update_library(const CompiledModel& model, const Options& options, const fs
   return archive && update(library, *archive);
 }
 
+/// A path as make and ninja read it.
+std::string escaped(const std::string& path) {
+  std::string text;
+  for (const char c : path) {
+    if (c == ' ' || c == '#') text += '\\';
+    if (c == '$') text += '$';
+    text += c;
+  }
+  return text;
+}
+
 /// make's form: TARGET: SOURCES.
 std::string dependencies(const fs::path& target, const Compilation& compilation) {
-  std::string text = target.string() + ":";
+  std::string text = escaped(target.string()) + ":";
   std::set<std::string> seen;
   for (const auto& source : compilation.sources) {
     if (source->path.starts_with("--set ")) continue;  // an option, which is a source so that errors can point into it
     if (!seen.insert(source->path).second) continue;
-    text += " ";
-    for (char c : source->path) text += c == ' ' ? std::string("\\ ") : std::string(1, c);
+    text += " " + escaped(source->path);
   }
   return text + "\n";
 }

@@ -26,7 +26,7 @@ bool Elaborator::check_inputs(const std::string& name, std::size_t wanted, std::
   return false;
 }
 
-ValueId Elaborator::apply(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+ValueId Elaborator::apply(const LayerReference& layer, const std::vector<ValueId>& inputs, const PathPlace& place,
                           const Span& span) {
   if (layer.op != nullptr) return apply_operator(layer, inputs, place, span);
   const bool own = layer.declaration != nullptr &&
@@ -39,8 +39,8 @@ ValueId Elaborator::apply(const LayerReference& layer, const std::vector<ValueId
   return no_value;
 }
 
-ValueId Elaborator::apply_operator(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
-                                   const Span& span) {
+ValueId Elaborator::apply_operator(const LayerReference& layer, const std::vector<ValueId>& inputs,
+                                   const PathPlace& place, const Span& span) {
   const Operator& op = *layer.op;
   if (op.is_loss) {
     reporter_.error("N126", span, fmt::format("{} is a loss, not a layer", op.name),
@@ -56,7 +56,7 @@ ValueId Elaborator::apply_operator(const LayerReference& layer, const std::vecto
 }
 
 /// A `layer` or `fn` of the file: an operator of its own for these arguments and shapes.
-ValueId Elaborator::apply_own(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+ValueId Elaborator::apply_own(const LayerReference& layer, const std::vector<ValueId>& inputs, const PathPlace& place,
                               const Span& span) {
   const Leaf leaf = place.leaf(layer.name);
   if (!check_inputs(layer.name, input_count(*layer.declaration), inputs.size(), span)) return no_value;
@@ -111,11 +111,11 @@ bool Elaborator::bind_block(const LayerReference& layer, const Span& span, Scope
   return good;
 }
 
-ValueId Elaborator::apply_block(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
+ValueId Elaborator::apply_block(const LayerReference& layer, ValueId value, const PathPlace& place, const Span& span) {
   Scope scope{.names = Environment(layer.declaration->environment), .labels = {}};
   std::string call;
   if (!may_enter(layer, span) || !bind_block(layer, span, scope, call)) return no_value;
-  Place inside = place.inside_module();
+  PathPlace inside = place.inside_module();
   if (place.label.empty()) inside.instance = layers_.add_instance(span, place.instance);
   const BlockTrail trail(reporter_, call, span);
   active_.push_back(layer.declaration->node);
@@ -126,7 +126,7 @@ ValueId Elaborator::apply_block(const LayerReference& layer, ValueId value, cons
 
 // ---- Shared layers --------------------------------------------------------------------------------------------------
 
-ValueId Elaborator::apply_shared(const LayerReference& layer, ValueId value, const Place& place, const Span& span) {
+ValueId Elaborator::apply_shared(const LayerReference& layer, ValueId value, const PathPlace& place, const Span& span) {
   SharedLayer& shared = *layer.shared;
   if (!layer.arguments.empty()) {
     reporter_.error("N117", layer.arguments.front().span,
@@ -142,7 +142,7 @@ ValueId Elaborator::apply_shared(const LayerReference& layer, ValueId value, con
   shared.in_use = true;
   layers_.begin_shared(shared.parameters, span);
   const BlockTrail trail(reporter_, fmt::format("the shared layer `{}`", layer.name), span);
-  Place here = shared.place;
+  PathPlace here = shared.place;
   here.again = shared.parameters.complete;
   const ValueId result = element(*shared.element, value, here, *shared.scope);
   layers_.end_shared();

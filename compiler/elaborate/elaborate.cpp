@@ -37,7 +37,7 @@ void Elaborator::check_complete(const ast::Node& model) {
   }
 }
 
-void Elaborator::statement(const ast::Node& node, ValueId& value, const Place& place, Scope& scope) {
+void Elaborator::statement(const ast::Node& node, ValueId& value, const PathPlace& place, Scope& scope) {
   switch (node.kind) {
     case Kind::let:
       return let(node, scope);
@@ -172,6 +172,10 @@ const ast::Node* find_model(const ast::Node& file, const Source& source, const s
   std::vector<std::string> names;
   for (const ast::Node& node : file.children) {
     if (node.kind != Kind::model) continue;
+    if (std::find(names.begin(), names.end(), node.text) != names.end()) {
+      reporter.error("N132", node.span, fmt::format("the file has two models `{}`", node.text),
+                     "give one another name");
+    }
     names.push_back(node.text);
     if (name.empty() || node.text == name) found = &node;
   }

@@ -28,7 +28,7 @@ struct Scope {
 struct SharedLayer {
   const ast::Node* element = nullptr;
   Scope* scope = nullptr;  // where it is declared; outlives every use
-  Place place;
+  PathPlace place;
   SharedParameters parameters;
   bool in_use = false;
 };
@@ -43,7 +43,7 @@ class Elaborator {
 
  private:
   // elaborate.cpp: the statements of a model
-  void statement(const ast::Node& node, ValueId& value, const Place& place, Scope& scope);
+  void statement(const ast::Node& node, ValueId& value, const PathPlace& place, Scope& scope);
   void model_statement(const ast::Node& node, ValueId& value, Scope& scope);
   void input(const ast::Node& node, ValueId& value, Scope& scope);
   void outputs(ValueId last, const Scope& scope);
@@ -52,36 +52,37 @@ class Elaborator {
   void check_complete(const ast::Node& model);
 
   // layers.cpp: statements and layers of any list
-  ValueId list(const ast::Node& body, ValueId value, const Place& place, Scope& scope);
-  ValueId nested(const ast::Node& body, ValueId value, const Place& place, Scope& parent);
-  void sequence(const ast::Node& node, ValueId& value, const Place& place, Scope& scope);
+  ValueId list(const ast::Node& body, ValueId value, const PathPlace& place, Scope& scope);
+  ValueId nested(const ast::Node& body, ValueId value, const PathPlace& place, Scope& parent);
+  void sequence(const ast::Node& node, ValueId& value, const PathPlace& place, Scope& scope);
   void let(const ast::Node& node, Scope& scope);
-  void shared(const ast::Node& node, const Place& place, Scope& scope);
+  void shared(const ast::Node& node, const PathPlace& place, Scope& scope);
   void expect(const ast::Node& node, ValueId value, const Scope& scope);
   void declare(const std::string& name, Constant value, const Span& span, Scope& scope);
   std::optional<Shape> shape(const std::vector<ast::Node>& extents, const Scope& scope);
 
-  ValueId element(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
-  ValueId chain(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
-  ValueId sequential(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
-  ValueId conditional(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
-  ValueId repeat(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
-  ValueId iteration(const ast::Node& repeat, const Constant& item, ValueId value, const Place& place, Scope& scope);
+  ValueId element(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope);
+  ValueId chain(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope);
+  ValueId sequential(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope);
+  ValueId conditional(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope);
+  ValueId repeat(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope);
+  ValueId iteration(const ast::Node& repeat, const Constant& item, ValueId value, const PathPlace& place, Scope& scope);
   std::optional<Tuple> repetitions(const ast::Node& node, const Scope& scope);
-  ValueId branches(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
-  std::vector<ValueId> branch_values(const ast::Node& body, ValueId value, const Place& inside, Scope& scope);
+  ValueId branches(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope);
+  std::vector<ValueId> branch_values(const ast::Node& body, ValueId value, const PathPlace& inside, Scope& scope);
   ValueId from(const ast::Node& node, const Scope& scope);
-  ValueId call(const ast::Node& node, ValueId value, const Place& place, Scope& scope);
+  ValueId call(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope);
 
   // calls.cpp: what a name in a chain stands for
-  ValueId apply(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place, const Span& span);
-  ValueId apply_operator(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+  ValueId apply(const LayerReference& layer, const std::vector<ValueId>& inputs, const PathPlace& place,
+                const Span& span);
+  ValueId apply_operator(const LayerReference& layer, const std::vector<ValueId>& inputs, const PathPlace& place,
                          const Span& span);
-  ValueId apply_own(const LayerReference& layer, const std::vector<ValueId>& inputs, const Place& place,
+  ValueId apply_own(const LayerReference& layer, const std::vector<ValueId>& inputs, const PathPlace& place,
                     const Span& span);
   bool check_inputs(const std::string& name, std::size_t wanted, std::size_t given, const Span& span);
-  ValueId apply_block(const LayerReference& layer, ValueId value, const Place& place, const Span& span);
-  ValueId apply_shared(const LayerReference& layer, ValueId value, const Place& place, const Span& span);
+  ValueId apply_block(const LayerReference& layer, ValueId value, const PathPlace& place, const Span& span);
+  ValueId apply_shared(const LayerReference& layer, ValueId value, const PathPlace& place, const Span& span);
   bool may_enter(const LayerReference& layer, const Span& span);
   bool bind_block(const LayerReference& layer, const Span& span, Scope& scope, std::string& call);
 

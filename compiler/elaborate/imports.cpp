@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <set>
 
 #include "dsl/lexical.h"
 
@@ -28,6 +27,11 @@ bool read_text(const std::filesystem::path& path, std::string& text) {
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
   return in.eof() || !text.empty();
+}
+
+/// Whether what is imported comes with netc.
+bool is_std(const ast::Node& statement) {
+  return statement.text.starts_with("std/");
 }
 
 bool is_declaration(ast::Kind kind) {
@@ -54,7 +58,7 @@ void Imports::load_prelude() {
   auto file = std::make_unique<File>(nullptr);
   file->tree = parse(*sources_.back(), diagnostics_);
   define(file->tree, prelude_);
-  files_["prelude"] = std::move(file);
+  prelude_file_ = std::move(file);
 }
 
 void Imports::gather(const ast::Node& tree, const Source& source, Environment& environment) {
@@ -71,7 +75,7 @@ void Imports::import(const ast::Node& statement, const Source& importer, Environ
 }
 
 bool Imports::leaves_project(const ast::Node& statement) {
-  const std::filesystem::path path(statement.text);
+  const std::filesystem::path path(is_std(statement) ? statement.text.substr(4) : statement.text);
   const bool climbs = std::find(path.begin(), path.end(), "..") != path.end();
   if (!climbs && !path.is_absolute() && statement.text.find('\\') == std::string::npos) return false;
   reporter_.error("N130", statement.span, fmt::format("the import leaves the project: \"{}\"", statement.text),
@@ -80,9 +84,9 @@ bool Imports::leaves_project(const ast::Node& statement) {
 }
 
 Imports::File* Imports::open(const ast::Node& statement, const Source& importer) {
-  const bool is_std = statement.text.starts_with("std/");
-  const std::filesystem::path path = is_std ? std_folder_ / statement.text.substr(4)
-                                            : std::filesystem::path(importer.path).parent_path() / statement.text;
+  const std::filesystem::path path = is_std(statement)
+                                         ? std_folder_ / statement.text.substr(4)
+                                         : std::filesystem::path(importer.path).parent_path() / statement.text;
   const std::string key = canonical_name(path);
   if (std::find(open_.begin(), open_.end(), key) != open_.end()) {
     reporter_.error("N125", statement.span, fmt::format("\"{}\" imports itself", statement.text),
@@ -140,6 +144,10 @@ void Imports::merge(const File& file, const ast::Node& statement, Environment& e
 void Imports::define(const ast::Node& tree, Environment& environment) {
   Definitions own;
   const auto is_new = [&](const ast::Node& node) {
+    if (node.text == "N") {
+      reporter_.error("N132", node.span, "`N` is the batch", "choose another name");
+      return false;
+    }
     const auto [first, added] = own.emplace(node.text, &node);
     if (added) return true;
     reporter_.report({.code = "N132",
@@ -150,16 +158,19 @@ void Imports::define(const ast::Node& tree, Environment& environment) {
                       .help = ""});
     return false;
   };
-  for (const ast::Node& node : tree.children) {
-    if (!is_declaration(node.kind) || !is_new(node)) continue;
-    environment.values().erase(node.text);
-    environment.declarations()[node.text] = {&node, &environment};
+  std::vector<const ast::Node*> lets;
+  for (const bool declared : {true, false}) {
+    for (const ast::Node& node : tree.children) {
+      const bool wanted = declared ? is_declaration(node.kind) : node.kind == ast::Kind::let;
+      if (!wanted || !is_new(node)) continue;
+      environment.values().erase(node.text);
+      environment.declarations().erase(node.text);
+      if (declared) environment.declarations()[node.text] = {&node, &environment};
+      if (!declared) lets.push_back(&node);
+    }
   }
-  for (const ast::Node& node : tree.children) {
-    if (node.kind != ast::Kind::let || !is_new(node)) continue;
-    environment.declarations().erase(node.text);
-    environment.values()[node.text] = evaluate(node.children.front(), environment, reporter_);
-  }
+  for (const ast::Node* let : lets)
+    environment.values()[let->text] = evaluate(let->children.front(), environment, reporter_);
   for (const auto& [name, node] : own) definitions_[&environment][name] = node;
 }
 

@@ -50,6 +50,7 @@ class Imports {
   Diagnostics& diagnostics_;
   Reporter& reporter_;
   std::map<std::string, std::unique_ptr<File>> files_;  // by canonical path; null after an error
+  std::unique_ptr<File> prelude_file_;
   std::map<const Environment*, Definitions> definitions_;
   std::vector<std::string> open_;  // the files that are being read, outermost first
   Environment prelude_;            // what every file sees: std/activations.net

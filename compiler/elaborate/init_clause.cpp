@@ -75,15 +75,6 @@ void Selection::report_unknown(const ast::Node& selector, const std::string& tex
   reporter_.error("N305", selector.span, fmt::format("no layer with parameters has the path `{}`", text), help);
 }
 
-/// Fans are numbers of a weight's inputs and outputs; a bias or a batchnorm has none.
-void report_no_fans(const Value& parameter, const Initializer& rule, const Span& span, Reporter& reporter) {
-  reporter.error("N306", span,
-                 fmt::format("{} scales by fan-in and fan-out, which `{}` {} has not",
-                             rule.parts.empty() ? rule_name(rule.rule) : "a part of the mixture", parameter.name,
-                             to_string(parameter.shape)),
-                 "give it a number, uniform(a, b) or normal(mean, std)");
-}
-
 /// Gives `rule` to the parameters called `name` among `selected`.
 void assign(const std::vector<Owned>& selected, const std::string& name, const Initializer& rule, const Span& span,
             Graph& graph, Reporter& reporter) {
@@ -94,7 +85,7 @@ void assign(const std::vector<Owned>& selected, const std::string& name, const I
     if (owned.name != name) continue;
     found = true;
     Value& parameter = graph[owned.value];
-    if (needs_fans(rule) && parameter.shape.rank() < 2) return report_no_fans(parameter, rule, span, reporter);
+    if (!check_fans(rule, parameter.name, parameter.shape, span, reporter)) return;
     parameter.initializer = rule;
   }
   if (found || selected.empty()) return;

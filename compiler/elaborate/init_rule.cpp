@@ -268,12 +268,21 @@ const char* rule_name(Rule rule) {
   return rule == Rule::mixture ? "mixture" : "fan_in_uniform";
 }
 
-bool needs_fans(const Initializer& initializer) {
+bool check_fans(const Initializer& initializer, const std::string& parameter, const Shape& shape, const Span& span,
+                Reporter& reporter) {
   const auto scales = [](Rule rule) {
     return rule != Rule::constant && rule != Rule::uniform && rule != Rule::normal && rule != Rule::mixture;
   };
-  return scales(initializer.rule) || std::any_of(initializer.parts.begin(), initializer.parts.end(),
-                                                 [&](const MixturePart& part) { return scales(part.rule); });
+  const bool needs_fans =
+      scales(initializer.rule) || std::any_of(initializer.parts.begin(), initializer.parts.end(),
+                                              [&](const MixturePart& part) { return scales(part.rule); });
+  if (!needs_fans || shape.rank() >= 2) return true;
+  reporter.error("N306", span,
+                 fmt::format("{} scales by fan-in and fan-out, which `{}` {} has not",
+                             initializer.parts.empty() ? rule_name(initializer.rule) : "a part of the mixture",
+                             parameter, to_string(shape)),
+                 "give it a number, uniform(a, b) or normal(mean, std)");
+  return false;
 }
 
 }  // namespace netc

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "compiler/elaborate/expressions.h"
 #include "compiler/elaborate/report.h"
+#include "compiler/graph/graph.h"
 #include "dsl/ast.h"
 #include "netc/recipe.h"
 
@@ -18,7 +20,9 @@ std::optional<Initializer> read_initializer(const ast::Node& expression, const E
 /// As one would write it, without arguments: "xavier_uniform".
 const char* rule_name(Initializer::Rule rule);
 
-/// Whether a rule, or a part of a mixture, scales by the fans of a parameter, as PyTorch defines them for weights only.
-bool needs_fans(const Initializer& initializer);
+/// Whether the rule can draw this parameter: a rule, or a part of a mixture, may scale by the parameter's fans, the
+/// numbers of a weight's inputs and outputs, which a bias has not. False after an error at `span`.
+bool check_fans(const Initializer& initializer, const std::string& parameter, const Shape& shape, const Span& span,
+                Reporter& reporter);
 
 }  // namespace netc

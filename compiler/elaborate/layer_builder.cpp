@@ -74,7 +74,8 @@ void LayerBuilder::report(const ShapeError& error, const std::vector<ValueId>& i
   Diagnostic diagnostic{error.code, span, error.message, error.label, {}, error.help};
   for (const Node& node : graph_.nodes) {
     const auto branch = std::find(inputs.begin(), inputs.end(), node.outputs.front());
-    if (inputs.size() < 2 || branch == inputs.end() || node.op->name != "identity") continue;
+    const bool differs = error.code == "N201" && branch != inputs.end();
+    if (!differs || node.op->name != "identity") continue;
     diagnostic.help =
         fmt::format("branch {} is `identity`, which keeps the shape of its input: project it to that of the others",
                     branch - inputs.begin() + 1);
@@ -83,6 +84,10 @@ void LayerBuilder::report(const ShapeError& error, const std::vector<ValueId>& i
 }
 
 bool LayerBuilder::check_size(const std::string& what, const Shape& shape, const Span& span) {
+  if (shape.rank() > max_rank) {
+    reporter_.error("N203", span, fmt::format("{} {} has more than {} dimensions", what, to_string(shape), max_rank));
+    return false;
+  }
   if (fits(shape)) return true;
   const char* each = shape.has_batch() ? " an example" : "";
   reporter_.error("N205", span, fmt::format("{} {} has more than 2^31 - 1 bytes{}", what, to_string(shape), each));

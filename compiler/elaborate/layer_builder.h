@@ -45,7 +45,7 @@ class LayerBuilder {
   void begin_shared(SharedParameters& shared, const Span& use);
   void end_shared();
 
-  /// A number for an unlabelled block call or repeat at `span`, for Place::instance; `parent` is the one around it.
+  /// A number for an unlabelled block call or repeat at `span`, for PathPlace::instance; `parent` is the one around it.
   int add_instance(const Span& span, int parent);
 
   /// Gives nodes, values and parameters their paths, and warns where they had to be numbered.

@@ -1,8 +1,6 @@
 // The statements that may stand in any list, and the layers made of other layers: chains, groups, repeats, branches.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "compiler/elaborate/arguments.h"
 #include "compiler/elaborate/elaborator.h"
 
@@ -41,7 +39,7 @@ bool Elaborator::step(const Span& span) {
 
 // ---- Statements -----------------------------------------------------------------------------------------------------
 
-ValueId Elaborator::list(const ast::Node& body, ValueId value, const Place& place, Scope& scope) {
+ValueId Elaborator::list(const ast::Node& body, ValueId value, const PathPlace& place, Scope& scope) {
   for (const ast::Node& node : body.children) {
     if (!step(node.span)) return no_value;
     statement(node, value, place, scope);
@@ -50,13 +48,13 @@ ValueId Elaborator::list(const ast::Node& body, ValueId value, const Place& plac
 }
 
 /// A list inside another one, with values and labels of its own.
-ValueId Elaborator::nested(const ast::Node& body, ValueId value, const Place& place, Scope& parent) {
+ValueId Elaborator::nested(const ast::Node& body, ValueId value, const PathPlace& place, Scope& parent) {
   Scope scope{.names = Environment(&parent.names), .labels = {}, .parent = &parent};
   return list(body, value, place, scope);
 }
 
-void Elaborator::sequence(const ast::Node& node, ValueId& value, const Place& place, Scope& scope) {
-  Place here = place;
+void Elaborator::sequence(const ast::Node& node, ValueId& value, const PathPlace& place, Scope& scope) {
+  PathPlace here = place;
   here.label = node.text;
   value = element(node.children.front(), value, here, scope);
   if (node.text.empty() || scope.labels.emplace(node.text, value).second) return;
@@ -77,8 +75,8 @@ void Elaborator::declare(const std::string& name, Constant value, const Span& sp
   }
 }
 
-void Elaborator::shared(const ast::Node& node, const Place& place, Scope& scope) {
-  Place here{.prefix = place.prefix, .label = node.text, .number = nullptr, .instance = place.instance};
+void Elaborator::shared(const ast::Node& node, const PathPlace& place, Scope& scope) {
+  PathPlace here{.prefix = place.prefix, .label = node.text, .number = nullptr, .instance = place.instance};
   shared_.push_back({.element = &node.children.front(),
                      .scope = &scope,
                      .place = here,
@@ -110,7 +108,7 @@ void Elaborator::expect(const ast::Node& node, ValueId value, const Scope& scope
 
 // ---- Layers ---------------------------------------------------------------------------------------------------------
 
-ValueId Elaborator::element(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
+ValueId Elaborator::element(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope) {
   const Depth depth(depth_);
   if (!step(node.span)) return no_value;
   switch (node.kind) {
@@ -138,8 +136,8 @@ ValueId Elaborator::element(const ast::Node& node, ValueId value, const Place& p
   return no_value;
 }
 
-ValueId Elaborator::chain(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
-  const Place inside = place.inside();
+ValueId Elaborator::chain(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope) {
+  const PathPlace inside = place.inside();
   for (const ast::Node& child : node.children) {
     if (child.kind == Kind::from && &child != &node.children.front()) {
       reporter_.error("N122", child.span, "from() in the middle of a chain: what stands before it would be lost",
@@ -151,15 +149,15 @@ ValueId Elaborator::chain(const ast::Node& node, ValueId value, const Place& pla
   return value;
 }
 
-ValueId Elaborator::sequential(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
-  Place inside = place.inside_module();
+ValueId Elaborator::sequential(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope) {
+  PathPlace inside = place.inside_module();
   int number = 0;
   inside.number = &number;
   return nested(node.children.front(), value, inside, scope);
 }
 
 /// condition, body, (condition, body)*, body?
-ValueId Elaborator::conditional(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
+ValueId Elaborator::conditional(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope) {
   for (std::size_t i = 0; i + 1 < node.children.size(); i += 2) {
     const ast::Node& condition = node.children[i];
     const auto truth = need_bool(evaluate(condition, scope.names, reporter_), "a condition", condition.span, reporter_);
@@ -215,15 +213,15 @@ std::optional<Tuple> Elaborator::repetitions(const ast::Node& node, const Scope&
   return numbers;
 }
 
-ValueId Elaborator::repeat(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
+ValueId Elaborator::repeat(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope) {
   const std::optional<Tuple> items = repetitions(node, scope);
   if (!items) return no_value;
-  Place inside = place.inside();
+  PathPlace inside = place.inside();
   if (place.label.empty()) inside.instance = layers_.add_instance(node.span, place.instance);
   const int errors = reporter_.errors();
   for (std::size_t i = 0; i < items->size(); ++i) {
     if (!step(node.span)) return no_value;
-    Place here = inside;
+    PathPlace here = inside;
     if (here.number == nullptr) here.prefix += std::to_string(i) + ".";
     value = iteration(node, (*items)[i], value, here, scope);
     if (reporter_.errors() > errors) return no_value;  // the next ones would say the same
@@ -231,7 +229,7 @@ ValueId Elaborator::repeat(const ast::Node& node, ValueId value, const Place& pl
   return value;
 }
 
-ValueId Elaborator::iteration(const ast::Node& repeat, const Constant& item, ValueId value, const Place& place,
+ValueId Elaborator::iteration(const ast::Node& repeat, const Constant& item, ValueId value, const PathPlace& place,
                               Scope& scope) {
   Scope inner{.names = Environment(&scope.names), .labels = {}, .parent = &scope};
   const std::vector<std::string>& variables = repeat.variables;
@@ -266,7 +264,7 @@ std::string not_a_branch(const ast::Node& statement) {
 }  // namespace
 
 /// The values of the statements of `body`, all fed `value`.
-std::vector<ValueId> Elaborator::branch_values(const ast::Node& body, ValueId value, const Place& inside,
+std::vector<ValueId> Elaborator::branch_values(const ast::Node& body, ValueId value, const PathPlace& inside,
                                                Scope& scope) {
   Scope inner{.names = Environment(&scope.names), .labels = {}, .parent = &scope};
   std::vector<ValueId> values;
@@ -285,8 +283,8 @@ std::vector<ValueId> Elaborator::branch_values(const ast::Node& body, ValueId va
   return values;
 }
 
-ValueId Elaborator::branches(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
-  const Place inside = place.inside_module();
+ValueId Elaborator::branches(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope) {
+  const PathPlace inside = place.inside_module();
   const std::vector<ValueId> values = branch_values(node.children.back(), value, inside, scope);
   const std::string name = node.kind == Kind::add ? "add" : "concat";
   if (values.empty()) reporter_.error("N124", node.span, fmt::format("{} without branches", name));
@@ -299,7 +297,7 @@ ValueId Elaborator::branches(const ast::Node& node, ValueId value, const Place& 
 
 // ---- Calls ----------------------------------------------------------------------------------------------------------
 
-ValueId Elaborator::call(const ast::Node& node, ValueId value, const Place& place, Scope& scope) {
+ValueId Elaborator::call(const ast::Node& node, ValueId value, const PathPlace& place, Scope& scope) {
   std::optional<LayerReference> layer = find_layer(node.text, scope.names);
   if (!layer) {
     const Constant* constant = scope.names.find(node.text);
@@ -316,7 +314,7 @@ ValueId Elaborator::call(const ast::Node& node, ValueId value, const Place& plac
   }
   const bool has_branches = !node.children.empty() && node.children.back().kind == Kind::body;
   if (!has_branches) return apply(*layer, {value}, place, node.span);
-  Place inside = place.inside();
+  PathPlace inside = place.inside();
   inside.number = nullptr;
   return apply(*layer, branch_values(node.children.back(), value, inside, scope), place, node.span);
 }

@@ -1,9 +1,7 @@
 // What `--set path=value` changes.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>

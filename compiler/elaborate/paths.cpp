@@ -5,22 +5,22 @@
 
 namespace netc {
 
-Place Place::segment(const std::string& name) const {
+PathPlace PathPlace::segment(const std::string& name) const {
   return {.prefix = prefix + name + ".", .label = "", .number = nullptr, .instance = instance, .again = again};
 }
 
-Place Place::inside() const {
+PathPlace PathPlace::inside() const {
   if (label.empty()) return *this;
   if (number != nullptr) ++*number;
   return segment(label);
 }
 
-Place Place::inside_module() const {
+PathPlace PathPlace::inside_module() const {
   if (!label.empty() || number == nullptr) return inside();
   return segment(std::to_string((*number)++));
 }
 
-Leaf Place::leaf(const std::string& operator_name) const {
+Leaf PathPlace::leaf(const std::string& operator_name) const {
   const int position = number == nullptr ? -1 : (*number)++;
   if (!label.empty()) return {prefix, label, !again, instance};
   return {prefix, position < 0 ? operator_name : std::to_string(position), false, instance};

@@ -15,7 +15,7 @@ struct Leaf {
 };
 
 /// Where an element stands while the model is unrolled.
-struct Place {
+struct PathPlace {
   std::string prefix;
   std::string label;      // of exactly this element; "" for none
   int* number = nullptr;  // the next number of the `sequential` around it, if it stands in one
@@ -23,15 +23,15 @@ struct Place {
   bool again = false;  // a later use of a shared layer: its labels do not claim
 
   /// What stands inside a chain, group, `if` or `repeat` here: a label becomes a segment, otherwise they add none.
-  Place inside() const;
+  PathPlace inside() const;
   /// What stands inside a block, `sequential`, `add` or `concat` here: these count as one in a `sequential` around
   /// them.
-  Place inside_module() const;
+  PathPlace inside_module() const;
   /// One operator here.
   Leaf leaf(const std::string& operator_name) const;
 
  private:
-  Place segment(const std::string& name) const;
+  PathPlace segment(const std::string& name) const;
 };
 
 struct Path {

@@ -1,7 +1,6 @@
 // NAME.hpp: the class of a model, with its parameters as named members.
 #include <fmt/format.h>
 
-#include <map>
 #include <memory>
 
 #include "compiler/emit/emit_parts.h"

@@ -7,6 +7,7 @@
 
 #include "compiler/formula/functions.h"
 #include "compiler/graph/graph.h"
+#include "netc/kernel.h"
 
 namespace netc {
 
@@ -23,6 +24,7 @@ std::vector<std::int64_t> extents(const Comprehension& comprehension) {
 std::string to_string(const Comprehension& comprehension) {
   std::vector<std::string> tensors;
   for (char c = 'a'; c <= 'z'; ++c) tensors.emplace_back(1, c);
+  for (std::size_t i = tensors.size(); i < 2 * max_operands; ++i) tensors.push_back(fmt::format("t{}", i));
   std::string left;
   std::string over;
   std::string ranges;

@@ -325,7 +325,7 @@ class Printer {
   std::string text(const Formula& formula, int around = 0) const {
     switch (formula->kind) {
       case Kind::number:
-        return number(formula->number);
+        return around > 6 && formula->number < 0 ? "(" + number(formula->number) + ")" : number(formula->number);
       case Kind::index:
         return indices_[static_cast<std::size_t>(formula->id)].name;
       case Kind::extent:

@@ -99,13 +99,15 @@ Expr power(const Expr& x, const Expr& p) {
   return *exponent < 0 ? constant(x, 1) / product : product;
 }
 
-/// At 0, roots and other exponents below 1 have no finite slope: there 0 is taken, so that a norm of zeros trains.
+/// At 0, roots and other exponents below 1 have no finite slope: there 0 is taken, so that a norm of zeros trains. With
+/// the exponent, 0 does not change.
 Formulas power_partials(const Formulas& x) {
   const Formula slope = x[1] * apply("^", {x[0], x[1] - 1});
   const bool steep = x[1].is_number() && x[1]->number < 1;
   const Formula by_base = steep ? select(apply("==", {x[0], 0}), 0, slope) : slope;
   if (x[1].is_number()) return {by_base, 0};
-  return {by_base, apply("^", {x[0], x[1]}) * call("log", x[0])};
+  const Formula by_exponent = apply("^", {x[0], x[1]}) * call("log", x[0]);
+  return {by_base, select(apply("==", {x[0], 0}), 0, by_exponent)};
 }
 
 // ---- The table ------------------------------------------------------------------------------------------------------

@@ -180,7 +180,7 @@ class FormulaReader : public ExpressionReader<Formula> {
 
   std::optional<Formula> own_function(const Declaration& declaration, const ast::Node& node);
   std::optional<Formula> reduction(const ast::Node& callee, const ast::Node& call);
-  std::optional<Formula> place(const ast::Node& node, const NamedTensor& tensor, const std::string& name, int axis);
+  std::optional<Formula> place(const ast::Node& node, const ScopedTensor& tensor, const std::string& name, int axis);
   bool constrain(const Use& use);
   bool check_batch(const Use& use);
   bool disagree(const Use& use, std::int64_t here);
@@ -248,7 +248,7 @@ std::optional<Formula> FormulaReader::element(const ast::Node& node) {
     return error("N108", name.span, fmt::format("no tensor `{}` here", name.span.text()),
                  did_you_mean(name.text, candidates));
   }
-  const NamedTensor& tensor = found->second;
+  const ScopedTensor& tensor = found->second;
   const std::size_t given = node.children.size() - 1;
   if (given != tensor.value.ids.size()) {
     const std::vector<std::int64_t> extents = program_.algebra().shape(tensor.value);
@@ -267,7 +267,7 @@ std::optional<Formula> FormulaReader::element(const ast::Node& node) {
   return substitute(tensor.value.formula, std::move(places));
 }
 
-std::optional<Formula> FormulaReader::place(const ast::Node& node, const NamedTensor& tensor, const std::string& name,
+std::optional<Formula> FormulaReader::place(const ast::Node& node, const ScopedTensor& tensor, const std::string& name,
                                             int axis) {
   const bool outer = std::exchange(in_place_, true);
   const auto at = read(node);
@@ -346,6 +346,12 @@ bool FormulaReader::solve() {
 
 /// A dimension that follows the batch cannot be a parameter's, and examples are not mixed with others.
 bool FormulaReader::check_batch(const Use& use) {
+  if (program_.extent(use.axis_index) == Shape::batch && program_.extent(use.index) != Shape::batch) {
+    reporter_.error("N214", use.span,
+                    fmt::format("dimension {} of `{}` is the batch: an index of it has no range", use.axis, use.tensor),
+                    "leave the range out");
+    return false;
+  }
   if (program_.extent(use.index) != Shape::batch) return true;
   for (const Use& other : uses_) {
     if (other.index == use.index || program_.extent(other.index) != Shape::batch) continue;
@@ -406,7 +412,7 @@ bool read_equation(const ast::Node& equation, const Environment& environment, Te
   const auto formula = reader.read(equation.children.back());
   if (!formula || !reader.solve() || !batch_leads(equation, left, program, reporter)) return false;
   const TensorValue value = program.kept({reader.complete(*formula), left});
-  scope.tensors.emplace(equation.text, NamedTensor{value, equation.span});
+  scope.tensors.emplace(equation.text, ScopedTensor{value, equation.span});
   return true;
 }
 
@@ -658,7 +664,10 @@ std::optional<Formula> apply_elementwise(const Declaration& function, const std:
   scope.elements.emplace(node.children.front().text, x);
   scope.depth = depth + 1;
   scope.function = &node;
-  return FormulaReader(names, scope, program, reporter).read(node.children.back());
+  FormulaReader reader(names, scope, program, reporter);
+  const auto formula = reader.read(node.children.back());
+  if (!formula || !reader.solve()) return std::nullopt;
+  return reader.complete(*formula);
 }
 
 namespace {
@@ -711,7 +720,7 @@ std::optional<TensorValue> apply_tensor_function(const Declaration& function, co
     const ast::Node& type = *ast::parameter_type(*tensors[i]);
     if (!bind_extents(type, fmt::format("`{}` of {}", tensors[i]->text, node.text), extents, names, scope, reporter))
       return std::nullopt;
-    scope.tensors.emplace(tensors[i]->text, NamedTensor{inputs[i], tensors[i]->span});
+    scope.tensors.emplace(tensors[i]->text, ScopedTensor{inputs[i], tensors[i]->span});
   }
   for (const auto& [name, size] : scope.sizes) {
     if (size >= 0) names.add(name, make_integer(size));

@@ -17,7 +17,7 @@
 namespace netc {
 
 /// A tensor that has a name, and where it got its extents.
-struct NamedTensor {
+struct ScopedTensor {
   TensorValue value;
   Span span;
 };
@@ -49,7 +49,7 @@ class TensorProgram {
 
 /// The names that a definition's text sees beside its environment.
 struct TensorScope {
-  std::map<std::string, NamedTensor> tensors;
+  std::map<std::string, ScopedTensor> tensors;
   std::map<std::string, std::int64_t> sizes;  // of dimensions: known, or symbolic as in Shape
   std::map<std::string, Formula> elements;    // of an elementwise function: its argument
   int depth = 0;                              // of functions that call functions

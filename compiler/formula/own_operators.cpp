@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 
 #include "compiler/elaborate/init_rule.h"
 #include "compiler/formula/index_notation.h"
 #include "compiler/graph/graph_builder.h"
 #include "compiler/ops/comprehension.h"
+#include "netc/kernel.h"
 
 namespace netc {
 
@@ -77,7 +77,7 @@ class LayerReader {
   }
 
   void add_tensor(const std::string& name, int number, const std::vector<std::int64_t>& extents, const Span& span) {
-    scope_.tensors.emplace(name, NamedTensor{program_.algebra().tensor(number, extents), span});
+    scope_.tensors.emplace(name, ScopedTensor{program_.algebra().tensor(number, extents), span});
   }
 
   bool statement(const ast::Node& statement) {
@@ -184,7 +184,8 @@ class LayerReader {
     if (shape.rank() > 1) spec.initializer = {.rule = Initializer::Rule::kaiming_uniform, .a = std::sqrt(5.0)};
     if (parameter.node->children.size() == 1) return spec;
     const auto rule = read_initializer(parameter.node->children.back(), names_, reporter_);
-    if (rule) spec.initializer = *rule;
+    const Span& span = parameter.node->children.back().span;
+    if (rule && check_fans(*rule, spec.name, shape, span, reporter_)) spec.initializer = *rule;
     return spec;
   }
 
@@ -234,6 +235,32 @@ std::size_t input_count(const Declaration& declaration) {
   return std::max<std::size_t>(1, static_cast<std::size_t>(inputs));
 }
 
+namespace {
+
+/// Whether kernels have room for each step. False after an error.
+bool fits_kernels(const OwnOperator& op, const ast::Node& node, Reporter& reporter) {
+  constexpr std::size_t most = max_operands / 2 - 2;  // a gradient may read as many again
+  for (const Step& step : op.steps) {
+    if (step.inputs.size() > most) {
+      reporter.error(
+          "N205", node.span,
+          fmt::format("{}: an equation reads {} tensors, a kernel {} at most", node.text, step.inputs.size(), most),
+          "add up some of them in an equation of its own");
+      return false;
+    }
+    if (step.comprehension.rank > max_rank) {
+      reporter.error("N203", node.span,
+                     fmt::format("{}: an equation has {} dimensions, a kernel {} at most", node.text,
+                                 step.comprehension.rank, max_rank),
+                     "put indices together, or reduce over some of them first");
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 std::shared_ptr<const Operator> make_operator(const Declaration& declaration, const std::vector<Argument>& arguments,
                                               const std::vector<Shape>& inputs, const Span& call, Reporter& reporter) {
   const auto op = std::make_shared<OwnOperator>();
@@ -245,7 +272,7 @@ std::shared_ptr<const Operator> make_operator(const Declaration& declaration, co
     if (!reader.read(declaration, arguments, call)) return nullptr;
     reader.finish(*op);
   }
-  if (reporter.errors() > errors) return nullptr;
+  if (reporter.errors() > errors || !fits_kernels(*op, *declaration.node, reporter)) return nullptr;
   op->text = declaration.node->text;
   op->name = op->text;
   op->doc = "An operator of the file's own.";

@@ -1,7 +1,6 @@
 // A `fn` over tensors as a function of C++: its value and its gradient, each one kernel for tensors of any size.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>

@@ -123,7 +123,8 @@ void verify_aliases(const Plan& plan, const char* stage) {
     const ValueId root = plan.aliases[static_cast<std::size_t>(value)].root;
     const Layout& layout = plan.layout(value);
     const Layout& whole = plan.layout(root);
-    if (layout.lanes == whole.lanes && layout.block_stride == whole.block_stride) continue;
+    const bool same_type = plan.graph[value].type == plan.graph[root].type;
+    if (same_type && layout.lanes == whole.lanes && layout.block_stride == whole.block_stride) continue;
     fail(stage, fmt::format("%{} ({}) lies in %{} ({})", value, to_string(layout), root, to_string(whole)));
   }
 }

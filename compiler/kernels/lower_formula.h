@@ -3,7 +3,6 @@
 
 #include <Halide.h>
 
-#include <optional>
 #include <vector>
 
 #include "compiler/formula/formula.h"

@@ -4,7 +4,6 @@
 #include <Halide.h>
 
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "compiler/kernels/kernel_builder.h"

@@ -10,6 +10,12 @@ namespace netc::ops {
 namespace {
 
 Inference infer(const std::vector<Shape>& inputs, const Attributes&) {
+  constexpr std::size_t most = max_operands - 2;
+  if (inputs.size() > most) {
+    return {.error = ShapeError{"N205",
+                                fmt::format("add: {} branches, of which a kernel adds {} at most", inputs.size(), most),
+                                "", "add sums of some of them: add { add { … } add { … } }"}};
+  }
   for (std::size_t i = 1; i < inputs.size(); ++i) {
     if (inputs[i] == inputs[0]) continue;
     return {.error = ShapeError{"N201", "add: the branches differ in shape",

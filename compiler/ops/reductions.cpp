@@ -18,7 +18,7 @@ std::optional<Axes> axes_of(const TensorAlgebra& algebra, const TensorValue& x, 
     for (std::int64_t i = 1; i < rank; ++i) axes.push_back(i);
   }
   for (std::int64_t& axis : axes) {
-    if (axis < 0) axis += rank;
+    if (axis < 0 && axis >= -rank) axis += rank;
     if (axis == 0) return {};
   }
   return axes;

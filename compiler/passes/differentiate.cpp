@@ -62,7 +62,13 @@ class Differentiation {
   ValueId total(ValueId value) {
     std::vector<ValueId>& parts = contributions_[value];
     if (parts.empty()) return no_value;
-    if (parts.size() > 1) parts = {builder_.add(ops::add, {}, parts, graph_[value].shape)};
+    constexpr std::size_t most = 16;  // a kernel has so many operands, and some more
+    while (parts.size() > 1) {
+      const auto end = parts.begin() + static_cast<std::ptrdiff_t>(std::min(parts.size(), most));
+      const ValueId sum = builder_.add(ops::add, {}, {parts.begin(), end}, graph_[value].shape);
+      parts.erase(parts.begin(), end);
+      parts.push_back(sum);
+    }
     return parts[0];
   }
 
@@ -107,14 +113,17 @@ class Differentiation {
     return way;
   }
 
-  /// Pairs parameters and inputs with their gradients; a parameter's gradient is stored as the parameter is.
+  /// Pairs parameters and inputs with their gradients; a parameter's gradient is stored as the parameter is, each in
+  /// memory of its own.
   void collect() {
+    std::set<ValueId> given;
     for (ValueId value = 0; value < static_cast<ValueId>(graph_.values.size()); ++value) {
       const bool input = graph_[value].role == Role::input && graph_[value].type == DType::f32;
       if (!input && !graph_[value].is_parameter()) continue;
       builder_.on_behalf_of({}, Role::gradient);
-      const ValueId gradient = total(value);
+      ValueId gradient = total(value);
       if (gradient == no_value) continue;
+      if (!given.insert(gradient).second) gradient = builder_.add(ops::copy, {}, {gradient}, graph_[value].shape);
       graph_[gradient].name = graph_[value].name;
       graph_[gradient].order = graph_[value].order;
       graph_.gradients.emplace_back(value, gradient);

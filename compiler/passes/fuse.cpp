@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <set>
 
 #include "compiler/graph/operator.h"
 #include "compiler/graph/precision.h"
+#include "netc/kernel.h"
 
 namespace netc {
 
@@ -32,7 +34,7 @@ class Grouping {
       const int host = at(i).op->fusion == Fusion::pointwise ? host_of(i) : host_of_pool(i);
       const int group = host == none ? static_cast<int>(groups_.size()) : host;
       if (host == none) groups_.emplace_back();
-      for (std::size_t operand = 0; operand < at(i).inputs.size(); ++operand) absorb(operand, i, group);
+      absorb_all(i, group);
       host == none ? begin(groups_.back(), i) : append(groups_[static_cast<std::size_t>(host)], i);
       for (ValueId output : at(i).outputs) made_by_[output] = group;
     }
@@ -60,14 +62,37 @@ class Grouping {
     if (at(index).op->fusion == Fusion::anchor) group.pool = index;
   }
 
-  /// What computes an operand of node `index`, which is to be in `group`, moves there where it may.
-  void absorb(std::size_t operand, int index, int group) {
-    const int made = maker(at(index).inputs[operand]);
-    if (made == group || !may_absorb(operand, index)) return;
-    std::vector<int>& nodes = groups_[static_cast<std::size_t>(made)].nodes;
-    std::vector<int>& all = groups_[static_cast<std::size_t>(group)].nodes;
-    all.insert(all.end(), nodes.begin(), nodes.end());
-    nodes.clear();
+  /// What computes operands of node `index`, which is to be in `group`, moves there where it may: first what comes
+  /// behind the group, which has to (see `host_of`), then as much as a kernel has operands for.
+  void absorb_all(int index, int group) {
+    for (const bool behind : {true, false}) {
+      for (std::size_t operand = 0; operand < at(index).inputs.size(); ++operand) {
+        const int made = maker(at(index).inputs[operand]);
+        if (made == group || (made > group) != behind || !may_absorb(operand, index)) continue;
+        std::vector<int>& nodes = groups_[static_cast<std::size_t>(made)].nodes;
+        std::vector<int>& all = groups_[static_cast<std::size_t>(group)].nodes;
+        if (!behind && !has_room({&all, &nodes}, index)) continue;
+        all.insert(all.end(), nodes.begin(), nodes.end());
+        nodes.clear();
+      }
+    }
+  }
+
+  /// Whether one kernel has operands for all of these nodes and `index`: what they read from elsewhere, and what they
+  /// may leave.
+  bool has_room(std::initializer_list<const std::vector<int>*> lists, int index) const {
+    constexpr std::size_t left = 6;  // outputs: those of an anchor, what others read of a chain, the last ones
+    std::set<ValueId> inside;
+    std::set<ValueId> read;
+    const auto add = [&](int node) {
+      read.insert(at(node).inputs.begin(), at(node).inputs.end());
+      inside.insert(at(node).outputs.begin(), at(node).outputs.end());
+    };
+    for (const std::vector<int>* nodes : lists) std::for_each(nodes->begin(), nodes->end(), add);
+    add(index);
+    const auto outside = [&](ValueId value) { return value != no_value && !inside.contains(value); };
+    const auto operands = std::count_if(read.begin(), read.end(), outside);
+    return static_cast<std::size_t>(operands) + left <= max_operands;
   }
 
   /// Whether what computes an operand may run in the group of `index` instead: pointwise nodes, with or without an
@@ -142,7 +167,9 @@ class Grouping {
       if (maker(at(index).inputs[operand]) != last || !may_absorb(operand, index)) continue;
       const int before = last_maker(index, operand);
       if (before == none || last_maker(groups_[static_cast<std::size_t>(last)]) > before) continue;
-      if (is_anchored(groups_[static_cast<std::size_t>(before)]) && may_end(before, index)) return before;
+      const std::vector<int>& behind = groups_[static_cast<std::size_t>(last)].nodes;
+      const Group& host = groups_[static_cast<std::size_t>(before)];
+      if (is_anchored(host) && may_end(before, index) && has_room({&host.nodes, &behind}, index)) return before;
     }
     return last != none && may_end(last, index) ? last : none;
   }
@@ -171,7 +198,8 @@ class Grouping {
     const bool may_keep =
         graph_.pass(index) == Pass::forward && graph_.forward_nodes > 0 && is_anchored(group) && !is_named(chain);
     const bool free = uses_.at(chain) == 1 || may_keep;
-    return reads_chain && fits && free && graph_.pass(group.nodes[0]) == graph_.pass(index);
+    return reads_chain && fits && free && graph_.pass(group.nodes[0]) == graph_.pass(index) &&
+           has_room({&group.nodes}, index);
   }
 
   bool is_anchored(const Group& group) const { return group.anchor_in(graph_).op->fusion == Fusion::anchor; }

@@ -81,13 +81,16 @@ class LayOut {
   }
 
   /// A branch of a concat must be written by a kernel, for this concat alone. Parts of a larger value, which branches
-  /// and slices are, have gaps from block to block: they cannot be flattened in place.
+  /// and slices are, have gaps from block to block: they cannot be flattened in place. Inputs of bytes become numbers
+  /// only where a kernel reads them.
   bool needs_copy(const Node& node, ValueId input, const Makers& makers, const std::set<ValueId>& claimed) const {
     const Node* maker = maker_of(input, makers);
     if (node.op == &ops::concat)
       return maker == nullptr || is_view(*maker) || claimed.contains(input) || is_renamed(input);
-    if (!renames(node) || has_input_shape(node)) return false;
+    if (!renames(node)) return false;
     const ValueId origin = origin_of(input, makers);
+    if (graph_[origin].type == DType::u8) return true;
+    if (has_input_shape(node)) return false;
     const Node* first = maker_of(origin, makers);
     return claimed.contains(origin) || (first != nullptr && first->op == &ops::slice);
   }
@@ -115,7 +118,7 @@ class LayOut {
     const Shape shape = graph_[input].shape;
     makers[static_cast<ValueId>(graph_.values.size())] = graph_.nodes.size();
     const ValueId copy = builder.add(ops::copy, {}, {input}, shape);
-    graph_[copy].type = graph_[input].type;
+    graph_[copy].type = graph_[input].role == Role::input ? DType::f32 : graph_[input].type;
     return copy;
   }
 
@@ -223,7 +226,8 @@ class LayOut {
   ValueId rows_of(ValueId value) {
     const Shape shape = graph_[value].shape;
     const Role role = graph_[value].role;
-    const bool own = role == Role::activation || role == Role::gradient;
+    const Role memory = graph_[aliases_[at(value)].root].role;
+    const bool own = memory == Role::activation || memory == Role::gradient;
     if (own && aliases_[at(value)].offset == 0 && lies_in_rows(layouts_[at(value)], shape)) return value;
     GraphBuilder builder(graph_);
     Node of;

@@ -8,16 +8,13 @@
 #include <map>
 
 #include "compiler/graph/operator.h"
+#include "netc/round_up.h"
 
 namespace netc {
 
 namespace {
 
 constexpr std::int64_t cache_line = 64;
-
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
 
 /// A root value's memory from the first group that writes it to the last that reads it.
 struct Lifetime {
@@ -158,7 +155,9 @@ class Planning {
       const Group& group = plan_.groups[static_cast<std::size_t>(i)];
       if (!is_pointwise(plan_.graph, group)) continue;
       const ValueId output = group.outputs[0];
-      const auto ends_here = [&](ValueId input) { return is_like(input, output) && ends_with(input, i); };
+      const auto ends_here = [&](ValueId input) {
+        return is_like(input, output) && ends_with(input, i) && !has_other_name(input, group);
+      };
       const auto input = std::find_if(group.inputs.begin(), group.inputs.end(), ends_here);
       if (input == group.inputs.end() || !lifetimes_.contains(output)) continue;
       const ValueId owner = owner_of(*input);
@@ -178,6 +177,12 @@ class Planning {
   bool ends_with(ValueId value, int group) const {
     const auto lifetime = lifetimes_.find(owner_of(value));
     return lifetime != lifetimes_.end() && lifetime->second.last == group;
+  }
+
+  /// Whether the group reads the value's memory by another name, too, and so in another order.
+  bool has_other_name(ValueId value, const Group& group) const {
+    return std::any_of(group.inputs.begin(), group.inputs.end(),
+                       [&](ValueId other) { return other != value && owner_of(root(other)) == owner_of(value); });
   }
 
   /// Whose memory the value lies in.

@@ -19,8 +19,6 @@ namespace netc {
 
 namespace {
 
-constexpr std::size_t max_operands = 32;
-
 Isa processor_isa() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("sse4.1")) {

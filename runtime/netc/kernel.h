@@ -44,6 +44,9 @@ struct Operand {
   std::array<Dim, max_rank> dims;
 };
 
+/// A kernel has so many operands at most.
+constexpr std::size_t max_operands = 32;
+
 /// What every kernel is told beside its operands.
 struct Launch {
   std::int32_t batch;  // examples
