@@ -247,6 +247,12 @@ TEST_CASE("no gradient flows through what is detached") {
 TEST_CASE("a formula without gradient is welcome where nothing is trained through it") {
   const CompiledNetwork compiled(network("fn rounded(x) = round(4 * x) / 4;", "6", "rounded -> linear(3);"));
   CHECK(compiled.diagnostics.text() == "");
+  const std::string scaled = "layer scaled() { param p: f32[c]; y[n, c] = p[c] * floor(4 * x[n, c]); }";
+  const CompiledNetwork beside(network(scaled, "6", "scaled;"));
+  CHECK(beside.diagnostics.text() == "");
+  CHECK(beside.training.gradients.size() == 1);  // that of p; the input has none
+  CHECK(CompiledNetwork(network(scaled, "6", "linear(6) -> scaled;")).diagnostics.text().find("N302") !=
+        std::string::npos);
 }
 
 TEST_CASE("formulas that differ are written differently, which is how kernels are told apart") {

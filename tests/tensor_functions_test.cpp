@@ -102,6 +102,16 @@ TEST_CASE("dot, matrix-vector, matrix-matrix") {
                  6);
 }
 
+TEST_CASE("a tensor broadcasts against itself in another shape") {
+  check_examples(R"(
+    fn differences(x: f32[n, 1]) = x - transpose(x);
+    fn centred(a: f32[m, k, 1]) = a - sum(sum(a, axis = 0), axis = 1);
+    example differences(((1,), (2,), (4,))) == ((0, -1, -3), (1, 0, -2), (3, 2, 0));
+    example centred((((1,), (2,)), ((3,), (4,)))) == (((-3, -5), (-2, -4)), ((-1, -3), (0, -2)));
+  )",
+                 2);
+}
+
 TEST_CASE("norms") {
   check_examples(R"(
     fn l2(x: f32[n]) = norm(x);

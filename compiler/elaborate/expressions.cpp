@@ -178,7 +178,9 @@ Constant Evaluator::call(const ast::Node& node) {
   for (Argument& argument : evaluate_arguments(node, 1, environment_, reporter_)) {
     layer->arguments.push_back(std::move(argument));
   }
-  return {std::move(*layer)};
+  Constant result{std::move(*layer)};
+  if (weight(result) <= max_weight) return result;
+  return error("N121", node.span, fmt::format("the layer's arguments hold more than {} values", max_weight));
 }
 
 Constant Evaluator::function(const ast::Node& node, const std::string& name) {

@@ -235,10 +235,13 @@ std::string describe(const Constant& constant) {
 }
 
 std::int64_t weight(const Constant& constant) {
-  const auto* tuple = constant.as<Tuple>();
-  if (tuple == nullptr) return 1;
   std::int64_t sum = 1;
-  for (const Constant& element : *tuple) sum += weight(element);
+  if (const auto* tuple = constant.as<Tuple>()) {
+    for (const Constant& element : *tuple) sum += weight(element);
+  }
+  if (const auto* layer = constant.as<LayerReference>()) {
+    for (const Argument& argument : layer->arguments) sum += weight(argument.value);
+  }
   return sum;
 }
 

@@ -75,7 +75,7 @@ std::string to_string(const Constant& constant);
 /// "the int 64", for messages.
 std::string describe(const Constant& constant);
 
-/// How many numbers, strings and so on a value holds; bounds what tuples of tuples may grow to.
+/// How many numbers, strings and so on a value holds; bounds what tuples of tuples, and layers of layers, may grow to.
 std::int64_t weight(const Constant& constant);
 constexpr std::int64_t max_weight = 10000;
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "compiler/formula/functions.h"
 #include "compiler/graph/graph.h"
@@ -21,26 +22,40 @@ std::vector<std::int64_t> extents(const Comprehension& comprehension) {
   return result;
 }
 
+namespace {
+
+/// Several indices may have one name, as those of x and of its transpose have: the later ones get a mark.
+std::vector<Index> with_names_of_their_own(std::vector<Index> indices) {
+  std::set<std::string> taken;
+  for (Index& index : indices) {
+    while (!taken.insert(index.name).second) index.name += "'";
+  }
+  return indices;
+}
+
+}  // namespace
+
 std::string to_string(const Comprehension& comprehension) {
+  const std::vector<Index> indices = with_names_of_their_own(comprehension.indices);
   std::vector<std::string> tensors;
   for (char c = 'a'; c <= 'z'; ++c) tensors.emplace_back(1, c);
   for (std::size_t i = tensors.size(); i < 2 * max_operands; ++i) tensors.push_back(fmt::format("t{}", i));
   std::string left;
   std::string over;
   std::string ranges;
-  for (std::size_t i = 0; i < comprehension.indices.size(); ++i) {
-    const Index& index = comprehension.indices[i];
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    const Index& index = indices[i];
     std::string& names = static_cast<int>(i) < comprehension.rank ? left : over;
     names += (names.empty() ? "" : ", ") + index.name;
     ranges += fmt::format("{} {} < {}", ranges.empty() ? "" : ",", index.name,
                           index.extent == Shape::batch ? "N" : std::to_string(index.extent));
   }
   static const char* const reductions[] = {"", "sum", "max", "min", "cumsum", "reversed_cumsum"};
-  const std::string body = print(comprehension.body, tensors, comprehension.indices);
+  const std::string body = print(comprehension.body, tensors, indices);
   const std::string reduction = reductions[static_cast<int>(comprehension.reduction)];
   const bool scans =
       comprehension.reduction == Reduction::cumsum || comprehension.reduction == Reduction::reversed_cumsum;
-  if (scans) over = comprehension.indices[static_cast<std::size_t>(comprehension.axis)].name;
+  if (scans) over = indices[static_cast<std::size_t>(comprehension.axis)].name;
   const std::string right = reduction.empty() ? body : fmt::format("{}[{}]({})", reduction, over, body);
   return fmt::format("[{}] = {} for{}", left, right, ranges);
 }

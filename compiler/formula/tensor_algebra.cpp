@@ -71,7 +71,9 @@ std::optional<TensorValue> TensorAlgebra::map(std::string_view function, const s
   for (const TensorValue& operand : x) {  // the result's index is that of an operand that is not repeated
     for (std::size_t i = 0; i < operand.ids.size(); ++i) {
       int& id = result.ids[rank - operand.ids.size() + i];
-      if (extent_of(id) == 1) id = operand.ids[i];
+      if (extent_of(id) != 1 || extent_of(operand.ids[i]) == 1) continue;
+      const bool is_taken = std::find(result.ids.begin(), result.ids.end(), operand.ids[i]) != result.ids.end();
+      id = is_taken ? add(Index(indices_[static_cast<std::size_t>(operand.ids[i])])) : operand.ids[i];
     }
   }
   std::vector<Formula> operands;

@@ -53,6 +53,7 @@ enum class Role : std::uint8_t { input, label, parameter, buffer, activation, gr
 
 using ValueId = int;
 constexpr ValueId no_value = -1;
+constexpr ValueId no_gradient = -2;  // of a node with respect to an input: there is none
 
 struct Value {
   std::string name{};  // a parameter's or buffer's path, an input's name, otherwise the path of the node that makes it

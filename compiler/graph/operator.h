@@ -111,8 +111,9 @@ struct Operator {
   std::function<std::vector<ValueId>(GraphBuilder& builder, const Node& node)> expand{};
 
   /// Emits nodes for the gradients of `node`'s inputs, given those of its outputs (no_value where the loss does not
-  /// depend on one; a loss gets none: its gradient is 1 / batch). Returns one value an input, no_value for one that
-  /// needs none. May give the forward node further outputs (GraphBuilder::save). Missing: not differentiable.
+  /// depend on one; a loss gets none: its gradient is 1 / batch). Returns one value per input, no_value for one that
+  /// needs none, no_gradient for one that has none. May give the forward node further outputs (GraphBuilder::save).
+  /// Missing: not differentiable.
   std::function<std::vector<ValueId>(GraphBuilder& builder, int node, const std::vector<ValueId>& output_gradients)>
       gradient{};
 

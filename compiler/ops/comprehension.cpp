@@ -96,21 +96,18 @@ std::vector<ValueId> gradient_inputs(GraphBuilder& builder, const Node& node, Va
 
 std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vector<ValueId>& gradients) {
   const Node node = builder.graph().nodes[static_cast<std::size_t>(index)];
-  std::vector<std::vector<Comprehension>> parts;
-  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    std::string culprit;
-    const auto gathered =
-        gather(comprehension_of(node), static_cast<int>(i), builder.value(node.inputs[i]).shape.extents(), culprit);
-    if (!gathered) return {};
-    parts.push_back(*gathered);
-  }
   const std::vector<ValueId> tensors = gradient_inputs(builder, node, gradients[0]);
   std::vector<ValueId> result;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    const Shape shape = builder.value(node.inputs[i]).shape;
+    std::string culprit;
+    const auto parts = gather(comprehension_of(node), static_cast<int>(i), shape.extents(), culprit);
     std::vector<ValueId> terms;
-    for (const Comprehension& part : parts[i]) terms.push_back(emit(builder, part, tensors));
-    if (terms.size() > 1) terms = {builder.add(add, {}, terms, builder.value(node.inputs[i]).shape)};
-    result.push_back(terms.empty() ? no_value : terms[0]);
+    for (const Comprehension& part : parts.value_or(std::vector<Comprehension>())) {
+      terms.push_back(emit(builder, part, tensors));
+    }
+    if (terms.size() > 1) terms = {builder.add(add, {}, terms, shape)};
+    result.push_back(!parts ? no_gradient : terms.empty() ? no_value : terms[0]);
   }
   return result;
 }

@@ -54,7 +54,10 @@ class Differentiation {
     if (node(index).op->gradient) results = node(index).op->gradient(builder_, index, gradients);
     if (results.empty()) return refuse(node(index));
     for (std::size_t i = 0; i < results.size(); ++i) {
-      if (results[i] != no_value) contributions_[node(index).inputs[i]].push_back(results[i]);
+      if (results[i] == no_gradient && trained_.contains(node(index).inputs[i])) return refuse(node(index));
+    }
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (results[i] >= 0) contributions_[node(index).inputs[i]].push_back(results[i]);
     }
   }
 
@@ -72,13 +75,15 @@ class Differentiation {
     return parts[0];
   }
 
-  /// Marks what depends on parameters: only there a gradient is a must.
+  /// Marks parameters and what depends on them: only there a gradient is a must.
   template <class IsTrained>
   void find_trained(IsTrained is_trained) {
+    for (ValueId value = 0; value < static_cast<ValueId>(graph_.values.size()); ++value) {
+      if (is_trained(graph_[value])) trained_.insert(value);
+    }
     for (const Node& node : graph_.nodes) {
-      const bool depends = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-        return input != no_value && (is_trained(graph_[input]) || trained_.contains(input));
-      });
+      const bool depends =
+          std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) { return trained_.contains(input); });
       if (depends) trained_.insert(node.outputs.begin(), node.outputs.end());
     }
   }
@@ -168,7 +173,7 @@ class Differentiation {
   GraphBuilder builder_;
   Diagnostics& diagnostics_;
   std::map<ValueId, std::vector<ValueId>> contributions_;
-  std::set<ValueId> trained_;  // depends on parameters
+  std::set<ValueId> trained_;  // parameters, and what depends on them
 };
 
 }  // namespace
