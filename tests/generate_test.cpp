@@ -153,6 +153,7 @@ TEST_CASE("names of a model that generated code uses itself") {
   WorkingFolder folder;
   write_text("names.net", R"(layer dense(out) { param w: f32[out, i]; y[n, o] = sum[i](x[n, i] * w[o, i]); }
 layer dense2(out) { param w: f32[out, i]; y[n, o] = 2 * sum[i](x[n, i] * w[o, i]); }
+fn examples(x) = sum[i in 0..3](x * i);
 fn total(seed: f32[m], value_kernel: f32[m], seed_: f32[m]) = sum(seed * value_kernel + seed_);
 model names {
   input inputs: f32[N, 4];
@@ -166,6 +167,7 @@ model names {
   add { from(inputs); from(batch); from(batch_); from(optimizer); from(result); from(restrict); from(int64_t) }
   add { identity; from(lr) -> scale(1/255) }
   dense(5) -> dense(7) -> dense2(3);
+  examples;
   loss mse;
 }
 )");

@@ -166,6 +166,16 @@ void Elaborator::clauses(const Scope& scope) {
 
 namespace {
 
+/// Functions that C's and the system's headers declare outside of all namespaces: a model's own cannot have their name.
+constexpr std::string_view system_functions[] = {
+    "abs",   "access", "acos",   "alarm", "asin",   "atan", "bind",  "ceil",   "clock",  "close",  "connect", "cos",
+    "cosh",  "div",    "dup",    "erf",   "exit",   "exp",  "fabs",  "floor",  "fork",   "free",   "gamma",   "getenv",
+    "hypot", "index",  "j0",     "j1",    "jn",     "kill", "link",  "listen", "log",    "malloc", "nice",    "open",
+    "pause", "pipe",   "poll",   "pow",   "printf", "puts", "raise", "rand",   "random", "read",   "remove",  "rename",
+    "rint",  "round",  "select", "send",  "signal", "sin",  "sinh",  "sleep",  "socket", "sqrt",   "sync",    "system",
+    "tan",   "tanh",   "time",   "times", "trunc",  "wait", "write", "y0",     "y1",     "yn",
+};
+
 /// The model called `name`, or the file's last one without a name; nullptr after an error.
 const ast::Node* find_model(const ast::Node& file, const Source& source, const std::string& name, Reporter& reporter) {
   const ast::Node* found = nullptr;
@@ -178,6 +188,12 @@ const ast::Node* find_model(const ast::Node& file, const Source& source, const s
     }
     names.push_back(node.text);
     if (name.empty() || node.text == name) found = &node;
+  }
+  const auto is_found = [&](std::string_view function) { return found != nullptr && found->text == function; };
+  if (std::any_of(std::begin(system_functions), std::end(system_functions), is_found)) {
+    reporter.error("N104", found->span,
+                   fmt::format("`{}` is a function of the system's, and C++ has no namespace of its name", found->text),
+                   "choose another name for the model");
   }
   if (found != nullptr) return found;
   if (names.empty()) {

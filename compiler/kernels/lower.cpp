@@ -283,6 +283,7 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
   KernelTable table;
   std::map<std::string, int> known;
   cpp::Names names;
+  for (const char* taken : {"examples", "blocks_of_16", "f32", "i32", "u8", "bf16"}) names.unique(taken);
   for (const Plan* plan : plans) {
     table.of.emplace_back();
     for (const Group& group : plan->groups) {
@@ -290,6 +291,7 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
       const auto [entry, inserted] = known.emplace(description, static_cast<int>(table.entries.size()));
       if (inserted) {
         const std::string name = names.unique(group.name + (group.few ? "_few" : ""));
+        names.unique(name + "_preparation");  // if it prepares, that kernel is called so
         const std::string symbol = "netc_" + group.name + "_" + content_hash(description).substr(0, 12);
         table.entries.push_back(
             {.name = name, .symbol = symbol, .description = description, .plan = plan, .group = &group});
