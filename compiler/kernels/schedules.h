@@ -69,10 +69,11 @@ inline int extent(std::int64_t value) {
 /// How many of `by` it takes to hold `value`: of numbers, and of Halide's expressions.
 template <class Value>
 Value ceil_div(const Value& value, std::int64_t by) {
-  if constexpr (std::is_same_v<Value, Halide::Expr>)
+  if constexpr (std::is_same_v<Value, Halide::Expr>) {
     return (value + extent(by - 1)) / extent(by);
-  else
+  } else {
     return static_cast<Value>((value + by - 1) / by);
+  }
 }
 
 /// The numbers up to `most` and `extent`, and those of them that divide `extent`: candidates of choices.

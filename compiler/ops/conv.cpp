@@ -106,7 +106,7 @@ std::optional<LaneConv> forward_in_lanes(const KernelBuilder& kernel, const Node
 
 /// The weights as direct sums read them.
 Element direct_weights(KernelBuilder& kernel, const Node& node, const Factors& factors) {
-  const Element weight = [&kernel, &node](const Expr& o, const Expr& i, const std::vector<Expr>& tap) {
+  Element weight = [&kernel, &node](const Expr& o, const Expr& i, const std::vector<Expr>& tap) {
     return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
   };
   // Choice: such weights are prepared in f32, too, in the order of reading. Alternative: tasks read pieces of their

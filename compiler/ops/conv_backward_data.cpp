@@ -63,7 +63,7 @@ bool whole_rows(const KernelBuilder& kernel, const Node& node) {
 
 /// The weights with what is summed first. Where they are read one by one anyway, and as they are, there is no copy.
 Element transposed_weights(KernelBuilder& kernel, const Node& node, const Factors& factors) {
-  const Element weight = [&kernel, &node](const Expr& i, const Expr& o, const std::vector<Expr>& tap) {
+  Element weight = [&kernel, &node](const Expr& i, const Expr& o, const std::vector<Expr>& tap) {
     return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
   };
   if (kernel.lanes() > 1 && !factors.rounded()) return weight;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "compiler/graph/graph_builder.h"
 #include "compiler/ops/ops.h"
@@ -15,8 +16,8 @@ namespace {
 
 class Differentiation {
  public:
-  Differentiation(const Graph& graph, Diagnostics& diagnostics)
-      : graph_(graph), builder_(graph_), diagnostics_(diagnostics) {}
+  Differentiation(Graph graph, Diagnostics& diagnostics)
+      : graph_(std::move(graph)), builder_(graph_), diagnostics_(diagnostics) {}
 
   Graph run() {
     graph_.forward_nodes = static_cast<int>(graph_.nodes.size());

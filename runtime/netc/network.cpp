@@ -107,6 +107,7 @@ View<float> find(float* arena, const std::vector<ParameterSpec>& specs, std::str
 
 std::vector<std::pair<std::string, View<float>>> named_views(float* arena, const std::vector<ParameterSpec>& specs) {
   std::vector<std::pair<std::string, View<float>>> views;
+  views.reserve(specs.size());
   for (const ParameterSpec& spec : specs) views.emplace_back(spec.path, view_of(arena, spec));
   return views;
 }
