@@ -175,17 +175,7 @@ int GraphRunner::padded(ValueId value) const {
 }
 
 Halide::Type GraphRunner::type(ValueId value) const {
-  switch (laid_out_.graph[value].type) {
-    case DType::i32:
-      return Halide::Int(32);
-    case DType::u8:
-      return Halide::UInt(8);
-    case DType::bf16:
-      return Halide::BFloat(16);
-    case DType::f32:
-      break;
-  }
-  return real_;
+  return halide_type(laid_out_.graph[value].type, real_);
 }
 
 /// The value in whose memory this one lies.

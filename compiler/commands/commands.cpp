@@ -195,7 +195,7 @@ int tune(const Options& options) {
       fmt::print(stderr, "{}", compilation.diagnostics.text());
       return 1;
     }
-    const int batch = options.batch > 0 ? options.batch : model.graph.recipe.batch;
+    const int batch = batch_of(options, model.graph);
     return tune_kernels(model.kernels, std::move(tiles), {file, batch, options.threads, options.seconds});
   });
 }

@@ -169,7 +169,7 @@ bool TrialOperands::agrees(const TrialKernel& kernel) {
   const std::vector<std::vector<float>> found = results(kernel);
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double error = relative_error(found[i], remembered_[i]);
-    if (!(error <= tolerance(memories_[inputs_ + i].type))) return false;  // NaN does not agree
+    if (!(error < tolerance(memories_[inputs_ + i].type))) return false;  // NaN does not agree
   }
   return true;
 }

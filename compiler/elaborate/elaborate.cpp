@@ -176,6 +176,14 @@ constexpr std::string_view system_functions[] = {
     "tan",   "tanh",   "time",   "times", "trunc",  "wait", "write", "y0",     "y1",     "yn",
 };
 
+void refuse_system_function(const ast::Node& model, Reporter& reporter) {
+  if (std::find(std::begin(system_functions), std::end(system_functions), model.text) == std::end(system_functions))
+    return;
+  reporter.error("N104", model.span,
+                 fmt::format("`{}` is a function of the system's, and C++ has no namespace of its name", model.text),
+                 "choose another name for the model");
+}
+
 /// The model called `name`, or the file's last one without a name; nullptr after an error.
 const ast::Node* find_model(const ast::Node& file, const Source& source, const std::string& name, Reporter& reporter) {
   const ast::Node* found = nullptr;
@@ -189,13 +197,10 @@ const ast::Node* find_model(const ast::Node& file, const Source& source, const s
     names.push_back(node.text);
     if (name.empty() || node.text == name) found = &node;
   }
-  const auto is_found = [&](std::string_view function) { return found != nullptr && found->text == function; };
-  if (std::any_of(std::begin(system_functions), std::end(system_functions), is_found)) {
-    reporter.error("N104", found->span,
-                   fmt::format("`{}` is a function of the system's, and C++ has no namespace of its name", found->text),
-                   "choose another name for the model");
+  if (found != nullptr) {
+    refuse_system_function(*found, reporter);
+    return found;
   }
-  if (found != nullptr) return found;
   if (names.empty()) {
     reporter.error("N133", {&source, 0, 0}, "no model in this file", "add `model name { … }`");
     return nullptr;

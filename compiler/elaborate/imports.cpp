@@ -158,18 +158,19 @@ void Imports::define(const ast::Node& tree, Environment& environment) {
                       .help = ""});
     return false;
   };
-  std::vector<const ast::Node*> lets;
-  for (const bool declared : {true, false}) {
-    for (const ast::Node& node : tree.children) {
-      const bool wanted = declared ? is_declaration(node.kind) : node.kind == ast::Kind::let;
-      if (!wanted || !is_new(node)) continue;
-      environment.values().erase(node.text);
-      environment.declarations().erase(node.text);
-      if (declared) environment.declarations()[node.text] = {&node, &environment};
-      if (!declared) lets.push_back(&node);
-    }
+  for (const ast::Node& node : tree.children) {
+    if (!is_declaration(node.kind) || !is_new(node)) continue;
+    environment.values().erase(node.text);
+    environment.declarations()[node.text] = {&node, &environment};
   }
-  for (const ast::Node* let : lets)
+  std::vector<const ast::Node*> lets;
+  for (const ast::Node& node : tree.children) {
+    if (node.kind != ast::Kind::let || !is_new(node)) continue;
+    environment.values().erase(node.text);
+    environment.declarations().erase(node.text);
+    lets.push_back(&node);
+  }
+  for (const ast::Node* let : lets)  // when all of the file's own names hide imported ones
     environment.values()[let->text] = evaluate(let->children.front(), environment, reporter_);
   for (const auto& [name, node] : own) definitions_[&environment][name] = node;
 }

@@ -37,20 +37,6 @@ std::string to_string(const Attribute& attribute) {
   return first == second ? std::to_string(first) : fmt::format("({}, {})", first, second);
 }
 
-std::string to_string(DType type) {
-  switch (type) {
-    case DType::f32:
-      return "f32";
-    case DType::i32:
-      return "i32";
-    case DType::u8:
-      return "u8";
-    case DType::bf16:
-      return "bf16";
-  }
-  return "";
-}
-
 std::string name(const Node& node) {
   const auto formula = node.attributes.all().find("formula");
   if (formula != node.attributes.all().end()) return std::get<Comprehension>(formula->second).name;

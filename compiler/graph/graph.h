@@ -45,9 +45,6 @@ class Shape {
 /// "[N,6,28,28]"
 std::string to_string(const Shape& shape);
 
-/// "f32", as in DType.
-std::string to_string(DType type);
-
 /// What a value is for. Everything but activations and gradients exists before the first node runs.
 enum class Role : std::uint8_t { input, label, parameter, buffer, activation, gradient };
 

@@ -221,20 +221,9 @@ std::function<Expr(const Point&)> operand_on_gpu(KernelBuilder& kernel, ValueId 
 
 void schedule_thread_tiles(Func sum, Func out, const Tile& tile, const std::vector<RVar>& order,
                            const std::vector<Var>& loops) {
-  std::vector<Halide::VarOrRVar> inside;
   std::vector<Var> outside = loops;
   out.compute_root();
-  for (const TileSide& side : tile) {
-    const Var around(side.variable.name() + "o");
-    const Var within(side.variable.name() + "i");
-    out.split(side.variable, around, within, side.extent, side.tail);
-    std::replace_if(
-        outside.begin(), outside.end(), [&](const Var& loop) { return loop.same_as(side.variable); }, around);
-    inside.emplace_back(within);
-  }
-  std::vector<Halide::VarOrRVar> nest = inside;
-  nest.insert(nest.end(), outside.begin(), outside.end());
-  out.reorder(nest);
+  const std::vector<Halide::VarOrRVar> inside = split_tiles(out, tile, outside);
   for (const Halide::VarOrRVar& within : inside) out.unroll(within);
   const Var thread = map_to_threads(out, outside, {});
 

@@ -16,10 +16,16 @@ using Halide::Var;
 
 namespace {
 
-Halide::Type halide_type(DType type, const Machine& machine) {
+int first_axis(const Shape& shape) {
+  return shape.has_batch() ? 1 : 0;
+}
+
+}  // namespace
+
+Halide::Type halide_type(DType type, Halide::Type real) {
   switch (type) {
     case DType::f32:
-      return machine.real;
+      return real;
     case DType::i32:
       return Halide::Int(32);
     case DType::u8:
@@ -29,12 +35,6 @@ Halide::Type halide_type(DType type, const Machine& machine) {
   }
   return {};
 }
-
-int first_axis(const Shape& shape) {
-  return shape.has_batch() ? 1 : 0;
-}
-
-}  // namespace
 
 KernelBuilder::KernelBuilder(const Graph& graph, const Group& group, const std::vector<Layout>& layouts,
                              const Machine& machine, Choices choices, Part part)
@@ -133,7 +133,8 @@ Expr KernelBuilder::load_stored(ValueId value, const Point& point) {
 Halide::ImageParam KernelBuilder::parameter_for(ValueId value) {
   if (const auto known = inputs_.find(value); known != inputs_.end()) return known->second;
   const int dimensions = shape(value).rank() + (shape(value).has_batch() ? 1 : 0);
-  Halide::ImageParam param(halide_type(graph_[value].type, machine_), dimensions, "v" + std::to_string(inputs_.size()));
+  Halide::ImageParam param(halide_type(graph_[value].type, machine_.real), dimensions,
+                           "v" + std::to_string(inputs_.size()));
   inputs_.emplace(value, param);
   constrain(param, value, true);
   return param;

@@ -48,6 +48,9 @@ struct Machine {
   bool is_gpu() const { return target.has_gpu_feature(); }
 };
 
+/// Halide's type of an element where f32 values are computed and stored as `real`.
+Halide::Type halide_type(DType type, Halide::Type real);
+
 /// What a kernel computes of a group: all of it; what depends on a parameter alone, which stays in memory; or the rest,
 /// from there (see KernelBuilder::prepared).
 enum class Part : std::uint8_t { whole, preparation, rest };

@@ -126,22 +126,27 @@ void schedule_sums(Func sum, const Tile& tile, int vector, const std::vector<RVa
 
 }  // namespace
 
-Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::vector<RVar>& order,
-                   const std::vector<Var>& loops, int parallel, int together) {
+std::vector<VarOrRVar> split_tiles(Func out, const Tile& tile, std::vector<Var>& loops) {
   std::vector<VarOrRVar> inside;
-  std::vector<Var> outer = loops;
-  out.compute_root();
   for (const TileSide& side : tile) {
     const Var around(side.variable.name() + "o");
     const Var within(side.variable.name() + "i");
     out.split(side.variable, around, within, side.extent, side.tail);
     std::replace_if(
-        outer.begin(), outer.end(), [&](const Var& loop) { return loop.same_as(side.variable); }, around);
+        loops.begin(), loops.end(), [&](const Var& loop) { return loop.same_as(side.variable); }, around);
     inside.emplace_back(within);
   }
   std::vector<VarOrRVar> nest = inside;
-  for (const Var& loop : outer) nest.emplace_back(loop);
+  nest.insert(nest.end(), loops.begin(), loops.end());
   out.reorder(nest);
+  return inside;
+}
+
+Var schedule_tiles(Func sum, Func out, const Tile& tile, int vector, const std::vector<RVar>& order,
+                   const std::vector<Var>& loops, int parallel, int together) {
+  std::vector<Var> outer = loops;
+  out.compute_root();
+  const std::vector<VarOrRVar> inside = split_tiles(out, tile, outer);
   out.vectorize(inside[0], vector);
   for (const VarOrRVar& within : inside) out.unroll(within);
   Var task = outer.back();

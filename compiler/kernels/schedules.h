@@ -31,6 +31,10 @@ struct TileSide {
 /// A tile of sums that stays in registers: the first side is vectorised, all of them are unrolled.
 using Tile = std::vector<TileSide>;
 
+/// Splits the loops of `out` into tiles and orders them: those within a tile, which are returned, then `loops`
+/// (innermost first), in which the variable of its tiles takes the place of a tiled one.
+std::vector<Halide::VarOrRVar> split_tiles(Halide::Func out, const Tile& tile, std::vector<Halide::Var>& loops);
+
 /// Computes `out` tile by tile; `sum`, a reduction over `order` (innermost first) that `out` finishes, is computed for
 /// a tile in registers. The loops around the tiles run in the order of `loops` (innermost first; a tiled variable
 /// stands for its tiles), the last `parallel` of them, as one, in parallel. Returns the variable of the innermost loop

@@ -36,20 +36,6 @@ std::size_t index(int i) {
   return static_cast<std::size_t>(i);
 }
 
-std::string to_string(DType type) {
-  switch (type) {
-    case DType::i32:
-      return "i32";
-    case DType::u8:
-      return "u8";
-    case DType::bf16:
-      return "bf16";
-    case DType::f32:
-      break;
-  }
-  return "f32";
-}
-
 /// "f32 [N,1,28,28]"
 std::string to_string(const TensorSpec& spec) {
   std::vector<std::string> extents;
@@ -621,9 +607,10 @@ void Network::require_room() const {
 void Network::leave_results() {
   under_way_.push_back(launch_.batch);
   if (!gpu_) {
-    left_ = losses().to_vector();
-    const std::vector<float> first = output(0).to_vector();
-    left_.insert(left_.end(), first.begin(), first.end());
+    const View<const float> each = losses();
+    const View<const float> first = output(0);
+    left_.assign(each.data(), each.data() + count(each.shape()));
+    left_.insert(left_.end(), first.data(), first.data() + count(first.shape()));
     return;
   }
   const auto part = [&](const Result& result, std::int64_t floats) {

@@ -8,6 +8,20 @@
 
 namespace netc {
 
+std::string to_string(DType type) {
+  switch (type) {
+    case DType::f32:
+      return "f32";
+    case DType::i32:
+      return "i32";
+    case DType::u8:
+      return "u8";
+    case DType::bf16:
+      return "bf16";
+  }
+  return "";
+}
+
 Extents::Extents(std::initializer_list<std::int64_t> values) {
   for (std::int64_t value : values) push_back(value);
 }

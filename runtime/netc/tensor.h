@@ -23,6 +23,9 @@ constexpr int size_of(DType type) {
   return type == DType::u8 ? 1 : type == DType::bf16 ? 2 : 4;
 }
 
+/// "f32"
+std::string to_string(DType type);
+
 constexpr int max_rank = 6;
 
 /// Up to six extents or strides, without allocation.
