@@ -195,9 +195,7 @@ void add_inspection(CLI::App& app, CommandLine& line) {
                                              [&] { return dump(options, line.stage); });
   add_memory(*dump_command, line);
   add_target(*dump_command, line);
-  dump_command
-      ->add_option("--after", line.stage,
-                   "The stage: parse, elaborate, differentiate, inline, layout, fuse, plan, recompute, lower or emit")
+  dump_command->add_option("--after", line.stage, fmt::format("The stage: {}", fmt::join(stages, ", ")))
       ->required()
       ->type_name("STAGE")
       ->check(CLI::Validator(check_stage, ""));
