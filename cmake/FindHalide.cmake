@@ -1,16 +1,18 @@
 # Finds Halide as the Python wheel `halide` installs it, for CMake versions that its own package does not support.
-#   HALIDE_ROOT       a virtual environment, or the wheel's folder; default: the environment `halide` of the build folder
+#   HALIDE_ROOT       a virtual environment, or the wheel's folder; default: the build folder's environment `halide`
 #   Halide::Halide    the compiler, libHalide.so
 #   Halide::Runtime   the headers that compiled kernels need
-set(HALIDE_ROOT "${PROJECT_BINARY_DIR}/halide" CACHE PATH "A virtual environment with the wheel `halide`, or its folder")
+set(HALIDE_ROOT ${PROJECT_BINARY_DIR}/halide CACHE PATH "A virtual environment with the wheel `halide`, or its folder")
 
+# Not in the cache, so that another HALIDE_ROOT counts at once.
 file(GLOB Halide_candidates ${HALIDE_ROOT}/lib/python3*/site-packages/halide)
-find_path(Halide_INCLUDE_DIR Halide.h PATHS ${Halide_candidates} ${HALIDE_ROOT} PATH_SUFFIXES include NO_DEFAULT_PATH)
-find_library(Halide_LIBRARY Halide PATHS ${Halide_candidates} ${HALIDE_ROOT} PATH_SUFFIXES lib64 lib NO_DEFAULT_PATH)
-mark_as_advanced(Halide_INCLUDE_DIR Halide_LIBRARY)
+list(APPEND Halide_candidates ${HALIDE_ROOT})
+find_path(Halide_INCLUDE_DIR Halide.h PATHS ${Halide_candidates} PATH_SUFFIXES include NO_DEFAULT_PATH NO_CACHE)
+find_library(Halide_LIBRARY Halide PATHS ${Halide_candidates} PATH_SUFFIXES lib64 lib NO_DEFAULT_PATH NO_CACHE)
 
 if(Halide_INCLUDE_DIR)
-  file(STRINGS ${Halide_INCLUDE_DIR}/HalideRuntime.h Halide_defines REGEX "^#define HALIDE_VERSION_(MAJOR|MINOR|PATCH) ")
+  file(STRINGS ${Halide_INCLUDE_DIR}/HalideRuntime.h Halide_defines
+       REGEX "^#define HALIDE_VERSION_(MAJOR|MINOR|PATCH) ")
   string(REGEX REPLACE "[^;]* ([0-9]+)" "\\1" Halide_numbers "${Halide_defines}")
   list(JOIN Halide_numbers "." Halide_VERSION)
 endif()

@@ -1,21 +1,22 @@
 # netc_add_model(TARGET lenet NET lenet.net [NAME lenet] [OUTPUT folder] [SET path=value ...] [MAX_MEMORY size]
-#                [PRECISION f32|tf32|bf16] [NATIVE] [CUDA] [FUNCTIONS] [PROGRAM])
+#                [PRECISION f32|tf32|bf16] [TILES file] [NATIVE] [CUDA] [FUNCTIONS] [PROGRAM])
 #
-# Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET or
-# a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
+# Adds the static library TARGET with the code that netc generates from the model NET at build time, anew whenever NET
+# or a file that it imports changes. `#include "lenet.hpp"` and link TARGET.
 #   NAME     the model of NET that is meant; default: the one that is named as the file
 #   OUTPUT   the folder of the generated files; default: generated/NAME in the current binary folder
 #   SET      settings for `netc --set`
 #   MAX_MEMORY  what a training step may take, such as 2GiB, as in `netc --max-memory`
 #   PRECISION  what convolutions and linear layers multiply, as in `netc --precision`; default: f32
-#   NATIVE   kernels for this machine's processor alone, which compile in about half of the time
+#   TILES    choices that `netc tune` wrote, as in `netc --tiles`
+#   NATIVE   kernels for this machine's processor alone, which compile in a third to a half of the time
 #   CUDA     kernels for NVIDIA's GPUs, too
 #   FUNCTIONS  the file defines tensor functions too: NAME_functions.hpp
 #   PROGRAM  adds the model's own program (train, eval, bench, profile, run) too, as the target
 #            TARGET_main
 function(netc_add_model)
   cmake_parse_arguments(PARSE_ARGV 0 arg "FUNCTIONS;ONLY_FUNCTIONS;NATIVE;CUDA;PROGRAM"
-                        "TARGET;NET;NAME;OUTPUT;MAX_MEMORY;PRECISION" "SET")
+                        "TARGET;NET;NAME;OUTPUT;MAX_MEMORY;PRECISION;TILES" "SET")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "netc_add_model: unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -31,6 +32,7 @@ function(netc_add_model)
   endif()
   if(arg_ONLY_FUNCTIONS)  # as netc calls it
     string(REGEX REPLACE "[^A-Za-z0-9_]" "_" arg_NAME ${arg_NAME})
+    string(REGEX REPLACE "__+" "_" arg_NAME ${arg_NAME})  # C++ keeps these names to itself
     string(REGEX REPLACE "^([0-9])" "functions_\\1" arg_NAME ${arg_NAME})
   endif()
   if(NOT arg_OUTPUT)
@@ -46,6 +48,10 @@ function(netc_add_model)
   endif()
   if(arg_PRECISION)
     list(APPEND options --precision=${arg_PRECISION})
+  endif()
+  if(arg_TILES)
+    cmake_path(ABSOLUTE_PATH arg_TILES BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    list(APPEND options --tiles=${arg_TILES})
   endif()
   if(arg_NATIVE)
     list(APPEND options --native)
@@ -73,7 +79,7 @@ function(netc_add_model)
   add_custom_command(
     OUTPUT ${headers} ${sources} ${kernels} ${main}
     COMMAND netc::netc ${arg_NET} -o ${arg_OUTPUT} ${options} --depfile ${prefix}.d
-    DEPENDS ${arg_NET} netc::netc
+    DEPENDS ${arg_NET} ${arg_TILES} netc::netc
     DEPFILE ${prefix}.d
     COMMENT "Compiling the model ${arg_NAME}"
     VERBATIM)
