@@ -1,26 +1,26 @@
 #!/usr/bin/env python3
 """Checks netc on this machine's GPU, measures it beside PyTorch and writes a report, what is worth most first:
 
-    training    three training steps of every seed model, whose loss is the CPU's
+    training    three training steps of each of the six models, whose loss is the CPU's
     products    kernels for tensor cores against sums in C++, and a network of them in TF32 and in bf16 against f32
-    speed       training steps of the seed models, beside PyTorch with TF32
+    speed       training steps of the six models, beside PyTorch with TF32
     epoch       one epoch of ResNet-18 on Fashion-MNIST
     networks    training steps of whole networks, parameter by parameter, against the CPU
     operators   every operator's samples, forward and backward, against PyTorch's figures
     parity      whole networks against PyTorch's figures in double precision
-    inference   forward passes of the seed models, beside PyTorch with TF32
+    inference   forward passes of the six models, beside PyTorch with TF32
     compiled    training steps of PyTorch's compiled models, a minute each
     precisions  netc's training steps in its other precisions
     profile     ResNet-18's training step, kernel by kernel
-    races       compute-sanitizer's racecheck and memcheck of training steps, where that tool is at hand and knows the GPU
+    races       compute-sanitizer's racecheck and memcheck of training steps, where there is one that knows the GPU
 
-No step takes more than its share of the minutes at first; what is then not done is tried again in the time that is left.
-The report is written as it grows, beside a JSON of the same name, from which `--resume` goes on with what is not done:
-a GPU may be there for some minutes at a time. Exits with 1 where a check failed or was not done; what the machine has no
-tool for is neither. How the speed compares with PyTorch's is said, and no failure.
+No step takes more than its share of the minutes at first; what is then not done is tried again in the time that is
+left. The report is written as it grows, beside a JSON of the same name, from which `--resume` goes on with what is not
+done: a GPU may be there for some minutes at a time. Exits with 1 where a check failed or was not done; what the machine
+has no tool for is neither. How the speed compares with PyTorch's is said, and no failure.
 
-`--emulated` runs it on the emulator of tests/gpu, which checks this script, not a GPU. `--prebuilt` compiles nothing: for
-what scripts/gpu-bundle packed.
+`--emulated` runs it on the emulator of tests/gpu, which checks this script, not a GPU. `--prebuilt` compiles nothing:
+for what scripts/gpu-bundle packed.
 """
 import argparse
 import functools
@@ -38,8 +38,9 @@ import tempfile
 import time
 
 import gpu_report
+import page
 from gpu_report import FAILED, NOT_DONE, PASSED, STEPS, TASKS, UNAVAILABLE, Report, is_below, result
-from performance import RECIPES, ROOT, SETTINGS
+from models import RECIPES, ROOT, settings_of
 
 MODELS = ("resnet18", "lenet", "alexnet", "vgg11", "nin", "googlenet")
 SMALL = ("residual", "tensor_cores")  # of tests/gpu
@@ -48,9 +49,9 @@ PRECISIONS = ("tf32", "f32", "bf16")
 # The most of all minutes that a step takes at first.
 SHARES = {"training": .2, "products": .1, "speed": .4, "epoch": .1, "networks": .1, "operators": .2, "parity": .25,
           "inference": .25, "compiled": .4, "precisions": .2, "profile": .05, "races": .2}
-# Of the loss of three steps, relative to the CPU's, which multiplies f32 where the GPU multiplies TF32. Choice: a rate of
-# 0.01 in place of the recipe's, at which rounding grows from step to step. Measured on the CPU: bf16, which rounds eight
-# times as coarsely as TF32, moves ResNet-18's loss by 2.2e-2, LeNet's by 7e-5, GoogLeNet's by 1e-6 (2026-11).
+# Of the loss of three steps, relative to the CPU's, which multiplies f32 where the GPU multiplies TF32. Choice: a rate
+# of 0.01 in place of the recipe's, at which rounding grows from step to step. Measured on the CPU: bf16, which rounds
+# eight times as coarsely as TF32, moves ResNet-18's loss by 2.2e-2, LeNet's by 7e-5, GoogLeNet's by 1e-6 (2026-11).
 MOST_OFF = {"f32": 1e-3, "tf32": 1e-2, "bf16": 3e-2}
 # PyTorch's steps of a recipe begin at 2.3 on ten classes; an epoch of ResNet-18 comes to half of this.
 MOST_LOSS = 1.0
@@ -136,7 +137,7 @@ def program_of(options, precision, model):
 
 def build_command(options, precision, model):
     return [options.build / "bin/netc", "build", "--target", "cuda", "--native", "--precision", precision,
-            model_file(model), *SETTINGS.get(model, []), "-o", program_of(options, precision, model).parent]
+            model_file(model), *settings_of(model), "-o", program_of(options, precision, model).parent]
 
 
 def program(check, precision, model):
@@ -210,7 +211,7 @@ class Peer:
             self.process = None
 
 
-# ---- Steps: each yields names of checks and what does them -------------------------------------------------------------
+# ---- Steps: each yields names of checks and what does them ----------------------------------------------------------
 
 def data(check):
     """Where Fashion-MNIST is: what was packed, or Debian's package."""
@@ -248,8 +249,9 @@ def training(check):
 def on_tensor_cores(check, precision):
     options = check.options
     emulator = ["--emulator", options.build / "tests/gpu"] if options.emulated else []
+    prebuilt = ["--prebuilt"] if options.prebuilt else []
     process = check.run([sys.executable, ROOT / "tests/gpu/tensor_cores_model_test.py", options.build / "bin/netc",
-                         options.build / "gpu_check", precision, *emulator, *(["--prebuilt"] if options.prebuilt else [])])
+                         options.build / "gpu_check", precision, *emulator, *prebuilt])
     return outcome(process, process.stdout.strip().splitlines()[0] if process.stdout.strip() else "")
 
 
@@ -290,7 +292,8 @@ def measurements(check, step, sides):
 
 
 def beside_peer(check, step):
-    return measurements(check, step, [check.options.precision, *(way for way in check.options.peers if way != "compiled")])
+    ways = [way for way in check.options.peers if way != "compiled"]
+    return measurements(check, step, [check.options.precision, *ways])
 
 
 def compiled(check):
@@ -304,8 +307,9 @@ def precisions(check):
 def whole_epoch(check):
     metrics = train(check, program(check, check.options.precision, "resnet18"), "cuda")
     good = is_below(metrics["loss"], MOST_LOSS)
-    return result(PASSED if good else FAILED, f"loss {metrics['loss']}, train accuracy {metrics['train_accuracy']}, test "
-                  f"accuracy {metrics['test_accuracy']}, {metrics['examples_per_second']:,.0f} examples/s")
+    return result(PASSED if good else FAILED,
+                  f"loss {metrics['loss']}, train accuracy {metrics['train_accuracy']}, test accuracy "
+                  f"{metrics['test_accuracy']}, {metrics['examples_per_second']:,.0f} examples/s")
 
 
 def epoch(check):
@@ -330,7 +334,7 @@ def operators(check):
 
 
 def oracles():
-    """The seed models' first, the largest last."""
+    """The six models' first, the largest last."""
     others = sorted(file.stem for file in (ROOT / "tests/parity").glob("*.safetensors"))
     return [*PARITY, *sorted((name for name in others if name not in PARITY), key=lambda name: "resnet152" in name)]
 
@@ -343,8 +347,8 @@ def parity(check):
 def kernels(check, model):
     """The kernels that take longest, those of one name together."""
     batch = ["--batch", check.options.batch] if check.options.batch else []
-    process = check.run([program(check, check.options.precision, model), "profile", "--device", "cuda", "--json", *batch,
-                         "--seconds", min(check.options.seconds, 1)])
+    process = check.run([program(check, check.options.precision, model), "profile", "--device", "cuda", "--json",
+                         *batch, "--seconds", min(check.options.seconds, 1)])
     if process.returncode:
         return outcome(process)
     figures = json.loads(process.stdout.strip().splitlines()[-1])
@@ -352,9 +356,9 @@ def kernels(check, model):
     for kernel in figures["kernels"]:
         calls, *rest = sums.get(kernel["name"], (0, 0, 0, 0))
         sums[kernel["name"]] = (calls + 1, *(a + kernel[key] for a, key in zip(rest, ("ms", "gflop", "gigabytes"))))
-    lines = ["| kernel | calls | ms | TFLOP/s | GB/s |", "|---|---|---|---|---|"]
+    lines = page.table_head("kernel", "calls", "ms", "TFLOP/s", "GB/s")
     for name, (calls, ms, gflop, gigabytes) in sorted(sums.items(), key=lambda item: -item[1][1])[:20]:
-        lines.append(f"| {name} | {calls} | {ms:.3f} | {gflop / ms:.2f} | {gigabytes / ms * 1e3:.0f} |")
+        lines.append(page.table_row(name, calls, f"{ms:.3f}", f"{gflop / ms:.2f}", f"{gigabytes / ms * 1e3:.0f}"))
     return result(PASSED, f"a step takes {figures['free_ms']:.3f} ms, and {figures['ms']:.3f} ms where each of "
                   f"{len(figures['kernels'])} kernels is waited for; the longest of these", lines)
 
@@ -382,8 +386,8 @@ def races(check):
             yield f"{tool} of {model} in {precision}", functools.partial(sanitized, check, tool, model, precision)
 
 
-CHECKS = {"training": training, "products": products, "speed": functools.partial(beside_peer, step="speed"), "epoch": epoch,
-          "networks": networks, "operators": operators, "parity": parity,
+CHECKS = {"training": training, "products": products, "speed": functools.partial(beside_peer, step="speed"),
+          "epoch": epoch, "networks": networks, "operators": operators, "parity": parity,
           "inference": functools.partial(beside_peer, step="inference"), "compiled": compiled, "precisions": precisions,
           "profile": profile, "races": races}
 
@@ -480,7 +484,7 @@ def main():
     check = Check(options)
     options.report.parent.mkdir(parents=True, exist_ok=True)
     check.report = Report(options.report, options.precision, options.resume)
-    check.report.note(f"{gpu(check)}; {gpu_report.today()}. Reproduce: `scripts/gpu-check`.")
+    check.report.note(f"{gpu(check)}; {page.today()}. Reproduce: `scripts/gpu-check`.")
     run_all(check)
     print("\n".join(check.report.lines()))
     say(f"report: {options.report}")

@@ -1,9 +1,8 @@
 """The report of gpu_check.py: what was checked and measured on a GPU, as JSON to go on from and as a page to read."""
-import datetime
-import json
 import math
 
-from performance import RECIPES, TITLES, geometric_mean
+import page
+from models import RECIPES, TITLES
 
 PASSED, FAILED, NOT_DONE, UNAVAILABLE = "passed", "failed", "not done", "not available here"
 STEPS = {
@@ -33,11 +32,12 @@ def result(state, detail="", lines=(), figures=None):
 class Report:
     """Results by step and by name. Whoever kills the writer finds the old files or the new ones."""
 
-    def __init__(self, page, precision, resume=False):
-        self.page = page
-        self.kept = page.with_suffix(".json")
+    def __init__(self, file, precision, resume=False):
+        self.file = file
+        self.kept = file.with_suffix(".json")
         self.precision = precision
-        self.data = json.loads(self.kept.read_text()) if resume and self.kept.exists() else {"head": [], "results": {}}
+        empty = {"head": [], "results": {}}
+        self.data = page.load(self.kept, empty) if resume else empty
 
     def plan(self, step, names):
         """What is not done unless `put` says otherwise."""
@@ -57,10 +57,8 @@ class Report:
             self.data["head"].append(line)
 
     def write(self):
-        for file, text in ((self.kept, json.dumps(self.data, indent=1)), (self.page, "\n".join(self.lines()) + "\n")):
-            part = file.with_name(file.name + ".part")
-            part.write_text(text)
-            part.replace(file)
+        page.save(self.kept, self.data)
+        page.write(self.file, "\n".join(self.lines()) + "\n")
 
     # ---- What it says -----------------------------------------------------------------------------------------------
 
@@ -122,10 +120,10 @@ class Report:
         ratios = [ratio for model in RECIPES if (ratio := self.ratio(task, model)) is not None]
         if not ratios:
             return None
-        mean = geometric_mean(ratios)
-        return (f"{what}: PyTorch's best time / netc's is {mean:.2f} in the geometric mean of {len(ratios)} models; the goal "
-                f"of at least {GOAL} is {'reached' if mean >= GOAL else '**missed**'}, in {sum(r >= GOAL for r in ratios)} "
-                f"of {len(ratios)} models.")
+        mean, good = page.geometric_mean(ratios), sum(ratio >= GOAL for ratio in ratios)
+        return (f"{what}: PyTorch's best time / netc's is {mean:.2f} in the geometric mean of {len(ratios)} models; "
+                f"the goal of at least {GOAL} is {'reached' if mean >= GOAL else '**missed**'}, in {good} of "
+                f"{len(ratios)} models.")
 
     def table(self):
         rows = [(task, model) for task in ("train", "infer") for model in RECIPES if self.figures(task, model)]
@@ -134,25 +132,24 @@ class Report:
         precisions = sorted({side for row in rows for side in self.figures(*row)} - set(WAYS) - {self.precision})
         sides = [self.precision, *precisions, *WAYS]
         yield from ["## Speed", ""]
-        yield ("Fastest steps in ms: netc's in " + ", ".join([self.precision, *precisions]) + "; PyTorch with "
-               + ("bf16 by autocast" if self.precision == "bf16" else "TF32") + " and cuDNN's own search. Memory in MB.")
-        yield from ["", "| model | task | batch | " + " | ".join(sides) + f" | examples/s | best / {self.precision} | memory | "
-                    "PyTorch's |", "|---" * (len(sides) + 7) + "|"]
-        for row in rows:
-            yield self.row(*row, sides)
+        pytorch = "bf16 by autocast" if self.precision == "bf16" else "TF32"
+        yield (f"Fastest steps in ms: netc's in {', '.join([self.precision, *precisions])}; PyTorch with {pytorch} and "
+               "cuDNN's own search. Memory in MB.")
+        yield ""
+        yield from page.table_head("model", "task", "batch", *sides, "examples/s", f"best / {self.precision}", "memory",
+                                   "PyTorch's")
+        for task, model in rows:
+            yield page.table_row(*self.cells(task, model, sides))
 
-    def row(self, task, model, sides):
+    def cells(self, task, model, sides):
         found = self.figures(task, model)
         batch = max(figures["batch"] for figures in found.values())
         ours, ratio = found.get(self.precision), self.ratio(task, model)
-        cells = [TITLES[model], task, batch, *(f"{found[side]['best_ms']:.3f}" if side in found else "" for side in sides),
-                 f"{batch / ours['best_ms'] * 1e3:,.0f}" if ours else "", f"**{ratio:.2f}**" if ratio else "",
-                 *(f"{found[side]['peak_bytes'] / 1e6:.0f}" if side in found else "" for side in (self.precision, WAYS[0]))]
-        return "| " + " | ".join(map(str, cells)) + " |"
-
-
-def today():
-    return datetime.date.today().isoformat()
+        times = [f"{found[side]['best_ms']:.3f}" if side in found else "" for side in sides]
+        peaks = [f"{found[side]['peak_bytes'] / 1e6:.0f}" if side in found else ""
+                 for side in (self.precision, WAYS[0])]
+        return [TITLES[model], task, batch, *times, f"{batch / ours['best_ms'] * 1e3:,.0f}" if ours else "",
+                f"**{ratio:.2f}**" if ratio else "", *peaks]
 
 
 def is_below(value, bound):

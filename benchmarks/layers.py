@@ -1,34 +1,40 @@
 #!/usr/bin/env python3
-"""Times every convolution of the seed models beside oneDNN's, pass by pass: both sides in turn on one machine.
+"""Times every convolution of the six models beside oneDNN's, pass by pass: both sides in turn on one machine.
 
     scripts/bench-layers [--models lenet resnet18] [--rounds 2] [--seconds 0.3]
 
-A convolution counts once, whatever layers and models have it; it is timed at the recipe's batch, and forward at batch 1.
-netc's side is a program of that layer between two cheap ones, in which `profile` times the layer's own kernels; oneDNN's
-is benchmarks/onednn_conv.cpp with each library at hand. What was measured is kept in docs/layers.json, row by row, so
-that a run may measure a part; docs/layers.md and its picture are written from all of it.
+A convolution counts once, whatever layers and models have it; it is timed at the recipe's batch, and forward at batch
+1. netc's side is a program of that layer between two cheap ones, in which `profile` times the layer's own kernels;
+oneDNN's is benchmarks/onednn_conv.cpp with each library at hand. Each of the four passes has a quarter of the seconds,
+oneDNN's in each of two layouts, behind two runs that warm up, and runs at least five times.
+
+What was measured is kept in docs/layers.json, row by row, so that a run may measure a part; docs/layers.md and its
+picture are written from all of it.
 """
-import argparse
 import concurrent.futures
 import json
 import os
 import pathlib
 import re
 import sys
-import textwrap
 
-from performance import RECIPES, ROOT, SETTINGS, TITLES, geometric_mean, machine, milliseconds, output_of, say
+import page
+from models import RECIPES, ROOT, TITLES, settings_of, short_title
+from page import geometric_mean, milliseconds, output_of, say
 
 KEPT = ROOT / "docs/layers.json"
 PAGE = ROOT / "docs/layers.md"
 PICTURE = ROOT / "docs/layers.svg"
 THREADS = 2  # and processors: the first that this may run on
+LEAST = 5  # runs of a pass, on both sides
 RUNTIMES = {"openmp": "OpenMP", "sycl": "SYCL"}
+SHAPE = ("in", "out", "height", "width", "kernel", "stride", "pad")
 PASSES = {"forward": "Forward", "backward_data": "Backward, data", "backward_weights": "Backward, weights"}
 
-# A convolution as `netc dump` prints it; no seed model has groups or dilation.
-CONV = re.compile(r"= conv\{.*?channels = (?P<out>\d+), dilation = 1, groups = 1, kernel = (?P<kernel>\d+), pad = (?P<pad>\d+), "
-                  r"stride = (?P<stride>\d+)\}\([^:]+:f32\[N,(?P<in>\d+),(?P<height>\d+),(?P<width>\d+)\].*// (?P<path>\S+)")
+# A convolution as `netc dump` prints it; none of the six models has groups or dilation.
+CONV = re.compile(r"= conv\{.*?channels = (?P<out>\d+), dilation = 1, groups = 1, kernel = (?P<kernel>\d+), "
+                  r"pad = (?P<pad>\d+), stride = (?P<stride>\d+)\}"
+                  r"\([^:]+:f32\[N,(?P<in>\d+),(?P<height>\d+),(?P<width>\d+)\].*// (?P<path>\S+)")
 
 # The layer amid convolutions that ask it for the gradient of its input and give it one of its output.
 SINGLE = """model single {{
@@ -42,16 +48,34 @@ SINGLE = """model single {{
 }}
 """
 
+INTRO = """\
+Time of each distinct convolution of the six models of performance.md, alone, in single precision on two threads, the
+fastest of some runs in each of the rounds, both sides in turn on one machine: {machines}. Peers: {peers}. PyPI has no
+later oneDNN with OpenMP; that with SYCL takes some 0.01 ms to start anything, which counts. Each library computes in
+the layouts that it chooses itself and in channels_last, and the faster counts; what it takes to bring data into those
+layouts does not count, in its favour. Neither has Winograd's algorithm for these processors any more. netc's time is
+that of the kernels in a program of that layer between a 1x1 convolution that makes its input and another one that
+reads its output, all in the layouts that netc keeps between layers, transforms of Winograd's algorithm included. On
+both sides forward adds the bias and backward sums its gradient with the weights'. A first layer's gradient of the
+images is never computed, so not timed. The last ratio is the time of the faster library over netc's: above 1, netc is
+faster. The share of peak is the rate of the multiply-adds beside the machine's own in registers, the most that it did
+in any row of this page; netc's Winograd counts as what it replaces, and products with the zeros around an image, which
+oneDNN leaves out, count, so both may exceed 100 %."""
+MEANS = """\
+Geometric means of the ratios over a model's distinct convolutions, and in brackets the ratio of what all of its
+convolutions take in sum, each as often as the model has it:"""
+
 
 # ---- Layers ---------------------------------------------------------------------------------------------------------
 
 def convolutions(options):
-    """Every distinct convolution with a batch, and which layers have it: {"in", …, "batch", "uses": {model: [path]}}."""
+    """Every distinct convolution with a batch, and layers that have it: {"in", …, "batch", "uses": {model: [path]}}."""
     found = {}
     for model in options.models:
-        text = output_of([options.netc, "dump", f"models/{model}.net", *SETTINGS.get(model, []), "--after=elaborate"])
+        text = output_of([options.netc, "dump", f"models/{model}.net", *settings_of(model), "--after=elaborate"])
         for match in CONV.finditer(text):
-            shape = {key: int(value) for key, value in match.groupdict().items() if key != "path"} | {"batch": RECIPES[model]}
+            shape = {key: int(value) for key, value in match.groupdict().items() if key != "path"}
+            shape["batch"] = RECIPES[model]
             layer = found.setdefault(tuple(sorted(shape.items())), shape | {"uses": {}})
             layer["uses"].setdefault(model, []).append(match["path"])
     return list(found.values())
@@ -63,7 +87,7 @@ def is_first(layer):
 
 
 def file_name(layer):
-    return "single_" + "_".join(str(layer[key]) for key in ("in", "out", "height", "width", "kernel", "stride", "pad", "batch"))
+    return "single_" + "_".join(str(layer[key]) for key in (*SHAPE, "batch"))
 
 
 def build(layer, options):
@@ -90,25 +114,45 @@ def own_kernels(layer, kernels):
     return times | {f"backward_{direction}": known[1] for direction, known in backward.items() if len(known) > 1}
 
 
+def passes_of(layer):
+    """Those of a training step."""
+    return [name for name in PASSES if name != "backward_data" or not is_first(layer)]
+
+
+def profile(program, mode, batch, seconds):
+    """What `profile` says of a step; of two runs, three steps each at least, where one may be of fewer than LEAST."""
+    def run():
+        return page.figures_of(program, "profile", mode, batch, THREADS, seconds)
+
+    first = run()
+    if 2 * LEAST * first["ms"] < seconds * 1e3:  # hardly a step takes twice as long as the fastest
+        return first
+    second = run()
+    kernels = [min(pair, key=lambda kernel: kernel["ms"]) for pair in zip(first["kernels"], second["kernels"])]
+    return {"kernels": kernels, "machine_gflops": max(first["machine_gflops"], second["machine_gflops"])}
+
+
 def run_netc(layer, program, options):
     """(pass, batch) -> milliseconds, and what the machine does at most."""
     times, peaks = {}, []
-    for mode, batch in (("train", layer["batch"]), ("infer", 1)):
-        settings = ["--batch", batch, "--threads", THREADS, "--seconds", options.seconds / 2]
-        profile = json.loads(output_of([program, "profile", "--mode", mode, *settings, "--json"]))
-        peaks.append(profile["machine_gflops"])
-        times |= {(name, batch): ms for name, ms in own_kernels(layer, profile["kernels"]).items()}
+    for mode, batch, passes in (("train", layer["batch"], len(passes_of(layer))), ("infer", 1, 1)):
+        figures = profile(program, mode, batch, passes * seconds_of_pass(options))
+        peaks.append(figures["machine_gflops"])
+        times |= {(name, batch): ms for name, ms in own_kernels(layer, figures["kernels"]).items()}
     return times, max(peaks)
+
+
+def seconds_of_pass(options):
+    """Of the four that a layer has, forward at batch 1 among them; on oneDNN's side in each layout."""
+    return options.seconds / 4
 
 
 def run_onednn(layer, runtime, options):
     """(pass, batch) -> milliseconds, and the library's version."""
     folder = options.onednn / runtime
-    passes = [name for name in PASSES if name != "backward_data" or not is_first(layer)]
-    shape = [layer[key] for key in ("in", "out", "height", "width", "kernel", "stride", "pad")]
     times = {}
-    for batch, names in ((layer["batch"], passes), (1, ["forward"])):
-        command = [folder / "onednn_conv", batch, *shape, options.seconds / 8, *names]
+    for batch, names in ((layer["batch"], passes_of(layer)), (1, ["forward"])):
+        command = [folder / "onednn_conv", batch, *(layer[key] for key in SHAPE), seconds_of_pass(options), *names]
         # SYCL looks for this file where a system's installation of it would be.
         result = json.loads(output_of(command, OCL_ICD_FILENAMES=str(folder / "lib/libintelocl.so")))
         version = result.pop("version")
@@ -130,8 +174,8 @@ def measure(layer, program, options):
             for of, ms in times.items():
                 known = best.setdefault(of, {})
                 known[side] = min(known.get(side, ms), ms)
-    return [{**layer, "pass": name, "batch": batch, "recipe": layer["batch"], "machine": machine(), "machine_gflops": peak,
-             "sides": sides} for (name, batch), sides in best.items()]
+    common = {"recipe": layer["batch"], "machine": page.machine(), "machine_gflops": peak}
+    return [{**layer, "pass": name, "batch": batch, **common, "sides": sides} for (name, batch), sides in best.items()]
 
 
 # ---- Reporting ------------------------------------------------------------------------------------------------------
@@ -156,7 +200,7 @@ def gflop(row):
 
 
 def layer_name(row):
-    names = [f"{TITLES[model].split(',')[0]} `{path}`" for model, paths in row["uses"].items() for path in paths]
+    names = [f"{short_title(model)} `{path}`" for model, paths in row["uses"].items() for path in paths]
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
@@ -175,18 +219,23 @@ def kinds(rows):
 
 def layers_table(rows, all_rows):
     peak = max(row["machine_gflops"] for row in all_rows)
+
+    def share(row, ms):
+        return f"{gflop(row) / ms * 1e3 / peak:.0%}"
+
     sides = peers(rows)
-    yield "| layer | shape | batch | netc, ms | " + " | ".join(f"{side}, ms" for side in sides) + " | best / netc | share of peak | oneDNN's |"
-    yield "|---" * (7 + len(sides)) + "|"
+    yield from page.table_head("layer", "shape", "batch", "netc, ms", *(f"{side}, ms" for side in sides), "best / netc",
+                               "share of peak", "oneDNN's")
     for row in rows:
         ours = row["sides"]["netc"]
-        yield (f"| {layer_name(row)} | {shape_name(row)} | {row['batch']} | {milliseconds(ours)} | "
-               + " | ".join(milliseconds(row["sides"].get(side)) for side in sides)
-               + f" | **{ratio(row):.2f}** | {gflop(row) / ours * 1e3 / peak:.0%} | {gflop(row) / best_peer(row) * 1e3 / peak:.0%} |")
+        yield page.table_row(layer_name(row), shape_name(row), row["batch"], milliseconds(ours),
+                             *(milliseconds(row["sides"].get(side)) for side in sides), f"**{ratio(row):.2f}**",
+                             share(row, ours), share(row, best_peer(row)))
 
 
 def means(rows, model):
-    """The geometric mean over distinct convolutions, and in brackets the ratio of the sums over all; of every model: None."""
+    """The geometric mean over distinct convolutions, and in brackets the ratio of the sums over all; None: of every
+    model."""
     if not (rows := [row for row in rows if model is None or model in row["uses"]]):
         return ""
     counts = [sum(len(paths) for user, paths in row["uses"].items() if model in (None, user)) for row in rows]
@@ -197,100 +246,102 @@ def means(rows, model):
 
 def means_table(rows):
     columns = list(kinds(rows))
-    yield "| model | " + " | ".join(title[0].lower() + title[1:] for title, _ in columns) + " |"
-    yield "|---" * (1 + len(columns)) + "|"
-    for model, title in [*((model, title) for model, title in TITLES.items() if any(model in row["uses"] for row in rows)), (None, "all")]:
-        yield f"| {title} | " + " | ".join(means(chosen, model) for _, chosen in columns) + " |"
+    yield from page.table_head("model", *(title[0].lower() + title[1:] for title, _ in columns))
+    for model in [*models_of(rows), None]:
+        yield page.table_row(TITLES.get(model, "all"), *(means(chosen, model) for _, chosen in columns))
 
 
-def write_page(kept):
-    order = list(TITLES)
-    rows = sorted(kept["rows"], key=lambda row: order.index(next(iter(row["uses"]))))
-    intro = (f"Time of each distinct convolution of the six models of performance.md, alone, in single precision on two threads, the fastest "
-             f"of some runs in each of the rounds, both sides in turn on one machine: {', '.join(sorted({row['machine'] for row in rows}))}. "
-             f"Peers: {'; '.join(peers(rows))}. PyPI has no later oneDNN with OpenMP; that with SYCL takes some 0.01 ms to start "
-             "anything, which counts. Each library computes in the layouts that it chooses itself and in channels_last, and "
-             "the faster counts; what it takes to bring data into those layouts does not count, in its favour. Neither has "
-             "Winograd's algorithm for these processors any more. netc's time is that of the kernels in a program of that "
-             "layer between a 1x1 convolution that makes its input and another one that reads its output, all in the layouts "
-             "that netc keeps between layers, transforms of Winograd's algorithm included. On both sides forward adds "
-             "the bias and backward sums its gradient with the weights'. A first layer's gradient of the images is never "
-             "computed, so not timed. The last ratio is the time of the faster library over netc's: above 1, netc is faster. The "
-             "share of peak is the rate of the multiply-adds beside the machine's own in registers, the most that it did in "
-             "any row; netc's Winograd counts as what it replaces, and products with the zeros around an image, which oneDNN "
-             "leaves out, count, so both may exceed 100 %.")
-    lines = ["# Convolutions beside oneDNN, layer by layer", "", *textwrap.wrap(intro, 120), "", "```", "scripts/bench-layers", "```", "",
-             *textwrap.wrap("Geometric means of the ratios over a model's distinct convolutions, and in brackets the ratio of what all "
-                             "of its convolutions take in sum, each as often as the model has it:", 120), "", *means_table(rows), "",
+def models_of(rows):
+    return [model for model in TITLES if any(model in row["uses"] for row in rows)]
+
+
+def in_order(rows):
+    models = list(TITLES)
+    return sorted(rows, key=lambda row: models.index(next(iter(row["uses"]))))
+
+
+def page_of(kept):
+    rows = in_order(kept["rows"])
+    intro = INTRO.format(machines=", ".join(sorted({row["machine"] for row in rows})), peers="; ".join(peers(rows)))
+    lines = ["# Convolutions beside oneDNN, layer by layer", "", *page.wrapped(intro), "",
+             "```", "scripts/bench-layers", "```", "", *page.wrapped(MEANS), "", *means_table(rows), "",
              "![How much faster netc's convolutions are than oneDNN's](layers.svg)", ""]
     for title, chosen in kinds(rows):
         lines += [f"## {title}", "", *layers_table(chosen, rows), ""]
-    PAGE.write_text("\n".join(lines).rstrip() + "\n")
-    draw(rows)
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def draw(rows):
+def draw(pyplot, rows):
     """A dot for a layer, a bar at a model's geometric mean."""
-    import matplotlib
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "netc", "font.size": 9})
-    from matplotlib import pyplot
-    models = [model for model in TITLES if any(model in row["uses"] for row in rows)]
-    panels = list(kinds(rows))
-    figure, all_axes = pyplot.subplots(len(panels), 1, sharex=True, figsize=(7, 0.4 + (0.4 + 0.2 * len(models)) * len(panels)))
+    models, panels = models_of(rows), list(kinds(rows))
+    height = 0.4 + (0.4 + 0.2 * len(models)) * len(panels)
+    figure, all_axes = pyplot.subplots(len(panels), 1, sharex=True, figsize=(7, height))
     for axes, (title, chosen) in zip(all_axes, panels):
-        for place, model in enumerate(models):
-            if not (ratios := [ratio(row) for row in chosen if model in row["uses"]]):
-                continue
-            axes.plot(ratios, [place] * len(ratios), "o", color="#2a6fbb", alpha=0.5, markeredgewidth=0, markersize=6)
-            axes.plot(geometric_mean(ratios), place, "|", color="#111111", markersize=13, markeredgewidth=2)
-        axes.set_title(title, loc="left", fontsize=9)
-        axes.set_yticks(range(len(models)), [TITLES[model].split(",")[0] for model in models])
-        axes.set_ylim(len(models) - 0.5, -0.5)
-        axes.axvline(1, color="#444444", linewidth=1)
-        axes.spines[["top", "right"]].set_visible(False)
-    all_axes[-1].set_xscale("log")
-    shown = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16) if min(map(ratio, rows)) / 2 < tick < max(map(ratio, rows)) * 2]
-    all_axes[-1].set_xticks(shown, [f"{tick:g}" for tick in shown])
-    all_axes[-1].minorticks_off()
-    all_axes[-1].set_xlabel("time of oneDNN / time of netc; a dot for each convolution, a bar at the geometric mean")
-    figure.tight_layout()
-    figure.savefig(PICTURE, metadata={"Date": None})
-    pyplot.close(figure)
+        draw_panel(axes, title, chosen, models)
+    axes = all_axes[-1]
+    axes.set_xscale("log")
+    least, most = min(map(ratio, rows)) / 2, max(map(ratio, rows)) * 2
+    shown = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16) if least < tick < most]
+    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    axes.minorticks_off()
+    axes.set_xlabel("time of oneDNN / time of netc; a dot for each convolution, a bar at the geometric mean")
+    return figure
+
+
+def draw_panel(axes, title, rows, models):
+    for place, model in enumerate(models):
+        if not (ratios := [ratio(row) for row in rows if model in row["uses"]]):
+            continue
+        axes.plot(ratios, [place] * len(ratios), "o", color="#2a6fbb", alpha=0.5, markeredgewidth=0, markersize=6)
+        axes.plot(geometric_mean(ratios), place, "|", color="#111111", markersize=13, markeredgewidth=2)
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.set_yticks(range(len(models)), [short_title(model) for model in models])
+    axes.set_ylim(len(models) - 0.5, -0.5)
+    axes.axvline(1, color="#444444", linewidth=1)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def write_page(kept):
+    page.write(PAGE, page_of(kept))
+    page.write_picture(PICTURE, draw, in_order(kept["rows"]))
+
+
+# ---- All of it ------------------------------------------------------------------------------------------------------
+
+def load():
+    return page.load(KEPT, {"rows": []})
 
 
 def keep(kept, rows):
     """In place of the rows for the same convolutions."""
-    same = ("in", "out", "height", "width", "kernel", "stride", "pad", "batch", "recipe", "pass", "machine")
+    same = (*SHAPE, "batch", "recipe", "pass", "machine")
     for row in rows:
         old = [known for known in kept["rows"] if all(known[key] == row[key] for key in same)]
         row["uses"] = {model: paths for known in [*old, row] for model, paths in known["uses"].items()}
         kept["rows"] = [known for known in kept["rows"] if known not in old] + [row]
-    KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+    page.save(KEPT, kept)
+
+
+def measure_all(kept, options):
+    layers = convolutions(options)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        programs = list(pool.map(lambda layer: build(layer, options), layers))
+    # oneDNN's libraries have a thread for each processor that they may run on.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    for place, (layer, program) in enumerate(zip(layers, programs)):
+        say(f"{shape_name(layer)}, batch {layer['batch']}: {place + 1} of {len(layers)}")
+        keep(kept, measure(layer, program, options))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=TITLES, default=list(TITLES))
+    parser = page.parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each side in each round")
-    parser.add_argument("--netc", type=pathlib.Path, default=ROOT / "build/bin/netc")
-    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/bench", help="folder of the layers' programs")
-    parser.add_argument("--onednn", type=pathlib.Path, default=ROOT / "build/onednn", help="folder of oneDNN's libraries and programs")
-    parser.add_argument("--page-only", action="store_true", help="write the page from what is kept, measure nothing")
-    options = parser.parse_args()
-    options.netc, options.programs, options.onednn = (path.resolve() for path in (options.netc, options.programs, options.onednn))
-    os.chdir(ROOT)
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each side in each round, and of either layout")
+    parser.add_argument("--onednn", type=pathlib.Path, default=ROOT / "build/onednn",
+                        help="folder of oneDNN's libraries and programs")
+    options, kept = page.parse(parser), load()
     if not options.page_only:
-        layers = convolutions(options)
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            programs = list(pool.map(lambda layer: build(layer, options), layers))
-        # oneDNN's libraries have a thread for each processor that they may run on.
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-        for place, (layer, program) in enumerate(zip(layers, programs)):
-            say(f"{shape_name(layer)}, batch {layer['batch']}: {place + 1} of {len(layers)}")
-            keep(kept, measure(layer, program, options))
+        measure_all(kept, options)
     if not kept["rows"]:
         sys.exit("nothing is measured yet")
     write_page(kept)

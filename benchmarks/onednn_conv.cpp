@@ -1,7 +1,8 @@
 // Times one convolution of oneDNN's, pass by pass, and prints a JSON object: its version, and milliseconds a pass.
 //   onednn_conv BATCH IN OUT HEIGHT WIDTH KERNEL STRIDE PAD SECONDS PASS…
-// PASS is forward, backward_data or backward_weights. Of every pass the fastest run counts, in the layouts that oneDNN
-// chooses and in channels_last. All memory is allocated, filled and laid out beforehand.
+// PASS is forward, backward_data or backward_weights. Every pass runs for SECONDS in the layouts that oneDNN chooses,
+// and as long in channels_last, at least five times each, behind two that warm up; the fastest run counts. All memory
+// is allocated, filled and laid out beforehand.
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
@@ -95,15 +96,23 @@ class Timer {
     return result;
   }
 
+  /// Seconds.
+  double run(const dnnl::primitive& primitive, const Arguments& arguments) {
+    const Clock::time_point start = Clock::now();
+    primitive.execute(stream_, arguments);
+    stream_.wait();
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  /// Milliseconds. Warms up as netc's `profile` does.
   double fastest(const dnnl::primitive& primitive, const Arguments& arguments) {
-    constexpr int least = 2;
+    constexpr int warm_up = 2;
+    constexpr int least = 5;
+    for (int i = 0; i < warm_up; ++i) run(primitive, arguments);
     double best = std::numeric_limits<double>::infinity();
     double sum = 0;
     for (int i = 0; i < least || sum < seconds_; ++i) {
-      const Clock::time_point start = Clock::now();
-      primitive.execute(stream_, arguments);
-      stream_.wait();
-      const double time = std::chrono::duration<double>(Clock::now() - start).count();
+      const double time = run(primitive, arguments);
       best = std::min(best, time);
       sum += time;
     }

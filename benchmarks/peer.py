@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Times one way of one peer on one of the seed models, in a process of its own.
+"""Times one way of one peer on one of the six models, in a process of its own.
 
     peer.py WAY MODEL TASK --precision P --batch N --threads N --seconds S [--device cuda]
     peer.py --serve
 
-Prints a JSON object: best_ms, the fastest step, and process_peak_bytes; on a GPU (PyTorch's ways alone, f32 with TF32)
-peak_bytes of its memory. WAY is one of `TRAINING` or `INFERENCE` below. In bf16 PyTorch runs with autocast, OpenVINO
-with its hint; ONNX Runtime has no such way.
+Prints a JSON object: best_ms, the fastest step, median_ms, and process_peak_bytes; on a GPU (PyTorch's ways alone, f32
+with TF32) peak_bytes of its memory. WAY is one of `TRAINING` or `INFERENCE` below. In bf16 PyTorch runs with autocast,
+OpenVINO with its hint; ONNX Runtime has no such way.
 
-With `--serve` it says what it is, then answers lines of standard input, each a JSON list of the arguments above: PyTorch
-takes longer to load than most models to measure.
+With `--serve` it says what it is, then answers lines of standard input, each a JSON list of the arguments above:
+PyTorch takes longer to load than most models to measure.
 """
 import argparse
 import gc
@@ -24,17 +24,15 @@ import warnings
 import torch
 from torch import nn
 
-from performance import PIXELS
+from models import PIXELS, ROOT, SETTINGS
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/parity"))
-import networks  # noqa: E402  (the seed models in PyTorch)
-
-RATIO = {"vgg11": {"ratio": 4}}
+sys.path.insert(0, str(ROOT / "tests/parity"))
+import networks  # noqa: E402  (the six models in PyTorch)
 
 
 def make(model, drop):
     torch.manual_seed(0)
-    options = dict(RATIO.get(model, {}), **({"drop": drop} if model in ("alexnet", "vgg11", "nin") else {}))
+    options = dict(SETTINGS.get(model, {}), **({"drop": drop} if model in ("alexnet", "vgg11", "nin") else {}))
     return getattr(networks, model)(**options)
 
 
@@ -43,13 +41,16 @@ def images(options):
 
 
 def in_torch(way, model, image, device):
-    """The model as it is called that way, and the images that it is given: a step on a GPU begins with their copy, and a
-    compiled model is launched as one there, as netc's are."""
+    """The model as it is called that way, and the images that it is given: a step on a GPU begins with their copy, and
+    a compiled model is launched as one there, as netc's are. One in evaluation is compiled with its weights frozen,
+    where no gradients are asked for."""
     model = model.to(device)
     if way != "eager":
         model = model.to(memory_format=torch.channels_last)
         image = image.to(memory_format=torch.channels_last)
     if way == "compiled":
+        from torch._inductor import config
+        config.freezing = not model.training
         model = torch.compile(model, mode="reduce-overhead" if device == "cuda" else None)
     return model, image.pin_memory() if device == "cuda" else image
 
@@ -77,9 +78,10 @@ def training_step(way, options):
 
 def inference_in_torch(way, options):
     run, image = in_torch(way, make(options.model, 0).eval(), images(options), options.device)
+    without_gradients = torch.no_grad if way == "compiled" else torch.inference_mode
 
     def step():
-        with torch.inference_mode(), precision_of(options):
+        with without_gradients(), precision_of(options):
             run(image.to(options.device, non_blocking=True)).cpu()  # as netc does, which hands out the result
 
     return step
@@ -117,9 +119,9 @@ INFERENCE = {"eager": inference_in_torch, "channels_last": inference_in_torch, "
              "onnxruntime": inference_from_onnx, "openvino": inference_from_onnx}
 
 
-def best_milliseconds(step, seconds, on_gpu):
-    """As netc's `bench` does it: the fastest of so many seconds of steps, at least five, behind three that warm up. On a
-    GPU a tenth of the time is one measurement, at whose end all steps are waited for."""
+def milliseconds_of(step, seconds, on_gpu):
+    """As netc's `bench` does it: the fastest and the median of so many seconds of steps, at least five, behind three
+    that warm up. On a GPU a tenth of the time is one measurement, at whose end all steps are waited for."""
     def time_of(steps):
         start = time.perf_counter()
         for _ in range(steps):
@@ -133,7 +135,8 @@ def best_milliseconds(step, seconds, on_gpu):
     times = []
     while sum(times) * steps < seconds or len(times) < 5:
         times.append(time_of(steps))
-    return min(times) * 1e3
+    times.sort()
+    return {"best_ms": times[0] * 1e3, "median_ms": times[len(times) // 2] * 1e3}
 
 
 def prepare_gpu():
@@ -154,8 +157,8 @@ def forget_gpu():
 
 def serve():
     cudnn = torch.backends.cudnn.version()
-    name = f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}" if torch.cuda.is_available() else None
-    print(json.dumps({"name": name}), flush=True)
+    name = f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+    print(json.dumps({"name": name if torch.cuda.is_available() else None}), flush=True)
     for line in sys.stdin:
         try:
             answer = measure(parse(json.loads(line)))
@@ -185,8 +188,8 @@ def measure(options):
     if on_gpu:
         prepare_gpu()
         forget_gpu()
-    best = best_milliseconds(ways[options.way](options.way, options), options.seconds, on_gpu)
-    result = {"best_ms": best, "process_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    times = milliseconds_of(ways[options.way](options.way, options), options.seconds, on_gpu)
+    result = {**times, "process_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     if on_gpu:
         result["peak_bytes"] = torch.cuda.max_memory_reserved()
     return result

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks"))
-from performance import SETTINGS  # what seed models are measured with
+from models import settings_of
 from tensor_files import write_npy, write_safetensors
 
 BATCHES = [8, 1]  # evaluation has kernels of its own for a few examples
@@ -27,7 +27,7 @@ def shape_of(text):
 
 def write_operands(netc, model, folder):
     """Weights, inputs and labels for each batch; returns the options that name them, by batch."""
-    dump = [netc, "dump", "--after=elaborate", model, *SETTINGS.get(pathlib.Path(model).stem, [])]
+    dump = [netc, "dump", "--after=elaborate", model, *settings_of(pathlib.Path(model).stem)]
     text = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
     signature = text.splitlines()[0]
     weights = folder / "zeros.safetensors"
@@ -64,7 +64,8 @@ def main(netc, model, program, emulator, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for name, arguments in runs(write_operands(netc, model, folder), folder).items():
         command = [str(word) for word in [program, *arguments, "--device", "cuda"]]
-        environment = {"LD_LIBRARY_PATH": emulator, "NETC_EMULATOR_EXECUTE": "0", "NETC_EMULATOR_LOG": f"{folder}/{name}.log"}
+        environment = {"LD_LIBRARY_PATH": emulator, "NETC_EMULATOR_EXECUTE": "0",
+                       "NETC_EMULATOR_LOG": f"{folder}/{name}.log"}
         result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             sys.exit(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
