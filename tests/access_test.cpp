@@ -169,7 +169,7 @@ TEST_CASE("frozen or not, models compute the same bits, from memory that was pla
     CHECK(forward(fixed, batch) == expected);
     CHECK(forward(fixed, batch) == expected);
     const Description& description = frozen::description();
-    const MemoryPlan& plan = batch == 1 ? description.few : description.forward;
+    const MemoryPlan& plan = batch == 1 ? description.few : description.evaluation;
     CHECK(plan.prepared >= 16 * 32 * 9 + 32 * 48 + 48 * 36 * 32);
     CHECK(fixed.memory_bytes() == plan.bytes(batch) + plan.prepared + description.parameter_floats * 4);
   }
@@ -188,7 +188,7 @@ TEST_CASE("what is prepared and what a training step takes are not held at one t
     CHECK(model.memory_bytes() == description.training.bytes(batch) + standing);
     model.freeze();
     CHECK(forward(model, batch) == expected);
-    CHECK(model.memory_bytes() == description.forward.bytes(batch) + description.forward.prepared + standing);
+    CHECK(model.memory_bytes() == description.evaluation.bytes(batch) + description.evaluation.prepared + standing);
     model.unfreeze();
   }
 }
@@ -207,6 +207,11 @@ TEST_CASE("what was written counts from the next pass on, in a frozen model wher
     model.freeze();
     CHECK(forward(model, batch) == twice);
     weight *= 0.5F;
+    CHECK(forward(model, batch) == twice);
+    model.save(folder / "half.safetensors");  // neither this nor reading it ends what a constant model keeps
+    const frozen::Model& constant = model;
+    CHECK(constant.named_parameters().size() == model.description().parameters.size());
+    CHECK(constant.parameter("c.weight").size() == weight.size());
     CHECK(forward(model, batch) == twice);
     model.unfreeze();
     CHECK(forward(model, batch) == before);
@@ -297,16 +302,25 @@ TEST_CASE("C: whole parameters and elements are read and written between steps")
   float loss = 0;
   std::vector<float> bias(5, 0.0F);
   std::vector<float> weight(30, 0.0F);
+  twice_optimizer* optimizer = twice_optimizer_create();
+  REQUIRE(optimizer != nullptr);
   for (int step = 0; step < 2; ++step) {
     REQUIRE(twice_set(c.model, "head.weight", weight.data(), 30) == 0);
     REQUIRE(twice_set(c.model, "head.bias", bias.data(), 5) == 0);
-    REQUIRE(twice_train_step(c.model, image.data(), label, 2, 0.5, &loss) == 0);
+    REQUIRE(twice_evaluate_loss(c.model, image.data(), label, 2, &loss) == 0);
     CHECK(loss == doctest::Approx(std::log(5.0)));  // equal scores, as if there had been no step
+    REQUIRE(twice_train_step(c.model, optimizer, image.data(), label, 2, 0.5, &loss) == 0);
+    CHECK(loss == doctest::Approx(std::log(5.0)));
   }
-  // The gradient of the bias is softmax less the share of each class.
+  twice_optimizer_destroy(optimizer);
+  // The gradient of the bias is softmax less the share of each class; the recipe's momentum adds .9 of the first step's.
   REQUIRE(twice_get(c.model, "head.bias", bias.data(), 5) == 0);
-  CHECK(bias[0] == doctest::Approx(-0.5 * (0.2 - 0.5)));
-  CHECK(bias[1] == doctest::Approx(-0.5 * 0.2));
+  CHECK(bias[0] == doctest::Approx(-0.5 * 1.9 * (0.2 - 0.5)));
+  CHECK(bias[1] == doctest::Approx(-0.5 * 1.9 * 0.2));
+  std::vector<float> gradient(5);
+  REQUIRE(twice_gradient(c.model, "head.bias", gradient.data(), 5) == 0);
+  CHECK(gradient[0] == doctest::Approx(0.2 - 0.5));
+  CHECK(gradient[1] == doctest::Approx(0.2));
 }
 
 TEST_CASE("C: what is set counts in a frozen model, too") {
@@ -315,11 +329,11 @@ TEST_CASE("C: what is set counts in a frozen model, too") {
   REQUIRE(frozen_freeze(model) == 0);
   const std::vector<float> image(16 * 12 * 12, 1.0F);
   std::vector<float> before(32), zero(32);
-  REQUIRE(frozen_forward(model, image.data(), 1, before.data()) == 0);
+  REQUIRE(frozen_forward(model, image.data(), 1, before.data(), 32) == 0);
   const std::vector<float> weight(32 * 48 * 36, 0.0F);
   REQUIRE(frozen_set(model, "c.weight", weight.data(), static_cast<std::int64_t>(weight.size())) == 0);
   REQUIRE(frozen_set(model, "c.bias", zero.data(), 32) == 0);
-  REQUIRE(frozen_forward(model, image.data(), 1, before.data()) == 0);
+  REQUIRE(frozen_forward(model, image.data(), 1, before.data(), 32) == 0);
   CHECK(before == zero);
   frozen_destroy(model);
 }
@@ -341,6 +355,41 @@ TEST_CASE("C: mistakes return 1 and say what is wrong") {
   CHECK(twice_set_element(c.model, "c.conv.weight", index.data(), 7, 1) == 1);
   CHECK(contains(twice_error(), "at most 6 dimensions"));
   CHECK(element == 5);
+  CHECK(twice_forward(c.model, elements.data(), 0, elements.data(), 9) == 1);
+}
+
+TEST_CASE("C: null pointers are mistakes") {
+  const CModel c;
+  std::array<float, 324> elements{};
+  std::array<std::int64_t, 6> extents{};
+  int dimensions = 0;
+  CHECK(twice_get(nullptr, "c.conv.weight", elements.data(), 324) == 1);
+  CHECK(contains(twice_error(), "the model is a null pointer"));
+  CHECK(twice_get(c.model, nullptr, elements.data(), 324) == 1);
+  CHECK(contains(twice_error(), "the path is a null pointer"));
+  CHECK(twice_get(c.model, "c.conv.weight", nullptr, 324) == 1);
+  CHECK(twice_shape(c.model, "c.conv.weight", nullptr, &dimensions) == 1);
+  CHECK(twice_shape(c.model, "c.conv.weight", extents.data(), nullptr) == 1);
+  CHECK(twice_load(c.model, nullptr) == 1);
+  CHECK(twice_create_from(nullptr) == nullptr);
+  CHECK(twice_get_element(c.model, "c.conv.weight", nullptr, 4, elements.data()) == 1);
+  const std::int32_t label = 0;
+  CHECK(twice_train_step(c.model, nullptr, elements.data(), &label, 1, 0.5, elements.data()) == 1);
+  CHECK(contains(twice_error(), "the optimizer is a null pointer"));
+  CHECK(twice_forward(c.model, nullptr, 1, elements.data(), 5) == 1);
+  twice_destroy(nullptr);
+  twice_optimizer_destroy(nullptr);
+}
+
+TEST_CASE("C: buffers are read and written as parameters are") {
+  const CModel c;
+  REQUIRE(twice_buffer(1) == std::string("c.batchnorm.running_var"));
+  CHECK(twice_buffer(2) == nullptr);
+  const std::vector<float> in = counting({6}).view().to_vector();
+  REQUIRE(twice_set(c.model, twice_buffer(1), in.data(), 6) == 0);
+  std::vector<float> out(6);
+  REQUIRE(twice_get(c.model, twice_buffer(1), out.data(), 6) == 0);
+  CHECK(out == in);
 }
 
 TEST_CASE("C: a shared layer is there once") {

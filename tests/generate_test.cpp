@@ -6,11 +6,13 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "command_support.h"
+#include "compiler/compile.h"
 
 namespace netc {
 namespace {
@@ -54,6 +56,28 @@ TEST_CASE("generated/lenet is what netc writes for models/lenet.net") {
     CHECK(committed[file.first] == file.second);
   }
   CHECK(committed.size() == fresh.size());
+}
+
+TEST_CASE("kernels that read prepared weights share no name with those that read parameters") {
+  const auto symbols = [](bool cuda) {
+    Options options;
+    options.file = "tests/frozen.net";
+    options.cuda = cuda;
+    Compilation compilation;
+    Dump dump;
+    CompiledModel model;
+    REQUIRE(compile(options, compilation, dump, model));
+    model.plan_preparations();
+    std::set<std::string> found;
+    for (const KernelEntry& entry : model.kernels.entries) {
+      if (cuda || entry.prepares()) found.insert(entry.symbol);
+    }
+    return found;
+  };
+  const std::set<std::string> prepared = symbols(false);
+  const std::set<std::string> direct = symbols(true);
+  CHECK(!prepared.empty());
+  for (const std::string& symbol : prepared) CHECK(!direct.contains(symbol));
 }
 
 TEST_CASE("unchanged input touches nothing; the depfile names all that was read") {

@@ -64,10 +64,10 @@ int broken(void**) {
 }
 
 constexpr std::array<Operand, 2> operands{
-    {{DType::f32, 2, {{{5, 1}, {Dim::batch, 5}}}}, {DType::u8, 3, {{{-4, 1}, {7, 16}, {-1, 112}}}}}};
+    {{DType::f32, {{5, 1}, {Dim::examples, 5}}}, {DType::u8, {{Dim::blocks_of(4), 1}, {7, 16}, {Dim::examples, 112}}}}};
 
 TEST_CASE("a kernel sees batch, seed, step and its operands' layouts") {
-  const Kernel kernel("spy", {spy, spy, spy}, operands, MultiplyAdds{0});
+  const Kernel kernel("spy", operands, {}, {spy, spy, spy});
   std::array<float, 64> a{};
   const std::array<std::uint8_t, 4096> b{};
   kernel(Launch{9, 11, 13}, a.data(), b.data());
@@ -86,7 +86,7 @@ TEST_CASE("a kernel sees batch, seed, step and its operands' layouts") {
 }
 
 TEST_CASE("an observer is told of every call, and how much work it is") {
-  const Kernel kernel("spy", {spy, spy, spy}, operands, MultiplyAdds{1000});
+  const Kernel kernel("spy", operands, MultiplyAdds{1000}, {spy, spy, spy});
   const Work work = kernel.work(9);
   CHECK(work.flops == 18000);
   CHECK(work.bytes == 4 * 5 * 9 + 3 * 7 * 9);
@@ -106,7 +106,7 @@ TEST_CASE("an observer is told of every call, and how much work it is") {
 }
 
 TEST_CASE("failures name the kernel") {
-  const Kernel kernel("conv_1234", {broken, broken, broken}, operands, MultiplyAdds{0});
+  const Kernel kernel("conv_1234", operands, {}, {broken, broken, broken});
   std::array<float, 64> memory{};
   check_error(ErrorKind::internal, {"conv_1234", "-7", "the first message"}, [&] {
     kernel(Launch{1, 0, 0}, memory.data(), memory.data());

@@ -133,8 +133,8 @@ Description make_description(int side) {
   d.buffers = {{"stats.mean", {1}, {1}, 0, 1, 1, one}};
   d.parameter_floats = pixels * classes + 16;  // padded
   d.buffer_floats = 1;
-  d.forward = {44, 64, 4};  // logits, loss; softmax of one example
-  d.few = d.forward;
+  d.evaluation = {44, 64, 4};  // logits, loss; softmax of one example
+  d.few = d.evaluation;
   d.training = {84 + pixels * 4, 64, 4};  // and the gradients of logits and image
   d.recipe.data = {"fashion_mnist", side == 28 ? 0 : side};
   d.recipe.batch = 16;

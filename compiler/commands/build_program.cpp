@@ -61,7 +61,8 @@ Link link_of(const GeneratedModel& model, const std::string& output, bool shared
   for (const std::string& source : sources) link.inputs.push_back(model.folder / source);
   link.inputs.push_back(model.folder / fmt::format("lib{}_kernels.a", model.name));
   link.inputs.push_back(installation().library);
-  if (shared) link.options = {"-shared", "-fPIC"};
+  // The runtime stays inside, so that libraries of several models, and of several versions, get along in one process.
+  if (shared) link.options = {"-shared", "-fPIC", "-fvisibility-inlines-hidden", "-Wl,--exclude-libs,ALL"};
   return link;
 }
 

@@ -143,7 +143,7 @@ double TrialOperands::run(const TrialKernel& kernel) {
   std::vector<const void*> pointers;
   for (const Memory& memory : memories_) pointers.push_back(memory.begin);
   const auto start = std::chrono::steady_clock::now();
-  Kernel("on trial", variants, operands_, MultiplyAdds{0})({batch_, 1, 0}, pointers);
+  Kernel("on trial", operands_, {}, variants)({batch_, 1, 0}, pointers);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 

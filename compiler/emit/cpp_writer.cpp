@@ -72,18 +72,15 @@ std::string braces(const std::vector<std::int64_t>& items) {
   return fmt::format("{{{}}}", fmt::join(items, ", "));
 }
 
-std::string call(const std::string& function, const std::vector<std::string>& arguments, int indent) {
-  constexpr std::size_t columns = 120;
-  const std::string margin(static_cast<std::size_t>(indent), ' ');
-  const std::string aligned(static_cast<std::size_t>(indent) + function.size() + 1, ' ');
-  std::string text = margin + function + "(";
-  std::size_t column = text.size();
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const bool last = i + 1 == arguments.size();
-    const std::string item = arguments[i] + (last ? ");" : ",");
+std::string list(const std::string& head, const std::vector<std::string>& items, const std::string& tail) {
+  const std::string margin(head.size(), ' ');
+  std::string text = head;
+  std::size_t column = head.size();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::string item = items[i] + (i + 1 == items.size() ? tail : ",");
     if (i > 0 && column + 1 + item.size() > columns) {
-      text += "\n" + aligned;
-      column = aligned.size();
+      text += "\n" + margin;
+      column = margin.size();
     } else if (i > 0) {
       text += ' ';
       ++column;
@@ -91,7 +88,27 @@ std::string call(const std::string& function, const std::vector<std::string>& ar
     text += item;
     column += item.size();
   }
-  return text + "\n";
+  return text + (items.empty() ? tail : "") + "\n";
+}
+
+std::string wrapped(const std::string& first, const std::string& next, const std::string& text,
+                    const std::string& tail) {
+  std::string lines;
+  std::string line = first;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    if (line.size() + 1 + end - begin + tail.size() > columns) {
+      lines += line + "\n";
+      line = next;
+    }
+    line += " " + text.substr(begin, end - begin);
+    begin = end + 1;
+  }
+  return lines + line + tail + "\n";
+}
+
+std::string constant(const std::string& name, std::int64_t value, const std::string& comment) {
+  return fmt::format("{:<60}  // {}\n", fmt::format("constexpr std::int64_t {} = {};", name, value), comment);
 }
 
 }  // namespace netc::cpp

@@ -38,7 +38,27 @@ std::string literal(double value);
 std::string braces(const std::vector<std::string>& items);
 std::string braces(const std::vector<std::int64_t>& items);
 
-/// "f(a, b)" at `indent`, with what does not fit into 120 columns on further lines, aligned behind the bracket.
-std::string call(const std::string& function, const std::vector<std::string>& arguments, int indent);
+/// "a, b" of what `text` makes of each item.
+template <class Items, class Text>
+std::string joined(const Items& items, const Text& text) {
+  std::string all;
+  for (const auto& item : items) all += (all.empty() ? "" : ", ") + std::string(text(item));
+  return all;
+}
+
+/// A line's columns.
+constexpr std::size_t columns = 120;
+
+/// "`head`a, b`tail`", with what does not fit into a line on further ones, aligned behind `head`, which may begin with
+/// blanks.
+std::string list(const std::string& head, const std::vector<std::string>& items, const std::string& tail);
+
+/// The words of `text` in lines that begin with `first`, the further ones with `next`, and leave room for `tail` at the
+/// end.
+std::string wrapped(const std::string& first, const std::string& next, const std::string& text,
+                    const std::string& tail = "");
+
+/// "constexpr std::int64_t name = value;  // comment", the comments of such lines below each other.
+std::string constant(const std::string& name, std::int64_t value, const std::string& comment);
 
 }  // namespace netc::cpp

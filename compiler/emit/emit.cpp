@@ -1,5 +1,8 @@
 #include "compiler/emit/emit.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include "compiler/emit/emit_parts.h"
 
 namespace netc {
@@ -20,9 +23,19 @@ std::vector<GeneratedFile> model_files(const CompiledModel& model, const std::st
   };
 }
 
+/// A file's name as comments and texts of C++ may hold it: without ends of lines, of comments and of texts.
+std::string printable_name(std::string name) {
+  const auto is_special = [](char c) {
+    return static_cast<unsigned char>(c) < ' ' || std::string_view("\x7f*\\\"").find(c) != std::string_view::npos;
+  };
+  std::replace_if(name.begin(), name.end(), is_special, '?');
+  return name;
+}
+
 }  // namespace
 
-std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source) {
+std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& file) {
+  const std::string source = printable_name(file);
   std::vector<GeneratedFile> files;
   if (model.has_model()) files = model_files(model, source);
   if (!model.functions.empty()) {

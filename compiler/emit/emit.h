@@ -15,7 +15,7 @@ struct GeneratedFile {
 
 /// NAME.hpp (the model's class), NAME.cpp (its passes), NAME_kernels.hpp and NAME_kernels.cpp (what they call), NAME.h
 /// and NAME_c.cpp (the C interface), main.cpp (its program); NAME_functions.hpp and NAME_functions.cpp where the file
-/// defines tensor functions; CMakeLists.txt. `source` is the `.net` file's name.
-std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& source);
+/// defines tensor functions; CMakeLists.txt. `file` is the `.net` file's name.
+std::vector<GeneratedFile> emit(const CompiledModel& model, const std::string& file);
 
 }  // namespace netc

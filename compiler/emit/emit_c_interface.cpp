@@ -1,4 +1,5 @@
-// NAME.h and NAME_c.cpp: the model for C, and for every language that can call C.
+// NAME.h and NAME_c.cpp: the model for C, and for every language that can call C. What the functions do is
+// netc/c_interface.h.
 #include <fmt/format.h>
 
 #include "compiler/emit/emit_parts.h"
@@ -7,130 +8,191 @@ namespace netc {
 
 namespace {
 
-/// "const float* image, const int32_t* label"
-std::string c_parameters(const Emission& emission, const std::vector<ValueId>& values) {
-  std::string text;
+using Texts = std::vector<std::string>;
+
+/// A function for C: what the header says, of those behind it without a comment, too; and the statement that it is.
+struct CFunction {
+  std::string comment;
+  std::string result;
+  std::string name;  // behind "MODEL_"
+  Texts parameters;
+  std::string body;
+};
+
+/// "const float* image", "const int32_t* label"
+Texts pointers(const Emission& emission, const std::vector<ValueId>& values) {
+  Texts texts;
   for (ValueId value : values) {
     const DType type = emission.model().graph[value].type;
-    text += fmt::format("const {}* {}, ", cpp::c_type(type), emission.argument(value));
+    texts.push_back(fmt::format("const {}* {}", cpp::c_type(type), emission.argument(value)));
   }
-  return text;
+  return texts;
 }
 
-std::string shape_comment(const Graph& graph, const std::vector<ValueId>& values) {
-  std::string text;
-  for (ValueId value : values)
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
-  return text;
-}
-
-/// The pointers of C as the views that the model takes: "{image, {batch, 1, 28, 28}}".
-std::string views(const Emission& emission, const std::vector<ValueId>& values) {
-  std::string text;
-  for (ValueId value : values) {
-    std::vector<std::string> extents;
-    for (std::int64_t extent : emission.model().graph[value].shape.extents())
-      extents.push_back(extent == Shape::batch ? "batch" : std::to_string(extent));
-    text += fmt::format("{}{{{}, {}}}", text.empty() ? "" : ", ", emission.argument(value), cpp::braces(extents));
-  }
-  return text;
-}
-
-std::vector<ValueId> inputs_and_labels(const Graph& graph) {
-  std::vector<ValueId> all = graph.inputs;
-  all.insert(all.end(), graph.labels.begin(), graph.labels.end());
-  return all;
-}
-
-constexpr const char* access_declarations =
-    R"(/* Parameters by path, `"conv.weight"`. Values are PyTorch's, in row-major order, whatever order kernels use; what is
-   written counts from the next pass on. */
-
-/* The path of parameter 0, 1, …; null behind the last. */
-const char* {0}_parameter(int64_t index);
-/* Writes the number of dimensions and, for each, its extent; at most 6. */
-int {0}_shape({0}_model* model, const char* path, int64_t* extents, int* dimensions);
-/* All elements are copied out or in; `count` is their number. */
-int {0}_get({0}_model* model, const char* path, float* elements, int64_t count);
-int {0}_set({0}_model* model, const char* path, const float* elements, int64_t count);
-/* One element, at as many indices as the parameter has dimensions. */
-int {0}_get_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float* element);
-int {0}_set_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float element);
-)";
-
-constexpr const char* access_definitions = R"(
-const char* {0}_parameter(int64_t index) {{
-  const auto& parameters = {0}::description().parameters;
-  const bool exists = index >= 0 && index < static_cast<int64_t>(parameters.size());
-  return exists ? parameters[static_cast<std::size_t>(index)].path.c_str() : nullptr;
-}}
-
-int {0}_shape({0}_model* model, const char* path, int64_t* extents, int* dimensions) {{
-  return guarded([&] {{
-    const netc::Extents shape = model->model.parameter(path).shape();
-    std::copy(shape.begin(), shape.end(), extents);
-    *dimensions = shape.size();
-  }});
-}}
-
-int {0}_get({0}_model* model, const char* path, float* elements, int64_t count) {{
-  return guarded([&] {{
-    const netc::View<float> from = parameter(model, path, count);
-    netc::View<float>(elements, from.shape()).copy_from(from);
-  }});
-}}
-
-int {0}_set({0}_model* model, const char* path, const float* elements, int64_t count) {{
-  return guarded([&] {{
-    const netc::View<float> to = parameter(model, path, count);
-    to.copy_from(netc::View<const float>(elements, to.shape()));
-  }});
-}}
-
-int {0}_get_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float* element) {{
-  return guarded([&] {{ *element = model->model.parameter(path).at(extents(index, dimensions)); }});
-}}
-
-int {0}_set_element({0}_model* model, const char* path, const int64_t* index, int dimensions, float element) {{
-  return guarded([&] {{ model->model.parameter(path).at(extents(index, dimensions)) = element; }});
-}}
-)";
-
-std::string train_declaration(const Emission& emission) {
-  if (!emission.has_loss()) return "";
+/// The pointers as tensors: "{netc::View(image, {batch, 1, 28, 28})}".
+std::string tensors(const Emission& emission, const std::vector<ValueId>& values) {
   const Graph& graph = emission.model().graph;
-  return fmt::format(R"(/* One step of stochastic gradient descent on {1}; writes the mean loss. */
-int {0}_train_step({0}_model* model, {2}int64_t batch, double lr, float* loss);
-)",
-                     emission.name(), shape_comment(graph, inputs_and_labels(graph)),
-                     c_parameters(emission, inputs_and_labels(graph)));
+  const auto extent = [](std::int64_t of) { return of == Shape::batch ? "batch" : std::to_string(of); };
+  const auto view = [&](ValueId value) {
+    return fmt::format("netc::View({}, {{{}}})", emission.argument(value),
+                       cpp::joined(graph[value].shape.extents(), extent));
+  };
+  return fmt::format("{{{}}}", cpp::joined(values, view));
 }
 
-std::string train_definition(const Emission& emission) {
-  if (!emission.has_loss()) return "";
+Texts operator+(Texts texts, const Texts& more) {
+  texts.insert(texts.end(), more.begin(), more.end());
+  return texts;
+}
+
+/// A call of what netc/c_interface.h has, as a function's body.
+std::string call(const std::string& function, const Texts& arguments) {
+  return cpp::list(fmt::format("  return netc::c::{}(", function), arguments, ");");
+}
+
+/// Models, files, parameters and buffers.
+std::vector<CFunction> access_functions(const std::string& name) {
+  const std::string handle = name + "_model*";
+  const std::string model = handle + " model";
+  const std::string constant = "const " + model;
+  const std::string path = "const char* path";
+  const std::string file = "const char* file";
+  const Texts index{"const int64_t* index", "int dimensions"};
+  const auto make = [&](const char* from) {
+    return fmt::format("  return netc::c::create<{0}_model>([&] {{ return {0}::Model({1}); }});\n", name, from);
+  };
+  const auto paths_of = [&](const char* what) {
+    return call("path_of", {fmt::format("{}::description().{}", name, what), "index"});
+  };
+  return {
+      {"What went wrong in this thread's last call that returned no success.",
+       "const char*",
+       "error",
+       {"void"},
+       call("last_error", {})},
+      {"A model initialised from `seed`, or from a safetensors file; a null pointer on failure. One thread at a time "
+       "may "
+       "use it.",
+       handle,
+       "create",
+       {"uint64_t seed"},
+       make("seed")},
+      {"", handle, "create_from", {file}, make("netc::c::path(file)")},
+      {"", "void", "destroy", {model}, "  delete model;\n"},
+      {"Parameters and buffers from and to a safetensors file. From here on, an `int` is 0, or 1 after an error.",
+       "int",
+       "load",
+       {model, file},
+       call("load", {"network(model)", "file"})},
+      {"", "int", "save", {constant, file}, call("save", {"network(model)", "file"})},
+      {"From now on evaluation packs weights once, not each time; what these functions change counts all the same.",
+       "int",
+       "freeze",
+       {model},
+       call("freeze", {"network(model)"})},
+      {"The path of parameter, or of buffer, 0, 1, ...; null behind the last.",
+       "const char*",
+       "parameter",
+       {"int64_t index"},
+       paths_of("parameters")},
+      {"", "const char*", "buffer", {"int64_t index"}, paths_of("buffers")},
+      {"A parameter or buffer by its path, such as \"conv.weight\": the number of dimensions, at most 6, and each "
+       "extent.",
+       "int",
+       "shape",
+       {constant, path, "int64_t* extents", "int* dimensions"},
+       call("shape", {"network(model)", "path", "extents", "dimensions"})},
+      {"All elements out or in, row-major in PyTorch's order of dimensions; `count` is their number.",
+       "int",
+       "get",
+       {constant, path, "float* elements", "int64_t count"},
+       call("get", {"network(model)", "path", "elements", "count"})},
+      {"",
+       "int",
+       "set",
+       {model, path, "const float* elements", "int64_t count"},
+       call("set", {"network(model)", "path", "elements", "count"})},
+      {"One element, at as many indices as there are dimensions.", "int", "get_element",
+       Texts{constant, path} + index + Texts{"float* element"},
+       call("get_element", {"network(model)", "path", "index", "dimensions", "element"})},
+      {"", "int", "set_element", Texts{model, path} + index + Texts{"float element"},
+       call("set_element", {"network(model)", "path", "index", "dimensions", "element"})},
+  };
+}
+
+CFunction forward_function(const Emission& emission) {
   const Graph& graph = emission.model().graph;
-  return fmt::format(R"(
-int {0}_train_step({0}_model* model, {1}int64_t batch, double lr, float* loss) {{
-  return guarded([&] {{
-    netc::Sgd optimizer(lr);
-    *loss = model->model.train_step({2}, optimizer);
-  }});
-}}
-)",
-                     emission.name(), c_parameters(emission, inputs_and_labels(graph)),
-                     views(emission, inputs_and_labels(graph)));
+  return {fmt::format("Evaluation mode: {} -> {}, written to `output`, which has room for `count` elements.",
+                      describe(graph, graph.inputs), describe(graph, {graph.outputs[0]})),
+          "int", "forward",
+          Texts{emission.name() + "_model* model"} + pointers(emission, graph.inputs) +
+              Texts{"int64_t batch", "float* output", "int64_t count"},
+          call("forward", {"network(model)", tensors(emission, graph.inputs), "output", "count"})};
+}
+
+std::vector<CFunction> training_functions(const Emission& emission) {
+  const Graph& graph = emission.model().graph;
+  const std::string& name = emission.name();
+  const std::string model = name + "_model* model";
+  const std::string optimizer = name + "_optimizer*";
+  const std::string taken = describe(graph, inputs_and_labels(graph));
+  const Texts arguments = pointers(emission, inputs_and_labels(graph)) + Texts{"int64_t batch"};
+  const std::string inputs = tensors(emission, graph.inputs);
+  const std::string labels = tensors(emission, graph.labels);
+  return {
+      {fmt::format("Evaluation mode, {}: writes the mean loss.", taken), "int", "evaluate_loss",
+       Texts{model} + arguments + Texts{"float* loss"},
+       call("evaluate_loss", {"network(model)", inputs, labels, "loss"})},
+      {"The optimizer of the `train` clause, which may keep something from step to step; a null pointer on failure.",
+       optimizer,
+       "optimizer_create",
+       {"void"},
+       fmt::format("  return netc::c::create<{0}_optimizer>([] {{ return "
+                   "netc::make_optimizer({0}::description().recipe); }});\n",
+                   name)},
+      {"", "void", "optimizer_destroy", {optimizer + " optimizer"}, "  delete optimizer;\n"},
+      {fmt::format("A training step at the rate `lr`, {}: writes the mean loss from before it.", taken), "int",
+       "train_step", Texts{model, optimizer + " optimizer"} + arguments + Texts{"double lr", "float* loss"},
+       call("train_step", {"network(model)", "method(optimizer)", "lr", inputs, labels, "loss"})},
+      {"The gradient that the last step left of a parameter.",
+       "int",
+       "gradient",
+       {model, "const char* path", "float* elements", "int64_t count"},
+       call("gradient", {"network(model)", "path", "elements", "count"})},
+  };
+}
+
+std::vector<CFunction> functions_of(const Emission& emission) {
+  std::vector<CFunction> functions = access_functions(emission.name());
+  functions.push_back(forward_function(emission));
+  if (!emission.has_loss()) return functions;
+  for (CFunction& function : training_functions(emission)) functions.push_back(std::move(function));
+  return functions;
+}
+
+/// "int lenet_load(lenet_model* model, const char* file)" and what stands behind it.
+std::string head(const Emission& emission, const CFunction& of, const char* behind) {
+  return cpp::list(fmt::format("{} {}_{}(", of.result, emission.name(), of.name), of.parameters, behind);
+}
+
+std::string declaration(const Emission& emission, const CFunction& of) {
+  return (of.comment.empty() ? "" : "\n" + cpp::wrapped("/*", "  ", of.comment, " */")) + head(emission, of, ");");
+}
+
+std::string definition(const Emission& emission, const CFunction& of) {
+  return fmt::format("\n{}{}}}\n", head(emission, of, ") {"), of.body);
 }
 
 }  // namespace
 
 std::string emit_c_header(const Emission& emission) {
-  const Graph& graph = emission.model().graph;
-  const std::string c_preamble =
-      fmt::format("/* The model {0} for C. Generated by netc from {1}: change that file, not this one. */\n",
-                  emission.name(), emission.source());
-  std::string guard = emission.name() + "_h";
-  return c_preamble + fmt::format(R"(#ifndef {1}
-#define {1}
+  using fmt::arg;
+  std::string declarations;
+  for (const CFunction& function : functions_of(emission)) declarations += declaration(emission, function);
+  return fmt::format(
+      R"(/* The model {model} for C. Generated by netc from {source}: change that file, not this one. */
+#ifndef NETC_{model}_H
+#define NETC_{model}_H
 
 #include <stdint.h>
 
@@ -138,121 +200,67 @@ std::string emit_c_header(const Emission& emission) {
 extern "C" {{
 #endif
 
-typedef struct {0}_model {0}_model;
-
-/* What went wrong in this thread's last call that did not return 0. */
-const char* {0}_error(void);
-
-/* A model initialised from `seed`, or from a safetensors file; a null pointer on failure. */
-{0}_model* {0}_create(uint64_t seed);
-{0}_model* {0}_create_from(const char* file);
-void {0}_destroy({0}_model* model);
-
-/* Parameters and buffers from and to a safetensors file. The functions below return 0, or 1 after an error. */
-int {0}_load({0}_model* model, const char* file);
-int {0}_save({0}_model* model, const char* file);
-/* Lets evaluation keep what it computes from parameters alone; what the functions below set counts as ever. */
-int {0}_freeze({0}_model* model);
-
-{6}
-/* Evaluation mode: {2} -> {3}, written to `output`. */
-int {0}_forward({0}_model* model, {4}int64_t batch, float* output);
-{5}
+typedef struct {model}_model {model}_model;
+{optimizer}{declarations}
 #ifdef __cplusplus
 }}
 #endif
 
 #endif
 )",
-                                  emission.name(), guard, shape_comment(graph, graph.inputs),
-                                  to_string(graph[graph.outputs[0]].shape), c_parameters(emission, graph.inputs),
-                                  train_declaration(emission), fmt::format(access_declarations, emission.name()));
+      arg("model", emission.name()), arg("source", emission.source()),
+      arg("optimizer",
+          emission.has_loss() ? fmt::format("typedef struct {0}_optimizer {0}_optimizer;\n", emission.name()) : ""),
+      arg("declarations", declarations));
 }
 
 std::string emit_c_interface(const Emission& emission) {
-  const Graph& graph = emission.model().graph;
-  return preamble(emission, fmt::format("The model {} for C.", emission.name())) +
-         fmt::format(R"(#include "{0}.h"
-
-#include <algorithm>
-#include <exception>
-#include <filesystem>
-#include <string>
-#include <vector>
-
-#include "{0}.hpp"
-
-struct {0}_model {{
-  {0}::Model model;
+  using fmt::arg;
+  std::string definitions;
+  for (const CFunction& function : functions_of(emission)) definitions += definition(emission, function);
+  const std::string optimizer = !emission.has_loss() ? ""
+                                                     : fmt::format(R"(
+struct {0}_optimizer {{
+  std::unique_ptr<netc::Optimizer> optimizer;
 }};
+)",
+                                                                   emission.name());
+  const std::string method = !emission.has_loss() ? ""
+                                                  : fmt::format(R"(
+netc::Optimizer* method({0}_optimizer* optimizer) {{
+  return optimizer == nullptr ? nullptr : optimizer->optimizer.get();
+}}
+)",
+                                                                emission.name());
+  return preamble(fmt::format("The model {} for C.", emission.name()), emission.source()) +
+         fmt::format(R"(#include "{model}.h"
 
+#include <netc/c_interface.h>
+
+#include <memory>
+
+#include "{model}.hpp"
+
+struct {model}_model {{
+  {model}::Model model;
+}};
+{optimizer}
 namespace {{
 
-thread_local std::string last_error;
+// Null pointers stay null pointers, which netc/c_interface.h refuses.
 
-/// Turns exceptions into a status.
-template <class Action>
-int guarded(Action action) {{
-  try {{
-    action();
-    return 0;
-  }} catch (const std::exception& error) {{
-    last_error = error.what();
-    return 1;
-  }}
+netc::Network* network({model}_model* model) {{
+  return model == nullptr ? nullptr : &model->model;
 }}
 
-/// From a seed or a file; a null pointer on failure.
-template <class From>
-{0}_model* create(const From& from) {{
-  {0}_model* model = nullptr;
-  guarded([&] {{ model = new {0}_model{{{0}::Model(from)}}; }});
-  return model;
+const netc::Network* network(const {model}_model* model) {{
+  return model == nullptr ? nullptr : &model->model;
 }}
-
-netc::Extents extents(const int64_t* values, int count) {{
-  return netc::Extents(std::vector<int64_t>(values, values + std::max(count, 0)));
-}}
-
-/// The parameter at `path`, if it has this many elements.
-netc::View<float> parameter({0}_model* model, const char* path, int64_t count) {{
-  netc::View<float> found = model->model.parameter(path);
-  if (found.size() == count) return found;
-  throw netc::Error(netc::ErrorKind::mismatch, std::string(path) + " has " + std::to_string(found.size()) +
-                                                   " elements, not " + std::to_string(count));
-}}
-
+{method}
 }}  // namespace
-
-const char* {0}_error(void) {{ return last_error.c_str(); }}
-
-{0}_model* {0}_create(uint64_t seed) {{ return create(seed); }}
-
-{0}_model* {0}_create_from(const char* file) {{ return create(std::filesystem::path(file)); }}
-
-void {0}_destroy({0}_model* model) {{ delete model; }}
-
-int {0}_load({0}_model* model, const char* file) {{
-  return guarded([&] {{ model->model.load(file); }});
-}}
-
-int {0}_save({0}_model* model, const char* file) {{
-  return guarded([&] {{ model->model.save(file); }});
-}}
-
-int {0}_freeze({0}_model* model) {{
-  return guarded([&] {{ model->model.freeze(); }});
-}}
-{4}
-int {0}_forward({0}_model* model, {1}int64_t batch, float* output) {{
-  return guarded([&] {{
-    const netc::View<const float> result = model->model.forward({2});
-    std::copy_n(result.data(), result.size(), output);
-  }});
-}}
-{3})",
-                     emission.name(), c_parameters(emission, graph.inputs), views(emission, graph.inputs),
-                     train_definition(emission), fmt::format(access_definitions, emission.name()));
+{definitions})",
+                     arg("model", emission.name()), arg("optimizer", optimizer), arg("method", method),
+                     arg("definitions", definitions));
 }
 
 }  // namespace netc

@@ -50,7 +50,7 @@ std::string labels(const Graph& graph) {
 /// Its members up to the last that is not its default, behind `items`; `behind`: that there are more to follow.
 template <class Rules>
 std::vector<std::string> members_of(std::vector<std::string> items, const Rules& of, bool behind) {
-  items.push_back(fmt::format("netc::Initializer::Rule::{}", rule_name(of.rule)));
+  items.push_back(fmt::format("Rule::{}", rule_name(of.rule)));
   if (of.a != 0 || of.b != 0 || of.by_fan_out || behind) items.push_back(cpp::literal(of.a));
   if (of.b != 0 || of.by_fan_out || behind) items.push_back(cpp::literal(of.b));
   if (of.by_fan_out || behind) items.emplace_back(of.by_fan_out ? "true" : "false");
@@ -67,19 +67,40 @@ std::string initializer(const Initializer& of) {
   return cpp::braces(items);
 }
 
-/// One line a parameter or buffer: path, shape, strides, offset, fans, rule.
-std::string parameters(const Emission& emission, Role role) {
+/// What lies in an arena of its own.
+struct Arena {
+  Role role;
+  const char* space;  // the namespace of the places
+  const char* what;
+};
+constexpr Arena parameter_arena{Role::parameter, "parameter", "parameters and their gradients"};
+constexpr Arena buffer_arena{Role::buffer, "buffer", "buffers"};
+
+/// The constants that say where things lie in it.
+std::string places(const Emission& emission, const Arena& arena) {
+  std::string text;
+  for (const auto& [value, offset] : arena_layout(emission.model().graph, arena.role).offsets)
+    text += cpp::constant(emission.constant(value), offset, to_string(emission.model().graph[value].shape));
+  if (text.empty()) return "";
+  return fmt::format("// Where {} lie, in floats.\nnamespace {} {{\n{}}}  // namespace {}\n\n", arena.what, arena.space,
+                     text, arena.space);
+}
+
+/// One line a parameter or buffer: path, shape, strides, place, fans, rule.
+std::string parameters(const Emission& emission, const Arena& arena) {
   const Graph& graph = emission.model().graph;
   const Plan& plan = emission.model().evaluation;
   std::string text;
-  for (const auto& [value, offset] : arena_layout(graph, role).offsets) {
+  for (const auto& [value, offset] : arena_layout(graph, arena.role).offsets) {
     const Value& of = graph[value];
-    text += fmt::format("          {{{}, {}, {}, {}, {}, {}, {}}},\n", cpp::literal(of.name),
-                        cpp::braces(of.shape.extents()), cpp::braces(plan.layout(value).strides), offset, of.fan_in,
-                        of.fan_out, initializer(of.initializer));
+    text += cpp::list("          {",
+                      {cpp::literal(of.name), cpp::braces(of.shape.extents()), cpp::braces(plan.layout(value).strides),
+                       fmt::format("{}::{}", arena.space, emission.constant(value)), std::to_string(of.fan_in),
+                       std::to_string(of.fan_out), initializer(of.initializer)},
+                      "},");
   }
   if (text.empty()) return "{}";
-  return "{\n          // path, shape, strides, offset, fan-in, fan-out, first values\n" + text + "      }";
+  return "{\n          // path, shape, strides, place, fan-in, fan-out, first values\n" + text + "      }";
 }
 
 /// The members that are not what they are by default.
@@ -155,32 +176,40 @@ std::string recipe(const Recipe& recipe) {
 }  // namespace
 
 std::string emit_description(const Emission& emission) {
+  using fmt::arg;
   const CompiledModel& model = emission.model();
   const Graph& graph = model.graph;
-  return fmt::format(R"(const netc::Description& description() {{
+  const std::string all_places = places(emission, parameter_arena) + places(emission, buffer_arena);
+  return (all_places.empty() ? "" : fmt::format("namespace {{\n\n{}}}  // namespace\n\n", all_places)) +
+         fmt::format(R"(const netc::Description& description() {{{rules}
   static const netc::Description description{{
-      .name = {},
-      .inputs = {},
-      .labels = {},
-      .outputs = {},
-      .parameters = {},
-      .buffers = {},
-      .parameter_floats = {},
-      .buffer_floats = {},
-      .forward = {},
-      .few = {},
-      .training = {},
-      .recipe = {},{}
+      .name = {name},
+      .inputs = {inputs},
+      .labels = {labels},
+      .outputs = {outputs},
+      .parameters = {parameters},
+      .buffers = {buffers},
+      .parameter_floats = {parameter_floats},
+      .buffer_floats = {buffer_floats},
+      .evaluation = {evaluation},
+      .few = {few},
+      .training = {training},
+      .recipe = {recipe},{cuda}
   }};
   return description;
 }}
 )",
-                     cpp::literal(graph.name), tensors(graph, graph.inputs), labels(graph),
-                     tensors(graph, graph.outputs), parameters(emission, Role::parameter),
-                     parameters(emission, Role::buffer), arena_layout(graph, Role::parameter).floats,
-                     arena_layout(graph, Role::buffer).floats, memory(model.evaluation.memory),
-                     memory(model.few.memory), memory(model.training ? model.training->memory : MemoryPlan{}),
-                     recipe(graph.recipe), model.kernels.cuda ? "\n      .cuda = true," : "");
+                     arg("rules", all_places.empty() ? "" : "\n  using Rule = netc::InitializerRule;"),
+                     arg("name", cpp::literal(graph.name)), arg("inputs", tensors(graph, graph.inputs)),
+                     arg("labels", labels(graph)), arg("outputs", tensors(graph, graph.outputs)),
+                     arg("parameters", parameters(emission, parameter_arena)),
+                     arg("buffers", parameters(emission, buffer_arena)),
+                     arg("parameter_floats", arena_layout(graph, Role::parameter).floats),
+                     arg("buffer_floats", arena_layout(graph, Role::buffer).floats),
+                     arg("evaluation", memory(model.evaluation.memory)), arg("few", memory(model.few.memory)),
+                     arg("training", memory(model.training ? model.training->memory : MemoryPlan{})),
+                     arg("recipe", recipe(graph.recipe)),
+                     arg("cuda", model.kernels.cuda ? "\n      .cuda = true," : ""));
 }
 
 }  // namespace netc

@@ -50,8 +50,8 @@ struct Gradient {{
 
   /// An input's name in C++, apart from what else stands in the functions.
   std::string argument(ValueId input) const {
-    static const std::set<std::string_view> taken{"gradient", "gradient_kernel", "result",      "seed",
-                                                  "sizes",    "value",           "value_kernel"};
+    static const std::set<std::string_view> taken{"Gradient", "gradient", "gradient_kernel", "result",
+                                                  "seed",     "sizes",    "value",           "value_kernel"};
     return argument_name(graph(), input, taken);
   }
 
@@ -67,26 +67,19 @@ struct Gradient {{
   }
 
   std::string names(const std::vector<ValueId>& inputs) const {
-    std::string text;
-    for (ValueId input : inputs) text += (text.empty() ? "" : ", ") + argument(input);
-    return text;
+    return cpp::joined(inputs, [&](ValueId input) { return argument(input); });
   }
 
   /// "[m] from a [m, k], x [k]"
   std::string result_text() const {
-    std::string from;
-    for (ValueId input : graph().inputs) {
-      from += fmt::format("{}{} {}", from.empty() ? "" : ", ", graph()[input].name,
-                          function_.shape_text(graph()[input].shape));
-    }
+    const std::string from = cpp::joined(graph().inputs, [&](ValueId input) {
+      return graph()[input].name + " " + function_.shape_text(graph()[input].shape);
+    });
     return fmt::format("{} from {}", function_.is_scalar ? "A number" : function_.shape_text(result()), from);
   }
 
   std::string parameters() const {
-    std::string text;
-    for (ValueId input : graph().inputs)
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", view, argument(input));
-    return text;
+    return cpp::joined(graph().inputs, [&](ValueId input) { return fmt::format("{} {}", view, argument(input)); });
   }
 
   std::string value_head() const { return fmt::format("netc::Tensor<float> value({})", parameters()); }
@@ -102,29 +95,25 @@ struct Gradient {{
 
   std::string kernel_object(const KernelTable& kernels, const KernelEntry& entry) const {
     const Variants variants = variants_of(kernels, entry);
-    return fmt::format("{}constexpr netc::FunctionKernel {}({}, {{{}}});\n\n", variants.declarations, entry.name,
-                       cpp::literal(function_.name), variants.list);
+    return fmt::format("extern \"C\" {{\n{}}}\nconstexpr netc::FunctionKernel {}(\n    {},\n{}\n",
+                       declarations_of(variants), entry.name, cpp::literal(function_.name),
+                       cpp::list("    {", variants, "});"));
   }
 
   /// `"m", 4`
   std::string dimensions(const Shape& shape) const {
-    std::string text;
-    for (std::int64_t extent : shape.extents()) {
+    return cpp::joined(shape.extents(), [&](std::int64_t extent) {
       const std::string size = function_.size_text(extent);
-      text += (text.empty() ? "" : ", ") + (extent <= TensorFunction::first_size ? cpp::literal(size) : size);
-    }
-    return text;
+      return extent <= TensorFunction::first_size ? cpp::literal(size) : size;
+    });
   }
 
   /// `sizes["m"], 4`
   std::string extents(const Shape& shape) const {
-    std::string text;
-    for (std::int64_t extent : shape.extents()) {
+    return cpp::joined(shape.extents(), [&](std::int64_t extent) {
       const std::string size = function_.size_text(extent);
-      text += (text.empty() ? "" : ", ") +
-              (extent <= TensorFunction::first_size ? fmt::format("sizes[{}]", cpp::literal(size)) : size);
-    }
-    return text;
+      return extent <= TensorFunction::first_size ? fmt::format("sizes[{}]", cpp::literal(size)) : size;
+    });
   }
 
   /// The arguments' sizes, checked.
@@ -138,14 +127,12 @@ struct Gradient {{
   }
 
   std::string all_sizes() const {
-    std::string text;
-    for (const std::string& size : function_.sizes)
-      text += fmt::format("{}sizes[{}]", text.empty() ? "" : ", ", cpp::literal(size));
-    return "{" + text + "}";
+    const auto extent = [](const std::string& size) { return fmt::format("sizes[{}]", cpp::literal(size)); };
+    return "{" + cpp::joined(function_.sizes, extent) + "}";
   }
 
   std::string scalar_result() const {
-    return function_.is_scalar ? "  return {{}, {result.data()[0]}};\n" : "  return result;\n";
+    return function_.is_scalar ? "  return netc::Tensor<float>({}, {*result.data()});\n" : "  return result;\n";
   }
 
   std::string value_body() const {
@@ -159,36 +146,28 @@ struct Gradient {{
 
   std::string gradient_body() const {
     std::string tensors;
-    std::string views;
-    for (ValueId input : differentiable()) {
+    for (ValueId input : differentiable())
       tensors += fmt::format(",\n                  netc::Tensor<float>({{{}}})", extents(graph()[input].shape));
-      views += fmt::format("{}result.{}.view()", views.empty() ? "" : ", ", argument(input));
-    }
+    const std::string views =
+        cpp::joined(differentiable(), [&](ValueId input) { return fmt::format("result.{}.view()", argument(input)); });
     return fmt::format(R"({0} {{
 {1}  Gradient result{{value({2}){3}}};
-  netc::Tensor<float> seed({{{4}}});
-  seed.view().fill(1);
-  if (gradient.data() != nullptr) {7};
+  const netc::Tensor<float> seed = netc::gradient_or_ones(gradient, {{{4}}});
   gradient_kernel({5}, {{{2}, seed.view()}}, {{{6}}});
   return result;
 }}
 )",
                        gradient_head(""), match(), names(graph().inputs), tensors, extents(result()), all_sizes(),
-                       views,
-                       function_.is_scalar ? "seed.view().fill(*gradient.data())" : "seed.view().copy_from(gradient)");
+                       views);
   }
 
   const TensorFunction& function_;
 };
 
-std::string file_preamble(const std::string& what, const std::string& source) {
-  return fmt::format("// {}\n// Generated by netc from {}: change that file, not this one.\n", what, source);
-}
-
 }  // namespace
 
 std::string emit_functions_header(const CompiledModel& model, const std::string& source) {
-  std::string text = file_preamble("The tensor functions of " + source + ".", source) +
+  std::string text = preamble("The tensor functions of " + source + ".", source) +
                      fmt::format("#pragma once\n\n#include <netc/function.h>\n\nnamespace {} {{\n", model.graph.name);
   for (const TensorFunction& function : model.functions) text += "\n" + FunctionEmitter(function).declaration();
   return text + fmt::format("\n}}  // namespace {}\n", model.graph.name);
@@ -196,7 +175,7 @@ std::string emit_functions_header(const CompiledModel& model, const std::string&
 
 std::string emit_functions(const CompiledModel& model, const std::string& source) {
   std::string text =
-      file_preamble("The tensor functions of " + source + ": each a kernel for tensors of any size.", source) +
+      preamble("The tensor functions of " + source + ": each a kernel for tensors of any size.", source) +
       fmt::format("#include \"{0}_functions.hpp\"\n\nnamespace {0} {{\n", model.graph.name);
   for (const TensorFunction& function : model.functions) {
     text += "\n" + FunctionEmitter(function).definition(model.kernels);

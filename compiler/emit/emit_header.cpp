@@ -1,9 +1,11 @@
 // NAME.hpp: the class of a model, with its parameters as named members.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "compiler/emit/emit_parts.h"
+#include "netc/network.h"
 
 namespace netc {
 
@@ -51,13 +53,18 @@ Member member_tree(const Graph& graph) {
   return root;
 }
 
-std::string write_members(const Member& member, int indent) {
-  const std::string margin(static_cast<std::size_t>(indent), ' ');
+/// Leaves' comments stand below each other.
+std::string write_members(const Member& member, std::size_t indent) {
+  const auto declaration = [](const Member& leaf) { return fmt::format("netc::View<float> {};", leaf.name); };
+  std::size_t longest = 0;
+  for (const auto& child : member.members) {
+    if (child->members.empty()) longest = std::max(longest, declaration(*child).size());
+  }
+  const std::string margin(indent, ' ');
   std::string text;
   for (const auto& child : member.members) {
     if (child->members.empty()) {
-      text +=
-          fmt::format("{}{:<30} // {}\n", margin, fmt::format("netc::View<float> {};", child->name), child->comment);
+      text += fmt::format("{}{:<{}}  // {}\n", margin, declaration(*child), longest, child->comment);
     } else {
       text += fmt::format("{0}struct {{\n{1}{0}}} {2};\n", margin, write_members(*child, indent + 2), child->name);
     }
@@ -65,33 +72,50 @@ std::string write_members(const Member& member, int indent) {
   return text;
 }
 
-std::string shape_of(const Graph& graph, const std::vector<ValueId>& values) {
-  std::string text;
-  for (ValueId value : values)
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
+/// A function of the class that calls the one of the base, which takes tensors of any types.
+std::string method(const std::string& result, const std::string& name, const std::string& parameters,
+                   const std::string& arguments) {
+  const std::string head = fmt::format("  {} {}({}) {{", result, name, parameters);
+  const std::string call = fmt::format("return Network::{}({});", name, arguments);
+  const std::string line = head + " " + call + " }\n";
+  return line.size() <= cpp::columns + 1 ? line : fmt::format("{}\n    {}\n  }}\n", head, call);
+}
+
+/// What evaluation returns, and what else is there after it.
+std::string results(const Graph& graph) {
+  std::string text = describe(graph, {graph.outputs[0]}) + ", valid until the next pass.";
+  for (std::size_t i = 1; i < graph.outputs.size(); ++i)
+    text += fmt::format("\n  /// `output({})`: {}.", i, describe(graph, {graph.outputs[i]}));
   return text;
 }
 
 std::string training_members(const Emission& emission) {
   const Graph& graph = emission.model().graph;
-  std::vector<ValueId> all = graph.inputs;
-  all.insert(all.end(), graph.labels.begin(), graph.labels.end());
+  const std::vector<ValueId> all = inputs_and_labels(graph);
+  const std::string parameters = emission.parameters_of(all);
+  const std::string views = emission.views_of(graph.inputs) + ", " + emission.views_of(graph.labels);
+  const std::string step =
+      method("float", "train_step", parameters + ", netc::Optimizer& optimizer", views + ", optimizer");
   return fmt::format(R"(
-  /// Training mode: {0}. Fills the gradients and returns the mean loss.
-  float backward({1}) {{
-    const netc::AnyView inputs[] = {2};
-    const netc::AnyView labels[] = {3};
-    return Network::backward(inputs, labels);
-  }}
-  /// `backward`, then a step of the optimizer.
-  float train_step({1}, netc::Optimizer& optimizer) {{
-    const netc::AnyView inputs[] = {2};
-    const netc::AnyView labels[] = {3};
-    return Network::train_step(inputs, labels, optimizer);
-  }}
-)",
-                     shape_of(graph, all), emission.parameters_of(all), emission.list_of(graph.inputs),
-                     emission.list_of(graph.labels));
+  /// Evaluation mode, {0}: the mean loss.
+{1}
+  /// Training mode, {0}: fills the gradients and returns the mean loss.
+{2}
+  /// `backward`, then a step of the optimizer; the loss is from before it.
+{3})",
+                     describe(graph, all), method("float", "evaluate_loss", parameters, views),
+                     method("float", "backward", parameters, views), step);
+}
+
+/// The base's functions of these names, which take tensors of any types, are there as well.
+std::string unhidden(const Emission& emission) {
+  if (!emission.has_loss()) return "\n  using Network::forward;\n";
+  return R"(
+  using Network::backward;
+  using Network::evaluate_loss;
+  using Network::forward;
+  using Network::train_step;
+)";
 }
 
 std::string pass_declarations(const Emission& emission) {
@@ -106,14 +130,34 @@ std::string pass_declarations(const Emission& emission) {
 )";
 }
 
+/// "{.conv1 = {.weight = parameter("conv1.weight"), …}}", in the layout of the struct.
+std::string bind_members(const Member& member, std::size_t indent) {
+  const std::string margin(indent, ' ');
+  std::string text;
+  for (const auto& child : member.members) {
+    if (child->members.empty()) {
+      text += fmt::format("{}.{} = parameter({}),\n", margin, child->name, cpp::literal(child->path));
+    } else {
+      text += fmt::format("{0}.{1} = {{\n{2}{0}}},\n", margin, child->name, bind_members(*child, indent + 4));
+    }
+  }
+  return text;
+}
+
+/// How the constructor names the parameters.
+std::string bound_parameters(const Graph& graph) {
+  const Member tree = member_tree(graph);
+  if (tree.members.empty()) return "parameters{}";
+  return fmt::format("parameters{{\n{}      }}", bind_members(tree, 10));
+}
+
 }  // namespace
 
 std::string emit_header(const Emission& emission) {
+  using fmt::arg;
   const Graph& graph = emission.model().graph;
-  const std::string outputs = shape_of(graph, graph.outputs);
-  const Shape& output = graph[graph.outputs[0]].shape;
   const bool cuda = emission.model().kernels.cuda;
-  return preamble(emission, fmt::format("The model {}.", emission.name())) +
+  return preamble(fmt::format("The model {}.", emission.name()), emission.source()) +
          fmt::format(R"(#pragma once
 
 #include <netc/network.h>
@@ -121,87 +165,79 @@ std::string emit_header(const Emission& emission) {
 #include <cstdint>
 #include <filesystem>
 
-namespace {0} {{
+static_assert(netc::generated_code_version == {version},
+              "{model}.hpp was generated for another version of netc: run netc {source} again");
+
+namespace {model} {{
 
 /// Everything about the model that is known before it runs.
 const netc::Description& description();
 
-/// The parameters by name, in PyTorch's shapes. Paths that are no identifiers are reached by `Model::parameter`.
+/// Views of the parameters by name, in PyTorch's shapes: what is written through them counts. Those whose paths hold
+/// numbers are reached by `Model::parameter`.
 struct Parameters {{
-{1}}};
+{members}}};
 
+/// For one thread at a time. All that goes wrong is thrown as netc::Error.
 class Model final : public netc::Network {{
  public:
-  /// Initialises every parameter by its rule from `seed`.{9}
-  explicit Model(std::uint64_t seed = {2}{10});
+  /// Initialises every parameter by its rule from `seed`.{throws}
+  explicit Model(std::uint64_t seed = {seed}{device});
   /// Parameters and buffers from a safetensors file. Throws netc::Error (io, format, mismatch).
-  explicit Model(const std::filesystem::path& weights{10});
+  explicit Model(const std::filesystem::path& weights{device});
   /// All of them zero, until `initialize` or `load`.
-  explicit Model(netc::Zeros zeros{10});
+  explicit Model(netc::Zeros zeros{device});
 
-  /// Evaluation mode: {3} -> {4}, valid until the next pass.
-  netc::View<const float> forward({5}) {{
-    const netc::AnyView inputs[] = {6};
-    return Network::forward(inputs);
-  }}
-{7}
-  Parameters parameters;
+  /// Evaluation mode: {inputs} -> {results}
+{forward}{training}{unhidden}
+  const Parameters parameters;
 
  private:
-{8}}};
+{passes}}};
 
-}}  // namespace {0}
+}}  // namespace {model}
 )",
-                     emission.name(), write_members(member_tree(graph), 2), graph.recipe.seed,
-                     shape_of(graph, graph.inputs), to_string(output), emission.parameters_of(graph.inputs),
-                     emission.list_of(graph.inputs), emission.has_loss() ? training_members(emission) : "",
-                     pass_declarations(emission), cuda ? " Throws netc::Error where there is no such device." : "",
-                     cuda ? ", netc::Device device = netc::best_device()" : "");
+                     arg("version", generated_code_version), arg("model", emission.name()),
+                     arg("source", emission.source()), arg("members", write_members(member_tree(graph), 2)),
+                     arg("throws", cuda ? " Throws netc::Error where there is no such device." : ""),
+                     arg("seed", graph.recipe.seed),
+                     arg("device", cuda ? ", netc::Device device = netc::best_device()" : ""),
+                     arg("inputs", describe(graph, graph.inputs)), arg("results", results(graph)),
+                     arg("forward", method("netc::View<const float>", "forward", emission.parameters_of(graph.inputs),
+                                           emission.views_of(graph.inputs))),
+                     arg("training", emission.has_loss() ? training_members(emission) : ""),
+                     arg("unhidden", unhidden(emission)), arg("passes", pass_declarations(emission)));
 }
-
-namespace {
-
-std::string bind_members(const Member& member, const std::string& prefix) {
-  std::string text;
-  for (const auto& child : member.members) {
-    if (child->members.empty()) {
-      text += fmt::format("  {}.{} = parameter({});\n", prefix, child->name, cpp::literal(child->path));
-    } else {
-      text += bind_members(*child, prefix + "." + child->name);
-    }
-  }
-  return text;
-}
-
-}  // namespace
 
 std::string emit_model(const Emission& emission) {
+  using fmt::arg;
   const bool cuda = emission.model().kernels.cuda;
-  return preamble(emission, fmt::format("The passes of the model {}: one call a kernel.", emission.name())) +
-         fmt::format(R"(#include "{0}.hpp"
+  return preamble(fmt::format("The passes of the model {}: one call a kernel.", emission.name()), emission.source()) +
+         fmt::format(R"(#include "{model}.hpp"
 
-#include "{0}_kernels.hpp"
+#include "{model}_kernels.hpp"
 
-namespace {0} {{
+namespace {model} {{
 
-{1}
-Model::Model(netc::Zeros{4}) : Network({0}::description(){5}) {{
-{2}}}
+{description}
+Model::Model(netc::Zeros{device})
+    : Network({model}::description(){passed}),
+      {parameters} {{}}
 
-Model::Model(std::uint64_t seed{4}) : Model(netc::zeros{5}) {{
+Model::Model(std::uint64_t seed{device}) : Model(netc::zeros{passed}) {{
   initialize(seed);
 }}
 
-Model::Model(const std::filesystem::path& weights{4}) : Model(netc::zeros{5}) {{
+Model::Model(const std::filesystem::path& weights{device}) : Model(netc::zeros{passed}) {{
   load(weights);
 }}
 
-{3}
-}}  // namespace {0}
+{calls}
+}}  // namespace {model}
 )",
-                     emission.name(), emit_description(emission),
-                     bind_members(member_tree(emission.model().graph), "parameters"), emit_passes(emission),
-                     cuda ? ", netc::Device device" : "", cuda ? ", device" : "");
+                     arg("model", emission.name()), arg("description", emit_description(emission)),
+                     arg("device", cuda ? ", netc::Device device" : ""), arg("passed", cuda ? ", device" : ""),
+                     arg("parameters", bound_parameters(emission.model().graph)), arg("calls", emit_passes(emission)));
 }
 
 }  // namespace netc

@@ -1,6 +1,8 @@
 // NAME_kernels.hpp and NAME_kernels.cpp: the kernels as objects that can be called.
 #include <fmt/format.h>
 
+#include <set>
+
 #include "compiler/emit/emit_parts.h"
 #include "compiler/graph/operator.h"
 
@@ -8,15 +10,13 @@ namespace netc {
 
 namespace {
 
-std::string shapes(const Plan& plan, const std::vector<ValueId>& values) {
-  std::string text;
-  for (ValueId value : values) text += (text.empty() ? "" : ", ") + to_string(plan.graph[value].shape);
-  return text;
+std::string lanes_name(std::int32_t lanes) {
+  return fmt::format("blocks_of_{}", lanes);
 }
 
 std::string extent_of(const Dim& dim) {
   if (dim.extent >= 0) return std::to_string(dim.extent);
-  return dim.extent == Dim::batch ? "examples" : fmt::format("blocks_of_{}", -dim.extent);
+  return dim.extent == Dim::examples ? "examples" : lanes_name(-dim.extent);
 }
 
 std::string operand_text(const Plan& plan, ValueId value) {
@@ -26,23 +26,27 @@ std::string operand_text(const Plan& plan, ValueId value) {
     const Dim& dim = stored.dims[static_cast<std::size_t>(i)];
     dims.push_back(fmt::format("{{{}, {}}}", extent_of(dim), dim.stride));
   }
-  return fmt::format("    {{{}, {}, {{{}}}}},  // {}\n", to_string(stored.type), dims.size(), cpp::braces(dims),
+  return fmt::format("    {{{}, {}}},  // {}\n", to_string(stored.type), cpp::braces(dims),
                      to_string(plan.graph[value].shape));
 }
 
 /// How what is prepared lies in memory is a matter between two kernels for one instruction set.
 std::string prepared_text(const KernelEntry& entry) {
-  return fmt::format("    {{u8, 1, {{{{{{{}, 1}}}}}}}},  // prepared, as bytes\n", entry.prepared_bytes);
+  return fmt::format("    {{u8, {{{{{}, 1}}}}}},  // prepared, as bytes\n", entry.prepared_bytes);
 }
 
-std::string definition(const std::string& name, const std::string& operands, const Variants& variants,
-                       std::int64_t multiply_adds) {
-  return fmt::format(R"({0}static constexpr netc::Operand {1}_operands[] = {{
-{2}}};
-const netc::Kernel {1}("{1}", {{{3}}}, {1}_operands, netc::MultiplyAdds{{{4}}});
-
-)",
-                     variants.declarations, name, operands, variants.list, multiply_adds);
+std::string definition(const std::string& name, const std::string& operands, std::int64_t multiply_adds,
+                       const Variants& variants) {
+  return fmt::format(
+      R"(
+constexpr netc::Operand {0}_operands[] = {{
+{1}}};
+const netc::Kernel {0}(
+{2}{3})",
+      name, operands,
+      cpp::list("    ",
+                {cpp::literal(name), name + "_operands", fmt::format("netc::MultiplyAdds{{{}}}", multiply_adds)}, ","),
+      cpp::list("    {", variants, "});"));
 }
 
 std::string kernel(const KernelTable& table, const KernelEntry& entry) {
@@ -56,17 +60,36 @@ std::string kernel(const KernelTable& table, const KernelEntry& entry) {
   std::string text;
   if (entry.prepares()) {
     text = definition(preparation_of(entry),
-                      operand_text(*entry.plan, inputs[entry.prepared_input]) + prepared_text(entry),
-                      preparing_variants_of(table, entry), 0);
+                      operand_text(*entry.plan, inputs[entry.prepared_input]) + prepared_text(entry), 0,
+                      preparing_variants_of(table, entry));
   }
-  return text + definition(entry.name, operands, variants_of(table, entry), multiply_adds(*entry.plan, *entry.group));
+  return text + definition(entry.name, operands, multiply_adds(*entry.plan, *entry.group), variants_of(table, entry));
+}
+
+/// A name for each number of examples that lie side by side in some operand.
+std::string extents_of_blocks(const KernelTable& table) {
+  std::set<std::int32_t> lanes;
+  const auto note = [&](const Operand& operand) {
+    for (const Dim& dim : operand.dims) {
+      if (dim.extent < Dim::examples) lanes.insert(-dim.extent);
+    }
+  };
+  for (const KernelEntry& entry : table.entries) {
+    if (entry.function != nullptr) continue;
+    for (ValueId input : entry.group->inputs) note(operand(*entry.plan, input));
+    for (ValueId output : entry.group->outputs) note(operand(*entry.plan, output));
+  }
+  std::string text;
+  for (std::int32_t of : lanes)
+    text += fmt::format("constexpr std::int32_t {} = netc::Dim::blocks_of({});\n", lanes_name(of), of);
+  return text;
 }
 
 }  // namespace
 
 std::string emit_kernel_header(const Emission& emission) {
-  std::string text =
-      preamble(emission, fmt::format("The kernels of the model {}. Operands: inputs, then outputs.", emission.name()));
+  std::string text = preamble(
+      fmt::format("The kernels of the model {}. Operands: inputs, then outputs.", emission.name()), emission.source());
   text += fmt::format("#pragma once\n\n#include <netc/kernel.h>\n\nnamespace {}::kernels {{\n\n", emission.name());
   for (const KernelEntry& entry : emission.model().kernels.entries) {
     if (entry.function != nullptr) continue;
@@ -75,26 +98,44 @@ std::string emit_kernel_header(const Emission& emission) {
                           to_string(entry.plan->graph[entry.group->inputs[entry.prepared_input]].shape),
                           preparation_of(entry));
     }
-    text += fmt::format("/// {} -> {}\nextern const netc::Kernel {};\n", shapes(*entry.plan, entry.group->inputs),
-                        shapes(*entry.plan, entry.group->outputs), entry.name);
+    text +=
+        fmt::format("/// {} -> {}\nextern const netc::Kernel {};\n", shapes_of(entry.plan->graph, entry.group->inputs),
+                    shapes_of(entry.plan->graph, entry.group->outputs), entry.name);
   }
   return text + fmt::format("\n}}  // namespace {}::kernels\n", emission.name());
 }
 
 std::string emit_kernels(const Emission& emission) {
-  std::string text = preamble(
-      emission,
-      fmt::format("The kernels of the model {}: a function for each instruction set, and the layout of the operands.",
-                  emission.name()));
-  text += fmt::format(
-      "#include \"{0}_kernels.hpp\"\n\nnamespace {0}::kernels {{\n\nusing enum netc::DType;\n\n"
-      "// Extents that are known at run time.\nconstexpr std::int32_t examples = netc::Dim::batch;\n"
-      "constexpr std::int32_t blocks_of_16 = -16;\n\n",
-      emission.name());
-  for (const KernelEntry& entry : emission.model().kernels.entries) {
-    if (entry.function == nullptr) text += kernel(emission.model().kernels, entry);
+  const KernelTable& table = emission.model().kernels;
+  std::string declarations;
+  std::string definitions;
+  for (const KernelEntry& entry : table.entries) {
+    if (entry.function != nullptr) continue;
+    if (entry.prepares()) declarations += declarations_of(preparing_variants_of(table, entry));
+    declarations += declarations_of(variants_of(table, entry));
+    definitions += kernel(table, entry);
   }
-  return text + fmt::format("}}  // namespace {}::kernels\n", emission.name());
+  return preamble(fmt::format("The kernels of the model {}: a function for each instruction set, and the layout of the "
+                              "operands.",
+                              emission.name()),
+                  emission.source()) +
+         fmt::format(R"(#include "{0}_kernels.hpp"
+
+extern "C" {{
+{1}}}
+
+namespace {0}::kernels {{
+
+using enum netc::DType;
+
+// Extents that are known at run time.
+constexpr std::int32_t examples = netc::Dim::examples;
+{2}
+// A dimension of an operand is {{extent, stride}}; the innermost comes first.
+{3}
+}}  // namespace {0}::kernels
+)",
+                     emission.name(), declarations, extents_of_blocks(table), definitions);
 }
 
 }  // namespace netc

@@ -40,8 +40,8 @@ class Emission {
 
   /// "netc::View<const float> image, netc::View<const std::int32_t> label"
   std::string parameters_of(const std::vector<ValueId>& values) const;
-  /// "{image}" as AnyView list.
-  std::string list_of(const std::vector<ValueId>& values) const;
+  /// "netc::any_views(image)"
+  std::string views_of(const std::vector<ValueId>& values) const;
   bool has_loss() const { return model_.graph.loss != no_value; }
   /// "lenet.net:4"
   std::string line_of(const Node& node) const;
@@ -55,19 +55,27 @@ class Emission {
   std::map<const Plan*, std::map<ValueId, std::string>> slots_;
 };
 
-/// A kernel's functions in C++, one an instruction set, and that for CUDA.
-struct Variants {
-  std::string declarations;
-  std::string list;  // of their names, a line each
-};
+/// The names of a kernel's functions, one an instruction set, and that for CUDA: "nullptr" where there is none.
+using Variants = std::vector<std::string>;
 Variants variants_of(const KernelTable& kernels, const KernelEntry& entry);
 
 /// The kernel that prepares what an entry's reads: its name and its functions.
 std::string preparation_of(const KernelEntry& entry);
 Variants preparing_variants_of(const KernelTable& kernels, const KernelEntry& entry);
 
-/// The first lines of a generated file.
-std::string preamble(const Emission& emission, const std::string& what);
+/// Their declarations, a line each.
+std::string declarations_of(const Variants& variants);
+
+/// "[N,16,5,5], [N,10]"
+std::string shapes_of(const Graph& graph, const std::vector<ValueId>& values);
+/// "image [N,1,28,28], label [N]"
+std::string describe(const Graph& graph, const std::vector<ValueId>& values);
+
+/// What a training pass takes.
+std::vector<ValueId> inputs_and_labels(const Graph& graph);
+
+/// The first lines of a file that is generated from `source`.
+std::string preamble(const std::string& what, const std::string& source);
 
 std::string emit_header(const Emission& emission);
 std::string emit_model(const Emission& emission);

@@ -45,9 +45,11 @@ class PassEmitter {
   std::string slots() const {
     static const std::map<std::string, const char*> titles{
         {"evaluation", "an evaluation"}, {"few", "an evaluation of a few examples"}, {"training", "training"}};
-    std::string text =
-        fmt::format("// Where the values of {} lie: bytes an example from the arena's start.\nnamespace {} {{\n",
-                    titles.at(emission_.pass(plan_)), emission_.pass(plan_));
+    std::string text = fmt::format(R"(// Where the values of {0} lie: bytes an example from the arena's start.
+// What is never needed at the same time shares a place.
+namespace {1} {{
+)",
+                                   titles.at(emission_.pass(plan_)), emission_.pass(plan_));
     for (const Group& group : plan_.groups) {
       for (ValueId output : group.outputs) {
         if (root(output) == output) text += slot(output);
@@ -58,10 +60,7 @@ class PassEmitter {
       if (!written_directly(value)) wholes.push_back(value);
     }
     for (ValueId whole : wholes) text += slot(whole);
-    for (const auto& [place, name] : prepared_) {
-      const std::string constant = fmt::format("constexpr std::int64_t {} = {};", name, place);
-      text += fmt::format("{:<60} // of memory that is kept, in bytes\n", constant);
-    }
+    for (const auto& [place, name] : prepared_) text += cpp::constant(name, place, "of memory that is kept, in bytes");
     return text + fmt::format("}}  // namespace {}\n", emission_.pass(plan_));
   }
 
@@ -71,13 +70,12 @@ class PassEmitter {
     std::string body;
     for (std::size_t group : groups) body += call(group);
     std::string locals;
-    const auto local = [&](const char* name, const char* from) {
-      if (body.find(fmt::format(" {} + ", name)) != std::string::npos)
-        locals += fmt::format("  float* {} = {}();\n", name, from);
+    const auto local = [&](const std::string& use, const char* definition) {
+      if (body.find(use) != std::string::npos) locals += fmt::format("  {};\n", definition);
     };
-    local("weights", "parameter_arena");
-    local("gradients", "gradient_arena");
-    local("buffers", "buffer_arena");
+    local("weights + parameter::", "const float* weights = parameter_arena()");
+    local("gradients + parameter::", "float* gradients = gradient_arena()");
+    local("buffers + buffer::", "float* buffers = buffer_arena()");
     return fmt::format("void Model::{}() {{\n{}{}{}{}}}\n", function, locals,
                        locals.empty() || body.empty() ? "" : "\n", body, results);
   }
@@ -124,10 +122,10 @@ class PassEmitter {
   std::string slot(ValueId value) const {
     const auto& slots = emission_.slots(plan_);
     if (!slots.contains(value)) return "";
-    const std::string constant =
-        fmt::format("constexpr std::int64_t {} = {};", slots.at(value), plan_.place(value).offset);
-    return fmt::format("{:<60} // {}{}\n", constant, to_string(plan_.graph[value].shape),
-                       plan_.place(value).space == Space::fixed ? ", behind all examples" : "");
+    const Place& place = plan_.place(value);
+    return cpp::constant(
+        slots.at(value), place.offset,
+        to_string(plan_.graph[value].shape) + (place.space == Space::fixed ? ", behind all examples" : ""));
   }
 
   ValueId parameter_of(ValueId gradient) const {
@@ -143,13 +141,13 @@ class PassEmitter {
   }
   /// The call that makes what the group's kernel reads in place of a parameter.
   std::string preparation(std::size_t group) const {
-    return cpp::call("prepare",
+    return cpp::list("  prepare(",
                      {"kernels::" + preparation_of(emission_.kernel(plan_, group)), pointer(prepared_parameter(group)),
                       emission_.pass(plan_) + "::" + prepared_.at(plan_.prepared[group])},
-                     2);
+                     ");");
   }
 
-  /// A comment that says which line this is and what it computes, and the call.
+  /// A comment that says which layer this is and what it computes, and the call.
   std::string call(std::size_t index) const {
     const Group& group = plan_.groups[index];
     const Node& node = group.anchor_in(plan_.graph);
@@ -157,13 +155,12 @@ class PassEmitter {
     for (ValueId input : group.inputs) arguments.push_back(pointer(input));
     if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared_input] = "prepared()";
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
-    std::string shapes;
-    for (ValueId output : group.outputs) shapes += (shapes.empty() ? "" : ", ") + to_string(plan_.graph[output].shape);
     const bool again = std::binary_search(plan_.repeated.begin(), plan_.repeated.end(), static_cast<int>(index));
-    return fmt::format("  // {}{}: {}: {}\n", again ? "again: " : "", emission_.line_of(node), in_words(plan_, group),
-                       shapes) +
-           (prepares(index) ? preparation(index) : "") +
-           cpp::call("kernels::" + emission_.kernel(plan_, index).name, arguments, 2);
+    const std::string comment =
+        fmt::format("{}{} ({}): {}: {}", again ? "again: " : "", node.path, emission_.line_of(node),
+                    in_words(plan_, group), shapes_of(plan_.graph, group.outputs));
+    return cpp::wrapped("  //", "  //    ", comment) + (prepares(index) ? preparation(index) : "") +
+           cpp::list(fmt::format("  kernels::{}(", emission_.kernel(plan_, index).name), arguments, ");");
   }
 
   const Emission& emission_;
@@ -203,26 +200,13 @@ std::string set_input_gradients(const Plan& plan, const PassEmitter& emitter) {
   return text;
 }
 
-std::string arena_constants(const Emission& emission, Role role, const std::string& space, const std::string& what) {
-  std::string text;
-  for (const auto& [value, offset] : arena_layout(emission.model().graph, role).offsets) {
-    const std::string constant = fmt::format("constexpr std::int64_t {} = {};", emission.constant(value), offset);
-    text += fmt::format("{:<60} // {}\n", constant, to_string(emission.model().graph[value].shape));
-  }
-  if (text.empty()) return "";
-  return fmt::format("\n// Where {} lie, in floats.\nnamespace {} {{\n{}}}  // namespace {}\n", what, space, text,
-                     space);
-}
-
 }  // namespace
 
 std::string emit_passes(const Emission& emission) {
   const auto any = [](const Node&) { return true; };
   const auto loss = [](const Node& node) { return node.op->is_loss; };
   const auto no_loss = [](const Node& node) { return !node.op->is_loss; };
-  std::string constants = "namespace {\n" +
-                          arena_constants(emission, Role::parameter, "parameter", "parameters and their gradients") +
-                          arena_constants(emission, Role::buffer, "buffer", "buffers");
+  std::string constants = "namespace {\n";
   std::vector<std::string> passes;
   const auto evaluation = [&](const Plan& plan, const std::string& name) {
     const PassEmitter infer(emission, plan);

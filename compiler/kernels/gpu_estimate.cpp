@@ -6,7 +6,7 @@ namespace {
 
 double operand_bytes(const Plan& plan, ValueId value, std::int64_t batch) {
   const Operand stored = operand(plan, value);
-  const Kernel reader("", {}, {&stored, 1}, {});
+  const Kernel reader("", {&stored, 1}, {}, {});
   return reader.work(static_cast<std::int32_t>(batch)).bytes;
 }
 

@@ -118,6 +118,10 @@ const Machine& machine_of(Isa isa) {
   return machines()[static_cast<std::size_t>(isa)];
 }
 
+std::string symbol_of(const std::string& name, const std::string& description) {
+  return fmt::format("netc_{}_{}", name, content_hash(description).substr(0, 12));
+}
+
 /// What stands behind an entry's symbol in the name of a function.
 std::string suffix(Part part) {
   return part == Part::preparation ? "_preparation" : "";
@@ -292,9 +296,11 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
       if (inserted) {
         const std::string name = names.unique(group.name + (group.few ? "_few" : ""));
         names.unique(name + "_preparation");  // if it prepares, that kernel is called so
-        const std::string symbol = "netc_" + group.name + "_" + content_hash(description).substr(0, 12);
-        table.entries.push_back(
-            {.name = name, .symbol = symbol, .description = description, .plan = plan, .group = &group});
+        table.entries.push_back({.name = name,
+                                 .symbol = symbol_of(group.name, description),
+                                 .description = description,
+                                 .plan = plan,
+                                 .group = &group});
       }
       table.of.back().push_back(entry->second);
     }
@@ -302,9 +308,12 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
   return table;
 }
 
+/// What is prepared depends on the choices, and a kernel that reads it is another than one that reads parameters:
+/// models in one program may have both.
 void list_preparations(KernelTable& table) {
   for (KernelEntry& entry : table.entries) {
     if (entry.group == nullptr || !entry.group->prepares || table.cuda) continue;
+    std::string prepared = "prepared\n";
     for (const Isa isa : all_isas) {
       if (!table.compiles(entry, isa)) continue;
       KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa),
@@ -316,17 +325,17 @@ void list_preparations(KernelTable& table) {
       const std::vector<ValueId>& inputs = entry.group->inputs;
       entry.prepared_input =
           static_cast<std::size_t>(std::find(inputs.begin(), inputs.end(), found->parameter) - inputs.begin());
+      prepared += fmt::format("{} bytes {}\n", found->bytes, to_string(choices_of(entry, isa, table.tiles)));
     }
+    if (entry.prepares()) entry.symbol = symbol_of(entry.group->name, entry.description + prepared);
   }
 }
 
 void list_functions(const std::vector<TensorFunction>& functions, KernelTable& table) {
   const auto list = [&](const TensorFunction& function, const Graph& graph, const std::string& part) {
     const std::string description = "function v1\n" + print(graph);
-    const std::string symbol =
-        fmt::format("netc_{}_{}_{}", function.name, part, content_hash(description).substr(0, 12));
     table.entries.push_back({.name = part + "_kernel",
-                             .symbol = symbol,
+                             .symbol = symbol_of(function.name + "_" + part, description),
                              .description = description,
                              .function = &function,
                              .graph = &graph});
@@ -341,10 +350,9 @@ Operand operand(const Plan& plan, ValueId value) {
   const Shape& shape = plan.graph[value].shape;
   const Layout& layout = plan.layout(value);
   const int first = shape.has_batch() ? 1 : 0;
-  Operand operand{plan.graph[value].type, 0, {}};
+  Operand operand(plan.graph[value].type, {});
   const auto dim = [&](std::int64_t extent, std::int64_t stride) {
-    operand.dims.at(static_cast<std::size_t>(operand.rank++)) = {static_cast<std::int32_t>(extent),
-                                                                 static_cast<std::int32_t>(stride)};
+    operand.append({static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride)});
   };
   if (shape.has_batch()) dim(layout.lanes, 1);
   for (std::size_t axis = layout.strides.size(); axis-- > 0;)

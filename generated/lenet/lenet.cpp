@@ -6,29 +6,49 @@
 
 namespace lenet {
 
+namespace {
+
+// Where parameters and their gradients lie, in floats.
+namespace parameter {
+constexpr std::int64_t conv1_weight = 0;                      // [6,1,5,5]
+constexpr std::int64_t conv1_bias = 160;                      // [6]
+constexpr std::int64_t conv2_weight = 176;                    // [16,6,5,5]
+constexpr std::int64_t conv2_bias = 2576;                     // [16]
+constexpr std::int64_t fc1_weight = 2592;                     // [120,400]
+constexpr std::int64_t fc1_bias = 50592;                      // [120]
+constexpr std::int64_t fc2_weight = 50720;                    // [84,120]
+constexpr std::int64_t fc2_bias = 60800;                      // [84]
+constexpr std::int64_t fc3_weight = 60896;                    // [10,84]
+constexpr std::int64_t fc3_bias = 61744;                      // [10]
+}  // namespace parameter
+
+}  // namespace
+
 const netc::Description& description() {
+  using Rule = netc::InitializerRule;
   static const netc::Description description{
       .name = "lenet",
       .inputs = {{"image", netc::DType::f32, {-1, 1, 28, 28}}},
       .labels = {{"label", netc::DType::i32, {-1}, 10}},
       .outputs = {{"fc3", netc::DType::f32, {-1, 10}}},
       .parameters = {
-          // path, shape, strides, offset, fan-in, fan-out, first values
-          {"conv1.weight", {6, 1, 5, 5}, {1, 6, 30, 6}, 0, 25, 150, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-          {"conv1.bias", {6}, {1}, 160, 25, 150, {netc::Initializer::Rule::fan_in_uniform}},
-          {"conv2.weight", {16, 6, 5, 5}, {1, 16, 480, 96}, 176, 150, 400, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-          {"conv2.bias", {16}, {1}, 2576, 150, 400, {netc::Initializer::Rule::fan_in_uniform}},
-          {"fc1.weight", {120, 400}, {1, 120}, 2592, 400, 120, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-          {"fc1.bias", {120}, {1}, 50592, 400, 120, {netc::Initializer::Rule::fan_in_uniform}},
-          {"fc2.weight", {84, 120}, {1, 84}, 50720, 120, 84, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-          {"fc2.bias", {84}, {1}, 60800, 120, 84, {netc::Initializer::Rule::fan_in_uniform}},
-          {"fc3.weight", {10, 84}, {1, 10}, 60896, 84, 10, {netc::Initializer::Rule::xavier_uniform, 1.0}},
-          {"fc3.bias", {10}, {1}, 61744, 84, 10, {netc::Initializer::Rule::fan_in_uniform}},
+          // path, shape, strides, place, fan-in, fan-out, first values
+          {"conv1.weight", {6, 1, 5, 5}, {1, 6, 30, 6}, parameter::conv1_weight, 25, 150, {Rule::xavier_uniform, 1.0}},
+          {"conv1.bias", {6}, {1}, parameter::conv1_bias, 25, 150, {Rule::fan_in_uniform}},
+          {"conv2.weight", {16, 6, 5, 5}, {1, 16, 480, 96}, parameter::conv2_weight, 150, 400,
+           {Rule::xavier_uniform, 1.0}},
+          {"conv2.bias", {16}, {1}, parameter::conv2_bias, 150, 400, {Rule::fan_in_uniform}},
+          {"fc1.weight", {120, 400}, {1, 120}, parameter::fc1_weight, 400, 120, {Rule::xavier_uniform, 1.0}},
+          {"fc1.bias", {120}, {1}, parameter::fc1_bias, 400, 120, {Rule::fan_in_uniform}},
+          {"fc2.weight", {84, 120}, {1, 84}, parameter::fc2_weight, 120, 84, {Rule::xavier_uniform, 1.0}},
+          {"fc2.bias", {84}, {1}, parameter::fc2_bias, 120, 84, {Rule::fan_in_uniform}},
+          {"fc3.weight", {10, 84}, {1, 10}, parameter::fc3_weight, 84, 10, {Rule::xavier_uniform, 1.0}},
+          {"fc3.bias", {10}, {1}, parameter::fc3_bias, 84, 10, {Rule::fan_in_uniform}},
       },
       .buffers = {},
       .parameter_floats = 61760,
       .buffer_floats = 0,
-      .forward = {.per_example = 23520, .multiple = 16},
+      .evaluation = {.per_example = 23520, .multiple = 16},
       .few = {.per_example = 23552},
       .training = {.per_example = 37988, .multiple = 16},
       .recipe = {
@@ -42,18 +62,30 @@ const netc::Description& description() {
   return description;
 }
 
-Model::Model(netc::Zeros) : Network(lenet::description()) {
-  parameters.conv1.weight = parameter("conv1.weight");
-  parameters.conv1.bias = parameter("conv1.bias");
-  parameters.conv2.weight = parameter("conv2.weight");
-  parameters.conv2.bias = parameter("conv2.bias");
-  parameters.fc1.weight = parameter("fc1.weight");
-  parameters.fc1.bias = parameter("fc1.bias");
-  parameters.fc2.weight = parameter("fc2.weight");
-  parameters.fc2.bias = parameter("fc2.bias");
-  parameters.fc3.weight = parameter("fc3.weight");
-  parameters.fc3.bias = parameter("fc3.bias");
-}
+Model::Model(netc::Zeros)
+    : Network(lenet::description()),
+      parameters{
+          .conv1 = {
+              .weight = parameter("conv1.weight"),
+              .bias = parameter("conv1.bias"),
+          },
+          .conv2 = {
+              .weight = parameter("conv2.weight"),
+              .bias = parameter("conv2.bias"),
+          },
+          .fc1 = {
+              .weight = parameter("fc1.weight"),
+              .bias = parameter("fc1.bias"),
+          },
+          .fc2 = {
+              .weight = parameter("fc2.weight"),
+              .bias = parameter("fc2.bias"),
+          },
+          .fc3 = {
+              .weight = parameter("fc3.weight"),
+              .bias = parameter("fc3.bias"),
+          },
+      } {}
 
 Model::Model(std::uint64_t seed) : Model(netc::zeros) {
   initialize(seed);
@@ -65,196 +97,185 @@ Model::Model(const std::filesystem::path& weights) : Model(netc::zeros) {
 
 namespace {
 
-// Where parameters and their gradients lie, in floats.
-namespace parameter {
-constexpr std::int64_t conv1_weight = 0;                     // [6,1,5,5]
-constexpr std::int64_t conv1_bias = 160;                     // [6]
-constexpr std::int64_t conv2_weight = 176;                   // [16,6,5,5]
-constexpr std::int64_t conv2_bias = 2576;                    // [16]
-constexpr std::int64_t fc1_weight = 2592;                    // [120,400]
-constexpr std::int64_t fc1_bias = 50592;                     // [120]
-constexpr std::int64_t fc2_weight = 50720;                   // [84,120]
-constexpr std::int64_t fc2_bias = 60800;                     // [84]
-constexpr std::int64_t fc3_weight = 60896;                   // [10,84]
-constexpr std::int64_t fc3_bias = 61744;                     // [10]
-}  // namespace parameter
-
 // Where the values of an evaluation lie: bytes an example from the arena's start.
+// What is never needed at the same time shares a place.
 namespace evaluation {
-constexpr std::int64_t sigmoid = 0;                          // [N,6,28,28]
-constexpr std::int64_t avgpool = 18816;                      // [N,6,14,14]
-constexpr std::int64_t sigmoid2 = 0;                         // [N,16,10,10]
-constexpr std::int64_t avgpool2 = 6400;                      // [N,16,5,5]
-constexpr std::int64_t sigmoid3 = 0;                         // [N,120]
-constexpr std::int64_t sigmoid4 = 480;                       // [N,84]
-constexpr std::int64_t fc3 = 64;                             // [N,10]
-constexpr std::int64_t cross_entropy = 104;                  // [N]
-constexpr std::int64_t fc3_2 = 0;                            // [N,10]
+constexpr std::int64_t sigmoid = 0;                           // [N,6,28,28]
+constexpr std::int64_t avgpool = 18816;                       // [N,6,14,14]
+constexpr std::int64_t sigmoid2 = 0;                          // [N,16,10,10]
+constexpr std::int64_t avgpool2 = 6400;                       // [N,16,5,5]
+constexpr std::int64_t sigmoid3 = 0;                          // [N,120]
+constexpr std::int64_t sigmoid4 = 480;                        // [N,84]
+constexpr std::int64_t fc3 = 64;                              // [N,10]
+constexpr std::int64_t cross_entropy = 104;                   // [N]
+constexpr std::int64_t fc3_2 = 0;                             // [N,10]
 }  // namespace evaluation
 
 // Where the values of an evaluation of a few examples lie: bytes an example from the arena's start.
+// What is never needed at the same time shares a place.
 namespace few {
-constexpr std::int64_t sigmoid = 0;                          // [N,6,28,28]
-constexpr std::int64_t avgpool = 18816;                      // [N,6,14,14]
-constexpr std::int64_t sigmoid2 = 0;                         // [N,16,10,10]
-constexpr std::int64_t avgpool2 = 6400;                      // [N,16,5,5]
-constexpr std::int64_t sigmoid3 = 0;                         // [N,120]
-constexpr std::int64_t sigmoid4 = 512;                       // [N,84]
-constexpr std::int64_t fc3 = 0;                              // [N,10]
-constexpr std::int64_t cross_entropy = 64;                   // [N]
+constexpr std::int64_t sigmoid = 0;                           // [N,6,28,28]
+constexpr std::int64_t avgpool = 18816;                       // [N,6,14,14]
+constexpr std::int64_t sigmoid2 = 0;                          // [N,16,10,10]
+constexpr std::int64_t avgpool2 = 6400;                       // [N,16,5,5]
+constexpr std::int64_t sigmoid3 = 0;                          // [N,120]
+constexpr std::int64_t sigmoid4 = 512;                        // [N,84]
+constexpr std::int64_t fc3 = 0;                               // [N,10]
+constexpr std::int64_t cross_entropy = 64;                    // [N]
 }  // namespace few
 
 // Where the values of training lie: bytes an example from the arena's start.
+// What is never needed at the same time shares a place.
 namespace training {
-constexpr std::int64_t sigmoid = 0;                          // [N,6,28,28]
-constexpr std::int64_t avgpool = 31616;                      // [N,6,14,14]
-constexpr std::int64_t sigmoid2 = 18816;                     // [N,16,10,10]
-constexpr std::int64_t avgpool2 = 25216;                     // [N,16,5,5]
-constexpr std::int64_t sigmoid3 = 26816;                     // [N,120]
-constexpr std::int64_t sigmoid4 = 27296;                     // [N,84]
-constexpr std::int64_t fc3 = 27632;                          // [N,10]
-constexpr std::int64_t cross_entropy = 37984;                // [N]
-constexpr std::int64_t fc3_2 = 37920;                        // [N,10]
-constexpr std::int64_t d_fc3 = 27672;                        // [N,10]
-constexpr std::int64_t d_fc2 = 27776;                        // [N,84]
-constexpr std::int64_t d_fc1 = 27296;                        // [N,120]
-constexpr std::int64_t d_flatten = 36320;                    // [N,400]
-constexpr std::int64_t d_conv2 = 25216;                      // [N,16,10,10]
-constexpr std::int64_t d_avgpool = 18816;                    // [N,6,14,14]
-constexpr std::int64_t d_image = 23520;                      // [N,1,28,28]
-constexpr std::int64_t d_image2 = 0;                         // [N,1,28,28]
+constexpr std::int64_t sigmoid = 0;                           // [N,6,28,28]
+constexpr std::int64_t avgpool = 31616;                       // [N,6,14,14]
+constexpr std::int64_t sigmoid2 = 18816;                      // [N,16,10,10]
+constexpr std::int64_t avgpool2 = 25216;                      // [N,16,5,5]
+constexpr std::int64_t sigmoid3 = 26816;                      // [N,120]
+constexpr std::int64_t sigmoid4 = 27296;                      // [N,84]
+constexpr std::int64_t fc3 = 27632;                           // [N,10]
+constexpr std::int64_t cross_entropy = 37984;                 // [N]
+constexpr std::int64_t fc3_2 = 37920;                         // [N,10]
+constexpr std::int64_t d_fc3 = 27672;                         // [N,10]
+constexpr std::int64_t d_fc2 = 27776;                         // [N,84]
+constexpr std::int64_t d_fc1 = 27296;                         // [N,120]
+constexpr std::int64_t d_flatten = 36320;                     // [N,400]
+constexpr std::int64_t d_conv2 = 25216;                       // [N,16,10,10]
+constexpr std::int64_t d_avgpool = 18816;                     // [N,6,14,14]
+constexpr std::int64_t d_image = 23520;                       // [N,1,28,28]
+constexpr std::int64_t d_image2 = 0;                          // [N,1,28,28]
 }  // namespace training
 
 }  // namespace
 
 void Model::infer() {
-  float* weights = parameter_arena();
+  const float* weights = parameter_arena();
 
-  // lenet.net:5: conv(6, 5, pad = 2) -> sigmoid: [N,6,28,28]
+  // conv1 (lenet.net:5): conv(6, 5, pad = 2) -> sigmoid: [N,6,28,28]
   kernels::conv_sigmoid(launch(), input(0), weights + parameter::conv1_weight, weights + parameter::conv1_bias,
                         at(evaluation::sigmoid));
-  // lenet.net:6: avgpool(2): [N,6,14,14]
+  // avgpool (lenet.net:6): avgpool(2): [N,6,14,14]
   kernels::avgpool(launch(), at(evaluation::sigmoid), at(evaluation::avgpool));
-  // lenet.net:7: conv(16, 5) -> sigmoid: [N,16,10,10]
+  // conv2 (lenet.net:7): conv(16, 5) -> sigmoid: [N,16,10,10]
   kernels::conv_sigmoid2(launch(), at(evaluation::avgpool), weights + parameter::conv2_weight,
                          weights + parameter::conv2_bias, at(evaluation::sigmoid2));
-  // lenet.net:8: avgpool(2): [N,16,5,5]
+  // avgpool2 (lenet.net:8): avgpool(2): [N,16,5,5]
   kernels::avgpool2(launch(), at(evaluation::sigmoid2), at(evaluation::avgpool2));
-  // lenet.net:10: linear(120) -> sigmoid: [N,120]
+  // fc1 (lenet.net:10): linear(120) -> sigmoid: [N,120]
   kernels::linear_sigmoid(launch(), at(evaluation::avgpool2), weights + parameter::fc1_weight,
                           weights + parameter::fc1_bias, at(evaluation::sigmoid3));
-  // lenet.net:12: linear(84) -> sigmoid: [N,84]
+  // fc2 (lenet.net:12): linear(84) -> sigmoid: [N,84]
   kernels::linear_sigmoid2(launch(), at(evaluation::sigmoid3), weights + parameter::fc2_weight,
                            weights + parameter::fc2_bias, at(evaluation::sigmoid4));
-  // lenet.net:14: linear(10): [N,10]
+  // fc3 (lenet.net:14): linear(10): [N,10]
   kernels::linear(launch(), at(evaluation::sigmoid4), weights + parameter::fc3_weight, weights + parameter::fc3_bias,
                   at(evaluation::fc3));
-  // lenet.net:14: copy: [N,10]
+  // fc3 (lenet.net:14): copy: [N,10]
   kernels::copy(launch(), at(evaluation::fc3), at(evaluation::fc3_2));
   set_output(0, at(evaluation::fc3_2));
 }
 
 void Model::infer_loss() {
-  // lenet.net:16: cross_entropy: [N]
+  // cross_entropy (lenet.net:16): cross_entropy: [N]
   kernels::cross_entropy(launch(), at(evaluation::fc3), label(0), at(evaluation::cross_entropy));
   set_losses(at(evaluation::cross_entropy));
 }
 
 void Model::infer_few() {
-  float* weights = parameter_arena();
+  const float* weights = parameter_arena();
 
-  // lenet.net:5: conv(6, 5, pad = 2) -> sigmoid: [N,6,28,28]
+  // conv1 (lenet.net:5): conv(6, 5, pad = 2) -> sigmoid: [N,6,28,28]
   kernels::conv_sigmoid_few(launch(), input(0), weights + parameter::conv1_weight, weights + parameter::conv1_bias,
                             at(few::sigmoid));
-  // lenet.net:6: avgpool(2): [N,6,14,14]
+  // avgpool (lenet.net:6): avgpool(2): [N,6,14,14]
   kernels::avgpool3(launch(), at(few::sigmoid), at(few::avgpool));
-  // lenet.net:7: conv(16, 5) -> sigmoid: [N,16,10,10]
+  // conv2 (lenet.net:7): conv(16, 5) -> sigmoid: [N,16,10,10]
   kernels::conv_sigmoid_few2(launch(), at(few::avgpool), weights + parameter::conv2_weight,
                              weights + parameter::conv2_bias, at(few::sigmoid2));
-  // lenet.net:8: avgpool(2): [N,16,5,5]
+  // avgpool2 (lenet.net:8): avgpool(2): [N,16,5,5]
   kernels::avgpool4(launch(), at(few::sigmoid2), at(few::avgpool2));
-  // lenet.net:10: linear(120) -> sigmoid: [N,120]
+  // fc1 (lenet.net:10): linear(120) -> sigmoid: [N,120]
   kernels::linear_sigmoid_few(launch(), at(few::avgpool2), weights + parameter::fc1_weight,
                               weights + parameter::fc1_bias, at(few::sigmoid3));
-  // lenet.net:12: linear(84) -> sigmoid: [N,84]
+  // fc2 (lenet.net:12): linear(84) -> sigmoid: [N,84]
   kernels::linear_sigmoid_few2(launch(), at(few::sigmoid3), weights + parameter::fc2_weight,
                                weights + parameter::fc2_bias, at(few::sigmoid4));
-  // lenet.net:14: linear(10): [N,10]
+  // fc3 (lenet.net:14): linear(10): [N,10]
   kernels::linear_few(launch(), at(few::sigmoid4), weights + parameter::fc3_weight, weights + parameter::fc3_bias,
                       at(few::fc3));
   set_output(0, at(few::fc3));
 }
 
 void Model::infer_few_loss() {
-  // lenet.net:16: cross_entropy: [N]
+  // cross_entropy (lenet.net:16): cross_entropy: [N]
   kernels::cross_entropy2(launch(), at(few::fc3), label(0), at(few::cross_entropy));
   set_losses(at(few::cross_entropy));
 }
 
 void Model::forward_pass() {
-  float* weights = parameter_arena();
+  const float* weights = parameter_arena();
 
-  // lenet.net:5: conv(6, 5, pad = 2) -> sigmoid: [N,6,28,28]
+  // conv1 (lenet.net:5): conv(6, 5, pad = 2) -> sigmoid: [N,6,28,28]
   kernels::conv_sigmoid(launch(), input(0), weights + parameter::conv1_weight, weights + parameter::conv1_bias,
                         at(training::sigmoid));
-  // lenet.net:6: avgpool(2): [N,6,14,14]
+  // avgpool (lenet.net:6): avgpool(2): [N,6,14,14]
   kernels::avgpool(launch(), at(training::sigmoid), at(training::avgpool));
-  // lenet.net:7: conv(16, 5) -> sigmoid: [N,16,10,10]
+  // conv2 (lenet.net:7): conv(16, 5) -> sigmoid: [N,16,10,10]
   kernels::conv_sigmoid2(launch(), at(training::avgpool), weights + parameter::conv2_weight,
                          weights + parameter::conv2_bias, at(training::sigmoid2));
-  // lenet.net:8: avgpool(2): [N,16,5,5]
+  // avgpool2 (lenet.net:8): avgpool(2): [N,16,5,5]
   kernels::avgpool2(launch(), at(training::sigmoid2), at(training::avgpool2));
-  // lenet.net:10: linear(120) -> sigmoid: [N,120]
+  // fc1 (lenet.net:10): linear(120) -> sigmoid: [N,120]
   kernels::linear_sigmoid(launch(), at(training::avgpool2), weights + parameter::fc1_weight,
                           weights + parameter::fc1_bias, at(training::sigmoid3));
-  // lenet.net:12: linear(84) -> sigmoid: [N,84]
+  // fc2 (lenet.net:12): linear(84) -> sigmoid: [N,84]
   kernels::linear_sigmoid2(launch(), at(training::sigmoid3), weights + parameter::fc2_weight,
                            weights + parameter::fc2_bias, at(training::sigmoid4));
-  // lenet.net:14: linear(10): [N,10]
+  // fc3 (lenet.net:14): linear(10): [N,10]
   kernels::linear(launch(), at(training::sigmoid4), weights + parameter::fc3_weight, weights + parameter::fc3_bias,
                   at(training::fc3));
-  // lenet.net:16: cross_entropy: [N]
+  // cross_entropy (lenet.net:16): cross_entropy: [N]
   kernels::cross_entropy(launch(), at(training::fc3), label(0), at(training::cross_entropy));
-  // lenet.net:14: copy: [N,10]
+  // fc3 (lenet.net:14): copy: [N,10]
   kernels::copy(launch(), at(training::fc3), at(training::fc3_2));
   set_output(0, at(training::fc3_2));
   set_losses(at(training::cross_entropy));
 }
 
 void Model::backward_pass() {
-  float* weights = parameter_arena();
+  const float* weights = parameter_arena();
   float* gradients = gradient_arena();
 
-  // lenet.net:16: cross_entropy_backward: [N,10]
+  // cross_entropy (lenet.net:16): cross_entropy_backward: [N,10]
   kernels::cross_entropy_backward(launch(), at(training::fc3), label(0), at(training::d_fc3));
-  // lenet.net:14: linear_backward_data -> sigmoid_backward: [N,84]
+  // fc3 (lenet.net:14): linear_backward_data -> sigmoid_backward: [N,84]
   kernels::linear_backward_data_sigmoid_backward(launch(), at(training::d_fc3), weights + parameter::fc3_weight,
                                                  at(training::sigmoid4), at(training::d_fc2));
-  // lenet.net:14: linear_backward_weights: [10,84], [10]
+  // fc3 (lenet.net:14): linear_backward_weights: [10,84], [10]
   kernels::linear_backward_weights(launch(), at(training::d_fc3), at(training::sigmoid4),
                                    gradients + parameter::fc3_weight, gradients + parameter::fc3_bias);
-  // lenet.net:12: linear_backward_data -> sigmoid_backward: [N,120]
+  // fc2 (lenet.net:12): linear_backward_data -> sigmoid_backward: [N,120]
   kernels::linear_backward_data_sigmoid_backward2(launch(), at(training::d_fc2), weights + parameter::fc2_weight,
                                                   at(training::sigmoid3), at(training::d_fc1));
-  // lenet.net:12: linear_backward_weights: [84,120], [84]
+  // fc2 (lenet.net:12): linear_backward_weights: [84,120], [84]
   kernels::linear_backward_weights2(launch(), at(training::d_fc2), at(training::sigmoid3),
                                     gradients + parameter::fc2_weight, gradients + parameter::fc2_bias);
-  // lenet.net:10: linear_backward_data: [N,400]
+  // fc1 (lenet.net:10): linear_backward_data: [N,400]
   kernels::linear_backward_data(launch(), at(training::d_fc1), weights + parameter::fc1_weight,
                                 at(training::d_flatten));
-  // lenet.net:10: linear_backward_weights: [120,400], [120]
+  // fc1 (lenet.net:10): linear_backward_weights: [120,400], [120]
   kernels::linear_backward_weights3(launch(), at(training::d_fc1), at(training::avgpool2),
                                     gradients + parameter::fc1_weight, gradients + parameter::fc1_bias);
-  // lenet.net:8: avgpool_backward -> sigmoid_backward: [N,16,10,10]
+  // avgpool2 (lenet.net:8): avgpool_backward -> sigmoid_backward: [N,16,10,10]
   kernels::avgpool_backward_sigmoid_backward(launch(), at(training::d_flatten), at(training::sigmoid2),
                                              at(training::d_conv2));
-  // lenet.net:7: conv_backward_data: [N,6,14,14]
+  // conv2 (lenet.net:7): conv_backward_data: [N,6,14,14]
   kernels::conv_backward_data(launch(), at(training::d_conv2), weights + parameter::conv2_weight,
                               at(training::d_avgpool));
-  // lenet.net:7: conv_backward_weights: [16,6,5,5], [16]
+  // conv2 (lenet.net:7): conv_backward_weights: [16,6,5,5], [16]
   kernels::conv_backward_weights(launch(), at(training::d_conv2), at(training::avgpool),
                                  gradients + parameter::conv2_weight, gradients + parameter::conv2_bias);
-  // lenet.net:5: avgpool_backward -> sigmoid_backward -> conv_backward_weights: [6,1,5,5], [6]
+  // conv1 (lenet.net:5): avgpool_backward -> sigmoid_backward -> conv_backward_weights: [6,1,5,5], [6]
   kernels::avgpool_backward_sigmoid_backward_conv_backward_weights(launch(), at(training::d_avgpool),
                                                                    at(training::sigmoid), input(0),
                                                                    gradients + parameter::conv1_weight,
@@ -262,14 +283,14 @@ void Model::backward_pass() {
 }
 
 void Model::input_backward_pass() {
-  float* weights = parameter_arena();
+  const float* weights = parameter_arena();
 
-  // lenet.net:5: avgpool_backward -> sigmoid_backward -> conv_backward_data: [N,1,28,28]
+  // conv1 (lenet.net:5): avgpool_backward -> sigmoid_backward -> conv_backward_data: [N,1,28,28]
   kernels::avgpool_backward_sigmoid_backward_conv_backward_data(launch(), at(training::d_avgpool),
                                                                 at(training::sigmoid),
                                                                 weights + parameter::conv1_weight,
                                                                 at(training::d_image));
-  // lenet.net:5: copy: [N,1,28,28]
+  // image (lenet.net:5): copy: [N,1,28,28]
   kernels::copy2(launch(), at(training::d_image), at(training::d_image2));
   set_input_gradient(0, at(training::d_image2));
 }

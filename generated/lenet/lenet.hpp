@@ -7,35 +7,40 @@
 #include <cstdint>
 #include <filesystem>
 
+static_assert(netc::generated_code_version == 1,
+              "lenet.hpp was generated for another version of netc: run netc lenet.net again");
+
 namespace lenet {
 
 /// Everything about the model that is known before it runs.
 const netc::Description& description();
 
-/// The parameters by name, in PyTorch's shapes. Paths that are no identifiers are reached by `Model::parameter`.
+/// Views of the parameters by name, in PyTorch's shapes: what is written through them counts. Those whose paths hold
+/// numbers are reached by `Model::parameter`.
 struct Parameters {
   struct {
-    netc::View<float> weight;      // [6,1,5,5]
-    netc::View<float> bias;        // [6]
+    netc::View<float> weight;  // [6,1,5,5]
+    netc::View<float> bias;    // [6]
   } conv1;
   struct {
-    netc::View<float> weight;      // [16,6,5,5]
-    netc::View<float> bias;        // [16]
+    netc::View<float> weight;  // [16,6,5,5]
+    netc::View<float> bias;    // [16]
   } conv2;
   struct {
-    netc::View<float> weight;      // [120,400]
-    netc::View<float> bias;        // [120]
+    netc::View<float> weight;  // [120,400]
+    netc::View<float> bias;    // [120]
   } fc1;
   struct {
-    netc::View<float> weight;      // [84,120]
-    netc::View<float> bias;        // [84]
+    netc::View<float> weight;  // [84,120]
+    netc::View<float> bias;    // [84]
   } fc2;
   struct {
-    netc::View<float> weight;      // [10,84]
-    netc::View<float> bias;        // [10]
+    netc::View<float> weight;  // [10,84]
+    netc::View<float> bias;    // [10]
   } fc3;
 };
 
+/// For one thread at a time. All that goes wrong is thrown as netc::Error.
 class Model final : public netc::Network {
  public:
   /// Initialises every parameter by its rule from `seed`.
@@ -45,26 +50,30 @@ class Model final : public netc::Network {
   /// All of them zero, until `initialize` or `load`.
   explicit Model(netc::Zeros zeros);
 
-  /// Evaluation mode: image [N,1,28,28] -> [N,10], valid until the next pass.
-  netc::View<const float> forward(netc::View<const float> image) {
-    const netc::AnyView inputs[] = {image};
-    return Network::forward(inputs);
+  /// Evaluation mode: image [N,1,28,28] -> fc3 [N,10], valid until the next pass.
+  netc::View<const float> forward(netc::View<const float> image) { return Network::forward(netc::any_views(image)); }
+
+  /// Evaluation mode, image [N,1,28,28], label [N]: the mean loss.
+  float evaluate_loss(netc::View<const float> image, netc::View<const std::int32_t> label) {
+    return Network::evaluate_loss(netc::any_views(image), netc::any_views(label));
   }
 
-  /// Training mode: image [N,1,28,28], label [N]. Fills the gradients and returns the mean loss.
+  /// Training mode, image [N,1,28,28], label [N]: fills the gradients and returns the mean loss.
   float backward(netc::View<const float> image, netc::View<const std::int32_t> label) {
-    const netc::AnyView inputs[] = {image};
-    const netc::AnyView labels[] = {label};
-    return Network::backward(inputs, labels);
-  }
-  /// `backward`, then a step of the optimizer.
-  float train_step(netc::View<const float> image, netc::View<const std::int32_t> label, netc::Optimizer& optimizer) {
-    const netc::AnyView inputs[] = {image};
-    const netc::AnyView labels[] = {label};
-    return Network::train_step(inputs, labels, optimizer);
+    return Network::backward(netc::any_views(image), netc::any_views(label));
   }
 
-  Parameters parameters;
+  /// `backward`, then a step of the optimizer; the loss is from before it.
+  float train_step(netc::View<const float> image, netc::View<const std::int32_t> label, netc::Optimizer& optimizer) {
+    return Network::train_step(netc::any_views(image), netc::any_views(label), optimizer);
+  }
+
+  using Network::backward;
+  using Network::evaluate_loss;
+  using Network::forward;
+  using Network::train_step;
+
+  const Parameters parameters;
 
  private:
   void infer() override;

@@ -7,5 +7,6 @@
 #include "lenet.hpp"
 
 int main(int argc, char** argv) {
-  return netc::program(argc, argv, lenet::description(), [] { return std::make_unique<lenet::Model>(netc::zeros); });
+  const auto make = [] { return std::make_unique<lenet::Model>(netc::zeros); };
+  return netc::program(argc, argv, lenet::description(), make);
 }

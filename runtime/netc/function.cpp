@@ -30,6 +30,18 @@ void Sizes::match(const char* argument, const Extents& shape, std::initializer_l
               fmt::format("{}: `{}` must have {}, found {}", function_, argument, expected, to_string(shape)));
 }
 
+Tensor<float> gradient_or_ones(View<const float> gradient, const Extents& shape) {
+  Tensor<float> seed(shape);
+  if (gradient.data() == nullptr) {
+    seed.view().fill(1);
+  } else if (gradient.rank() == 0 && shape == Extents{1}) {
+    *seed.data() = *gradient.data();
+  } else {
+    seed.view().copy_from(gradient);
+  }
+  return seed;
+}
+
 namespace {
 
 /// A Halide buffer on dense memory, the last axis innermost.

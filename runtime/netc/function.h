@@ -36,6 +36,10 @@ class Sizes {
   std::map<std::string, std::int64_t> sizes_;
 };
 
+/// What a function's gradient begins with: `gradient`, or ones where there is none. Throws Error (mismatch) unless it
+/// has the value's shape; that of a number is [] or [1].
+Tensor<float> gradient_or_ones(View<const float> gradient, const Extents& shape);
+
 /// A compiled function over tensors of any size.
 class FunctionKernel {
  public:

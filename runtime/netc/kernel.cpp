@@ -102,7 +102,7 @@ std::int64_t describe(const Operand& operand, const void* memory, const Launch& 
 }
 
 /// Of Launch::counters, as kernels for CUDA read them.
-constexpr Operand counters_of_launch{DType::i32, 1, {Dim{2, 1}}};
+constexpr Operand counters_of_launch(DType::i32, {{2, 1}});
 
 KernelObserver observer;
 

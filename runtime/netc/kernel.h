@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <span>
 
 #include "netc/device.h"
@@ -30,18 +31,27 @@ using KernelVariants = std::array<KernelVariant, isa_count + 1>;
 /// alone.
 KernelVariant variant_for(const KernelVariants& variants, Device device = Device::cpu);
 
-/// One dimension of an operand, innermost first.
+/// One dimension of an operand.
 struct Dim {
-  static constexpr std::int32_t batch = -1;  // extent: the number of examples
-  std::int32_t extent;                       // below -1: the examples in blocks of -extent, the last one padded
-  std::int32_t stride;                       // in elements
+  /// Extents that are known at run time: the number of examples, and that of blocks of so many, the last one padded.
+  static constexpr std::int32_t examples = -1;
+  static constexpr std::int32_t blocks_of(std::int32_t lanes) { return -lanes; }
+
+  std::int32_t extent;
+  std::int32_t stride;  // in elements
 };
 
-/// The layout that a kernel was compiled for.
+/// The layout that a kernel was compiled for, the innermost dimension first: the example's place in its block, the axes
+/// from the last to the first, the blocks.
 struct Operand {
+  constexpr Operand(DType of, std::initializer_list<Dim> innermost_first) : type(of) {
+    for (const Dim& dim : innermost_first) append(dim);
+  }
+  constexpr void append(const Dim& dim) { dims.at(static_cast<std::size_t>(rank++)) = dim; }
+
   DType type;
-  int rank;
-  std::array<Dim, max_rank> dims;
+  int rank = 0;
+  std::array<Dim, max_rank> dims{};
 };
 
 /// A kernel has so many operands at most.
@@ -59,7 +69,7 @@ struct Launch {
 
 /// What a kernel computes for one example; other operations are not counted.
 struct MultiplyAdds {
-  std::int64_t per_example;
+  std::int64_t per_example = 0;
 };
 
 /// What a call cannot do without.
@@ -73,7 +83,7 @@ class Kernel {
   /// The variants take batch, seed, step, then buffers; that for CUDA a buffer of seed and step. Choice: what is
   /// launched as a recorded whole draws new numbers each time. Alternative: scalars, which a recording holds as they
   /// were, so that models with dropout were launched kernel by kernel (2026-11).
-  constexpr Kernel(const char* name, KernelVariants variants, std::span<const Operand> operands, MultiplyAdds work)
+  constexpr Kernel(const char* name, std::span<const Operand> operands, MultiplyAdds work, KernelVariants variants)
       : name_(name), variants_(variants), operands_(operands), multiply_adds_(work) {}
 
   const char* name() const { return name_; }

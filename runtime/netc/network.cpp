@@ -91,8 +91,10 @@ View<float> find(float* arena, const std::vector<ParameterSpec>& specs, std::str
   throw Error(ErrorKind::usage, fmt::format("no {} '{}'{}", what, path, did_you_mean(path, paths)));
 }
 
-std::vector<std::pair<std::string, View<float>>> named_views(float* arena, const std::vector<ParameterSpec>& specs) {
-  std::vector<std::pair<std::string, View<float>>> views;
+/// Views of variables or of constants.
+template <class T>
+std::vector<std::pair<std::string, View<T>>> named_views(float* arena, const std::vector<ParameterSpec>& specs) {
+  std::vector<std::pair<std::string, View<T>>> views;
   views.reserve(specs.size());
   for (const ParameterSpec& spec : specs) views.emplace_back(spec.path, view_of(arena, spec));
   return views;
@@ -166,6 +168,10 @@ View<float> Network::parameter(std::string_view path) {
   return find(parameters_.get(), description_.parameters, path, "parameter");
 }
 
+View<const float> Network::parameter(std::string_view path) const {
+  return find(parameters_.get(), description_.parameters, path, "parameter");
+}
+
 View<float> Network::gradient(std::string_view path) {
   allocate_gradients();
   return find(gradients_.get(), description_.parameters, path, "parameter");
@@ -175,13 +181,25 @@ View<float> Network::buffer(std::string_view path) {
   return find(buffers_.get(), description_.buffers, path, "buffer");
 }
 
+View<const float> Network::buffer(std::string_view path) const {
+  return find(buffers_.get(), description_.buffers, path, "buffer");
+}
+
 std::vector<std::pair<std::string, View<float>>> Network::named_parameters() {
   parameters_changed();
-  return named_views(parameters_.get(), description_.parameters);
+  return named_views<float>(parameters_.get(), description_.parameters);
+}
+
+std::vector<std::pair<std::string, View<const float>>> Network::named_parameters() const {
+  return named_views<const float>(parameters_.get(), description_.parameters);
 }
 
 std::vector<std::pair<std::string, View<float>>> Network::named_buffers() {
-  return named_views(buffers_.get(), description_.buffers);
+  return named_views<float>(buffers_.get(), description_.buffers);
+}
+
+std::vector<std::pair<std::string, View<const float>>> Network::named_buffers() const {
+  return named_views<const float>(buffers_.get(), description_.buffers);
 }
 
 std::span<float> Network::parameters_flat() {
@@ -242,7 +260,7 @@ void Network::load(const std::filesystem::path& file) {
   reader.copy_to(all);  // all or nothing
 }
 
-void Network::save(const std::filesystem::path& file) {
+void Network::save(const std::filesystem::path& file) const {
   std::vector<NamedTensor> tensors;
   for (const auto& [name, view] : named_parameters()) tensors.push_back({name, view});
   for (const auto& [name, view] : named_buffers()) tensors.push_back({name, view});
@@ -499,7 +517,7 @@ void Network::prepare(const Kernel& kernel, const float* parameter, std::int64_t
 void Network::evaluate(std::span<const AnyView> inputs, const std::vector<TensorSpec>& label_specs,
                        std::span<const AnyView> labels) {
   bind(inputs, label_specs, labels);
-  reserve(few() ? description_.few : description_.forward);
+  reserve(few() ? description_.few : description_.evaluation);
   copy_to_gpu({});
   reserve_prepared(*plan_);
   if (!frozen_) prepared_for_pass().current = false;

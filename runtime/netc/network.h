@@ -2,6 +2,7 @@
 // in.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -76,6 +77,10 @@ std::int64_t staged_bytes(std::span<const std::int64_t> tensors);
 /// Evaluation passes of at most so many examples have kernels of their own.
 constexpr std::int64_t few_examples = 4;
 
+/// What generated code takes for granted: it refuses to be compiled with the headers of another version. To be raised
+/// with every change of what generated code uses.
+constexpr int generated_code_version = 1;
+
 /// Everything about a model that is known before it runs.
 struct Description {
   std::string name;
@@ -86,7 +91,7 @@ struct Description {
   std::vector<ParameterSpec> buffers;
   std::int64_t parameter_floats = 0;  // the arenas' lengths
   std::int64_t buffer_floats = 0;
-  MemoryPlan forward;
+  MemoryPlan evaluation;
   MemoryPlan few;  // the same, of batches of at most few_examples
   MemoryPlan training;
   Recipe recipe;
@@ -106,6 +111,12 @@ struct AnyView {
   AnyView(View<const std::uint8_t> view);  // NOLINT(google-explicit-constructor)
 };
 
+/// What a pass takes, of tensors of any types: `forward(any_views(image))`.
+template <class... T>
+std::array<AnyView, sizeof...(T)> any_views(const View<T>&... views) {
+  return {views...};
+}
+
 /// Asks a model for parameters and buffers that are all zero until `initialize` or `load`: `Model model(netc::zeros)`.
 struct Zeros {};
 constexpr Zeros zeros;
@@ -121,12 +132,16 @@ class Network {
 
   /// Parameters, their gradients and buffers by path; throw Error (usage) with "did you mean" for an unknown path.
   View<float> parameter(std::string_view path);
+  View<const float> parameter(std::string_view path) const;
   View<float> gradient(std::string_view path);
   View<float> buffer(std::string_view path);
+  View<const float> buffer(std::string_view path) const;
   /// All of them, with path, shape and values, in the order of the description. Views stay valid, and writing through
   /// them at any time changes the next pass, on a GPU too; a parameter that layers share is there once.
   std::vector<std::pair<std::string, View<float>>> named_parameters();
+  std::vector<std::pair<std::string, View<const float>>> named_parameters() const;
   std::vector<std::pair<std::string, View<float>>> named_buffers();
+  std::vector<std::pair<std::string, View<const float>>> named_buffers() const;
   /// The arenas as they are stored, for optimizers.
   std::span<float> parameters_flat();
   std::span<float> gradients_flat();
@@ -137,11 +152,12 @@ class Network {
   /// statistics (`num_batches_tracked`) are passed over. Throws Error (io, format, mismatch).
   void load(const std::filesystem::path& file);
   /// Atomic: the old file or the new one, never a torn one. Throws Error (io).
-  void save(const std::filesystem::path& file);
+  void save(const std::filesystem::path& file) const;
 
   /// Promises that until `unfreeze` parameters are not written through views that were there before the last pass:
   /// evaluation passes then compute what depends on parameters alone, such as weights in the order that kernels read,
-  /// once instead of each time. Loading, initialising, training and the views handed out from then on count as ever.
+  /// once instead of each time. Loading, initialising, training and the views handed out from then on count as ever;
+  /// what reads a constant network leaves all as it is.
   void freeze() { frozen_ = true; }
   bool frozen() const { return frozen_; }
   void unfreeze();
@@ -199,9 +215,9 @@ class Network {
   explicit Network(const Description& description, Device device = Device::cpu);
 
   /// The passes; each is a list of kernel calls in the generated class. The first two run in the memory of
-  /// `description().forward`, the next two, their like for a few examples, in that of `description().few`, the others
-  /// in that of `description().training`; the second of each follows the first. A model without a loss has the first
-  /// alone, and the others are never called.
+  /// `description().evaluation`, the next two, their like for a few examples, in that of `description().few`, the
+  /// others in that of `description().training`; the second of each follows the first. A model without a loss has the
+  /// first alone, and the others are never called.
   virtual void infer() = 0;     // evaluation mode, sets the outputs
   virtual void infer_loss() {}  // sets the losses, from the outputs that `infer` left
   virtual void infer_few() = 0;

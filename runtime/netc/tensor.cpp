@@ -61,6 +61,14 @@ Extents contiguous_strides(const Extents& shape) {
   return strides;
 }
 
+bool are_contiguous(const Extents& strides, const Extents& shape) {
+  const Extents wanted = contiguous_strides(shape);
+  for (int i = 0; i < shape.size(); ++i) {
+    if (shape[i] != 1 && strides[i] != wanted[i]) return false;
+  }
+  return true;
+}
+
 namespace detail {
 
 std::int64_t element_offset(const Extents& index, const Extents& shape, const Extents& strides) {

@@ -57,6 +57,9 @@ std::int64_t count(const Extents& extents);
 /// Row-major strides, in elements.
 Extents contiguous_strides(const Extents& shape);
 
+/// Whether these strides are row-major; where an extent is 1, the stride says nothing.
+bool are_contiguous(const Extents& strides, const Extents& shape);
+
 /// A strided window on elements that somebody else owns; as cheap to copy as a pointer. Indices are logical
 /// (PyTorch's order: conv weights [out, in / groups, kh, kw]), whatever order the kernels store.
 template <class T>
@@ -73,7 +76,7 @@ class View {
   const Extents& strides() const { return strides_; }
   int rank() const { return shape_.size(); }
   std::int64_t size() const { return count(shape_); }
-  bool contiguous() const { return strides_ == contiguous_strides(shape_); }
+  bool contiguous() const { return are_contiguous(strides_, shape_); }
 
   /// One element, `w(0, 0) = 42`; throws Error (usage) for a wrong number of indices or one out of range.
   template <class... Index>
