@@ -65,6 +65,7 @@ std::string library_name(const std::string& file) {
   for (char& c : name) {
     if (!cpp::is_identifier(std::string("_") + c)) c = '_';
   }
+  while (name.find("__") != std::string::npos) name.erase(name.find("__"), 1);  // C++ keeps these names to itself
   return cpp::is_identifier(name) ? name : "functions_" + name;
 }
 
@@ -85,9 +86,18 @@ Graph elaborated_graph(const ast::Node& file, const Source& source, Compilation&
   return graph;
 }
 
+/// Leaves out what neither the outputs nor the loss need.
+void prune(Graph& graph) {
+  std::vector<ValueId> wanted = graph.outputs;
+  if (graph.loss != no_value) wanted.push_back(graph.loss);
+  prune(graph, wanted);
+}
+
 /// The graph of a training pass: gradients are nodes too.
 Graph training_graph(const Graph& graph, const Options& options, Diagnostics& diagnostics) {
-  Graph training = differentiate(for_training(graph), diagnostics);
+  Graph forward = for_training(graph);
+  prune(forward);
+  Graph training = differentiate(forward, diagnostics);
   if (diagnostics.has_errors()) return training;
   verify(training, "differentiate");
   if (options.precision == Precision::bf16) multiply_bf16(training);
@@ -97,9 +107,7 @@ Graph training_graph(const Graph& graph, const Options& options, Diagnostics& di
 /// The graph of an evaluation pass: what the outputs and the loss need.
 Graph evaluation_graph(const Graph& graph, const Options& options) {
   Graph evaluation = for_evaluation(graph);
-  std::vector<ValueId> wanted = evaluation.outputs;
-  if (evaluation.loss != no_value) wanted.push_back(evaluation.loss);
-  prune(evaluation, wanted);
+  prune(evaluation);
   verify(evaluation, "evaluation");
   round_in_evaluation(evaluation, options.precision, options.cuda);
   return evaluation;

@@ -176,12 +176,25 @@ constexpr std::string_view system_functions[] = {
     "tan",   "tanh",   "time",   "times", "trunc",  "wait", "write", "y0",     "y1",     "yn",
 };
 
-void refuse_system_function(const ast::Node& model, Reporter& reporter) {
-  if (std::find(std::begin(system_functions), std::end(system_functions), model.text) == std::end(system_functions))
-    return;
-  reporter.error("N104", model.span,
-                 fmt::format("`{}` is a function of the system's, and C++ has no namespace of its name", model.text),
-                 "choose another name for the model");
+/// What stands in the namespace of a generated model.
+constexpr std::string_view generated_names[] = {"Model", "Parameters", "buffer",    "description", "evaluation",
+                                                "few",   "kernels",    "parameter", "training"};
+
+template <std::size_t count>
+bool is_one_of(const std::string_view (&names)[count], const std::string& name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+/// The model's name becomes that of a namespace of C++.
+void refuse_taken_name(const ast::Node& model, Reporter& reporter) {
+  const std::string fix = "choose another name for the model";
+  if (is_one_of(system_functions, model.text)) {
+    reporter.error("N104", model.span,
+                   fmt::format("`{}` is a function of the system's, and C++ has no namespace of its name", model.text),
+                   fix);
+  } else if (is_one_of(generated_names, model.text)) {
+    reporter.error("N104", model.span, fmt::format("`{}` is a name of the generated code's own", model.text), fix);
+  }
 }
 
 /// The model called `name`, or the file's last one without a name; nullptr after an error.
@@ -198,7 +211,7 @@ const ast::Node* find_model(const ast::Node& file, const Source& source, const s
     if (name.empty() || node.text == name) found = &node;
   }
   if (found != nullptr) {
-    refuse_system_function(*found, reporter);
+    refuse_taken_name(*found, reporter);
     return found;
   }
   if (names.empty()) {

@@ -14,6 +14,9 @@ namespace netc {
 
 namespace {
 
+/// So many nodes in a row are computed again at most: a longer chain would have each kernel compute all of it.
+constexpr int longest_chain = 4;
+
 /// An operand of a node.
 struct Reading {
   int node;
@@ -36,7 +39,9 @@ class Inlining {
     for (int i = static_cast<int>(graph_.nodes.size()) - 1; i >= 0; --i) {
       if (uses_[at(i).outputs[0]] < 2) continue;
       std::vector<Reading> copied = readings(i);
-      if (!may_copy(i, copied)) continue;
+      const int chain = chain_from(copied);
+      if (chain > longest_chain || !may_copy(i, copied)) continue;
+      chains_[at(i).outputs[0]] = chain;
       const bool apart = !is_cheap(at(i), copied);
       while (copied.size() > 1 && (!apart || graph_.pass(copied.back().node) == Pass::input_gradients)) {
         copy_for(copied.back(), i);
@@ -58,6 +63,16 @@ class Inlining {
       }
     }
     return found;
+  }
+
+  /// How long a chain of copied nodes gets with one in front of these readers.
+  int chain_from(const std::vector<Reading>& readers) const {
+    int longest = 0;
+    for (const Reading& reader : readers) {
+      const auto chain = chains_.find(at(reader.node).outputs[0]);
+      if (chain != chains_.end()) longest = std::max(longest, chain->second);
+    }
+    return longest + 1;
   }
 
   bool may_copy(int index, const std::vector<Reading>& readers) const {
@@ -109,6 +124,7 @@ class Inlining {
     for (ValueId input : copy.inputs) ++uses_[input];
     copy.outputs[0] = graph_.add(Value(graph_[copy.outputs[0]]));
     uses_[copy.outputs[0]] = 1;
+    chains_[copy.outputs[0]] = chains_.at(at(index).outputs[0]);
     graph_.nodes[static_cast<std::size_t>(reader.node)].inputs[reader.operand] = copy.outputs[0];
     const Pass pass = graph_.pass(reader.node);
     if (pass == Pass::forward) ++graph_.forward_nodes;
@@ -119,6 +135,7 @@ class Inlining {
   Graph& graph_;
   std::set<ValueId> kept_;         // by the user
   std::map<ValueId, int> uses_;    // how many operands of nodes a value is
+  std::map<ValueId, int> chains_;  // of copied nodes, from this one on
   std::map<ValueId, int> makers_;  // nodes up to the one that is looked at: copies are put behind it
 };
 
