@@ -97,9 +97,9 @@ function(netc_add_model)
   endif()
 endfunction()
 
-# netc_add_functions(TARGET chapter1 NET chapter1.net [OUTPUT folder])
+# netc_add_functions(TARGET tensors NET tensors.net [OUTPUT folder])
 #
-# The same for a file of tensor functions without a model: `#include "chapter1_functions.hpp"` and link TARGET.
+# The same for a file of tensor functions without a model: `#include "tensors_functions.hpp"` and link TARGET.
 function(netc_add_functions)
   netc_add_model(${ARGV} ONLY_FUNCTIONS)
 endfunction()

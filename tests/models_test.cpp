@@ -1,5 +1,5 @@
-// The networks in models/: `netc summary` prints the shapes that the book prints and the parameters it computes with,
-// and every one of them generates.
+// The networks in models/: `netc summary` prints the shapes and parameters that Dive into Deep Learning states, and
+// every one of them generates.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -100,7 +100,7 @@ void check_training(Model& model, const Oracle& oracle, View<const Label> label,
   compare_momenta(model, optimizer, oracle);
 }
 
-TEST_CASE("the notes' tied network trains as PyTorch's does, through writes between its steps") {
+TEST_CASE("the tied network trains as PyTorch's does, through writes between its steps") {
   const Oracle oracle("tied");
   const Tensor<float> target = oracle.tensor("target");
   tied::Model model;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "chapter1_functions.hpp"
+#include "tensors_functions.hpp"
 #include "lenet.hpp"
 #include "netc/tensor.h"
 #include "tied.hpp"
@@ -84,19 +84,19 @@ void check_tying() {
 void check_functions() {
   const netc::Tensor<float> a({2, 3}, {0, 1, 2, 3, 4, 5});
   const netc::Tensor<float> x({3}, {1, 2, 3});
-  require(chapter1::mv::value(a.view(), x.view()).view().to_vector() == std::vector<float>{8, 26}, "matrix-vector");
+  require(tensors::mv::value(a.view(), x.view()).view().to_vector() == std::vector<float>{8, 26}, "matrix-vector");
   const netc::Tensor<float> dy({2}, {1, 10});
-  const chapter1::mv::Gradient gradient = chapter1::mv::value_and_gradient(a.view(), x.view(), dy.view());
+  const tensors::mv::Gradient gradient = tensors::mv::value_and_gradient(a.view(), x.view(), dy.view());
   require(gradient.value.view()(1) == 26, "the value comes with the gradient");
   require(gradient.x.view().to_vector() == std::vector<float>{30, 41, 52}, "the gradient of the vector");
   require(gradient.a.view().to_vector() == std::vector<float>{1, 2, 3, 10, 20, 30}, "the gradient of the matrix");
   const netc::View<const float> transposed(a.data(), {3, 2}, {1, 3});
-  require(chapter1::sum0::value(transposed).view().to_vector() == std::vector<float>{3, 12}, "any strides will do");
-  require(chapter1::squares::value_and_gradient(x.view()).x.view()(2) == 12, "the gradient of a scalar function");
+  require(tensors::sum0::value(transposed).view().to_vector() == std::vector<float>{3, 12}, "any strides will do");
+  require(tensors::squares::value_and_gradient(x.view()).x.view()(2) == 12, "the gradient of a scalar function");
   const netc::Tensor<float> number({}, {0.5F});
-  require(chapter1::squares::value_and_gradient(x.view(), number.view()).x.view()(2) == 6, "and of what depends on it");
+  require(tensors::squares::value_and_gradient(x.view(), number.view()).x.view()(2) == 6, "and of what depends on it");
   try {
-    chapter1::mv::value(a.view(), dy.view());
+    tensors::mv::value(a.view(), dy.view());
     require(false, "arguments that do not fit are refused");
   } catch (const netc::Error& error) {
     require(std::string(error.what()) == "mv: `x` must have the shape [n = 3], found [2]", error.what());

@@ -25,7 +25,7 @@ OPTIMIZER = dict(lr=0.05, momentum=0.9, weight_decay=0.001)
 
 
 class Tied(nn.Module):
-    """`tied` of models/chapter5.net"""
+    """`tied` of models/custom_blocks.net"""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-// The rows of "blocks" and "parameters": what the notes' chapter 5 shows must come out of models/chapter5.net.
+// Blocks, initial values and parameters of models/custom_blocks.net: what Dive into Deep Learning shows of theirs.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -125,9 +125,9 @@ TEST_CASE("sequential: order is composition") {
 
 // ---- Initialisation -------------------------------------------------------------------------------------------------
 
-/// The parameters of a model of chapter5.net as a program finds them.
+/// The parameters of a model of custom_blocks.net as a program finds them.
 std::vector<float> initial(const std::string& model, const std::string& path) {
-  return Elaboration::of_file("models/chapter5.net", model).initial(path);
+  return Elaboration::of_file("models/custom_blocks.net", model).initial(path);
 }
 
 bool all_within(const std::vector<float>& values, double low, double high) {

@@ -1,5 +1,5 @@
-// The rows of "models": the recipes of the notes' chapter 7, and what training must do. Shapes and numbers of
-// parameters are in models_test.cpp.
+// The recipes of the networks in models/, and what training must do. Shapes and numbers of parameters are in
+// models_test.cpp.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
