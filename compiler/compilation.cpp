@@ -2,25 +2,24 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "compiler/text_file.h"
+#include "dsl/lexical.h"
 
 namespace netc {
 
-namespace fs = std::filesystem;
-
 const Source* read_source(const std::string& path, Compilation& compilation) {
-  const std::optional<std::string> text = read_text(path);
+  std::string problem;
+  std::optional<std::string> text = read_regular_text(path, max_file_size + 1, problem);
   if (!text) {
-    fmt::print(stderr, "error: cannot read {}: {}\n", path, std::strerror(fs::is_directory(path) ? EISDIR : errno));
+    // No place in a file, and nothing that `netc explain` knows more of: it has no code.
+    compilation.diagnostics.add({"", {}, fmt::format("cannot read {}: {}", path, problem), "", {}, ""});
     return nullptr;
   }
-  return compilation.sources.emplace_back(std::make_unique<Source>(path, *text)).get();
+  const Source& source = *compilation.sources.emplace_back(std::make_unique<Source>(path, std::move(*text)));
+  return check_size(source, compilation.diagnostics) ? &source : nullptr;
 }
 
 }  // namespace netc

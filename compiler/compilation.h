@@ -16,8 +16,8 @@ struct Compilation {
   Diagnostics diagnostics;
 };
 
-/// A file that the user names as a source of `compilation`; null, and a message on standard error, where it cannot be
-/// read.
+/// A file that the user names as a source of `compilation`; null, and an error among its diagnostics, where it cannot
+/// be read or is larger than a file may be.
 const Source* read_source(const std::string& path, Compilation& compilation);
 
 }  // namespace netc

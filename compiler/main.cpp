@@ -101,7 +101,7 @@ void add_target(CLI::App& command, CommandLine& line) {
 void add_native(CLI::App& command, CommandLine& line) {
   command.add_flag(
       "--native", line.options.native,
-      "Compile kernels for this processor alone, in about half of the time; the program runs on no lesser one");
+      "Compile kernels for this processor alone, in a third to a half of the time; the program runs on no lesser one");
 }
 
 void add_tiles(CLI::App& command, CommandLine& line) {

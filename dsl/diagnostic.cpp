@@ -91,7 +91,8 @@ std::string render(const Note& note) {
 }
 
 std::string render(const Diagnostic& diagnostic) {
-  std::string result = fmt::format("{}[{}]: {}", severity_name(diagnostic), diagnostic.code, diagnostic.message);
+  const std::string code = diagnostic.code.empty() ? "" : fmt::format("[{}]", diagnostic.code);
+  std::string result = fmt::format("{}{}: {}", severity_name(diagnostic), code, diagnostic.message);
   if (diagnostic.span) {
     result = fmt::format("{}: {}\n{}", location(diagnostic.span), result, excerpt(diagnostic.span, diagnostic.label));
   } else {
@@ -192,9 +193,12 @@ std::string Diagnostics::json() const {
 
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   const std::string wanted = lower_case(name);
-  std::size_t fewest = name.size() > 3 ? 3 : 2;  // two edits would turn a short name into any other
+  // Two edits would turn a short name into any other, one edit a name of one letter.
+  std::size_t fewest = std::min<std::size_t>(name.size() > 3 ? 3 : 2, name.size());
   const std::string* nearest = nullptr;
   for (const std::string& candidate : candidates) {
+    const std::size_t longer = std::max(wanted.size(), candidate.size()) - std::min(wanted.size(), candidate.size());
+    if (longer >= fewest) continue;  // a name may be as long as a file
     const std::size_t distance = edits(wanted, lower_case(candidate));
     if (candidate == name || distance >= fewest) continue;
     fewest = distance;

@@ -21,7 +21,7 @@ struct Note {
 };
 
 struct Diagnostic {
-  std::string code;     // "N201"; stable, see `netc explain`
+  std::string code;     // "N201"; stable, see `netc explain`; "" for a file of the command line that cannot be read
   Span span;            // the caret and its tildes
   std::string message;  // "add: the branches differ in shape"
   std::string label;    // stands behind the caret: the shapes at hand; may be empty

@@ -192,11 +192,13 @@ Fix: pass the argument, or give the block's parameter a default: `block b(kernel
     {"N121", R"(N121: the model unrolls too far
 
 `repeat` and blocks are copied where they are used. A `repeat` of more than 10,000 rounds, or a model of more than
-200,000 layers, is taken for a mistake.
+200,000 layers, is taken for a mistake. So are a formula that is more than 500 operations deep or has more than 10,000
+parts, functions that call one another more than 32 deep, and a definition that, with the functions that it calls, has
+more than 100,000 expressions.
 
     repeat 1000000 { linear(8) }
 
-Fix: use a smaller count.
+Fix: use a smaller count; compute parts of a formula by equations of their own.
 )"},
     {"N122", R"(N122: from() in the middle of a chain
 
@@ -278,7 +280,8 @@ Fix: move the file below the importing one.
 )"},
     {"N131", R"(N131: an import that cannot be read
 
-The imported file does not exist, or may not be read.
+The imported file does not exist, is a folder or another thing that is no regular file, or may not be read. The message
+says which.
 
     import "std/blcoks.net";
 
@@ -286,8 +289,8 @@ Fix: correct the path; it is relative to the importing file.
 )"},
     {"N132", R"(N132: declared twice
 
-Two definitions of one file, or two of one list, have the same name. A definition of the file's own may hide an
-imported one, but not another of its own.
+Two definitions of one file, two of one list, or two parameters of one definition have the same name. A definition of
+the file's own may hide an imported one, but not another of its own.
 
     block stage(n) { relu }
     block stage(n) { tanh }
@@ -373,7 +376,8 @@ Fix: use a smaller kernel, more padding, or smaller strides above.
 )"},
     {"N203", R"(N203: the wrong number of dimensions
 
-conv, batchnorm and pooling want images [N, C, H, W]; linear wants vectors [N, features].
+conv, batchnorm and pooling want images [N, C, H, W]; linear wants vectors [N, features]. No tensor has more than six
+dimensions.
 
     conv(16, 5) -> linear(10);
 

@@ -138,7 +138,7 @@ struct Recovering {
   x3::error_handler_result on_error(Iterator& first, const Iterator& last,
                                     const x3::expectation_failure<Iterator>& error, const Context& context) {
     State& rules = state(context);
-    rules.diagnostics.add(unexpected(rules.source, error.where(), error.which()));
+    rules.diagnostics.add(unexpected(rules.source, error.where(), error.which(), first));
     first = rules.diagnostics.full() ? last : next(first, error.where(), last, error.which());
     return x3::error_handler_result::accept;
   }
@@ -211,6 +211,12 @@ auto in_brackets(const Item& item) {
 template <typename Item>
 auto in_braces(const Item& item) {
   return open_brace > *semicolon > *item[child] > close_brace;
+}
+
+/// The same with one item at least.
+template <typename Item>
+auto in_filled_braces(const Item& item) {
+  return open_brace > *semicolon > item[child] > *item[child] > close_brace;
 }
 
 // ---- Rules ----------------------------------------------------------------------------------------------------------
@@ -414,7 +420,7 @@ auto const fn_def = spanned(
     > ((equals > expression[child]) | definition_body[child]) > As(Kind::fn));
 auto const dist_def = spanned(
     word("dist") > new_name[declared_name] > equals
-    > ((word("mix") > in_braces(mixture_statement)) | expression[child]) > As(Kind::dist));
+    > ((word("mix") > in_filled_braces(mixture_statement)) | expression[child]) > As(Kind::dist));
 auto const mixture_statement_def = in_list > mixture_part[itself] > statement_end;
 auto const mixture_part_def = spanned(expression[child] > colon > expression[child] > As(Kind::mixture_part));
 auto const example_def = spanned(word("example") > expression[child] > As(Kind::example));
@@ -448,7 +454,7 @@ Node parse_all(const Source& source, Diagnostics& diagnostics, const Top& top) {
   try {
     x3::parse(first, last, x3::with<State>(rules)[x3::eps > top > file_end], tree);
   } catch (const x3::expectation_failure<Iterator>& error) {
-    diagnostics.add(unexpected(source, error.where(), error.which()));
+    diagnostics.add(unexpected(source, error.where(), error.which(), error.where()));
   }
   if (const Node* deep = first_deeper_than(tree, max_tree_height)) report_depth(rules, deep->span);
   return tree;

@@ -122,11 +122,7 @@ class Scanner {
 };
 
 bool Scanner::run() {
-  if (text_.size() > max_file_size) {
-    report("N107", span(0, 0), fmt::format("the file has {} bytes, more than {}", text_.size(), max_file_size),
-           "write `repeat` and `block` in place of copies");
-    return false;
-  }
+  if (!check_size(source_, diagnostics_)) return false;
   if (text_.starts_with(byte_order_mark)) at_ = byte_order_mark.size();
   begin_line();
   while (at_ < text_.size() && !diagnostics_.full()) step();
@@ -302,6 +298,23 @@ bool check_spelling(const Span& name, Diagnostics& diagnostics) {
 
 bool scan(const Source& source, Diagnostics& diagnostics) {
   return Scanner(source, diagnostics).run();
+}
+
+bool check_size(const Source& source, Diagnostics& diagnostics) {
+  if (source.text.size() <= max_file_size) return true;
+  diagnostics.add({"N107",
+                   {&source, 0, 0},
+                   fmt::format("the file has more than {} bytes", max_file_size),
+                   "",
+                   {},
+                   "write `repeat` and `block` in place of copies"});
+  return false;
+}
+
+const std::vector<std::string>& statement_words() {
+  static const std::vector<std::string> words{"let",   "input", "output", "shared", "expect", "loss",       "init",
+                                              "train", "add",   "concat", "from",   "repeat", "sequential", "if"};
+  return words;
 }
 
 void check_name(const Span& name, Diagnostics& diagnostics) {

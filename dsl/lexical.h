@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "dsl/diagnostic.h"
 #include "dsl/source.h"
@@ -14,10 +16,16 @@ constexpr std::size_t max_file_size = 4 << 20;
 constexpr std::size_t max_bracket_depth = 256;
 constexpr std::size_t max_name_length = 64;
 
+/// False, and an error at its beginning, for a file that is too large.
+bool check_size(const Source& source, Diagnostics& diagnostics);
+
 /// Looks at every byte once, before the grammar does: UTF-8, hidden characters, strings, brackets and their depth.
 /// After a clean scan the brackets match, so the grammar's recursion is bounded and recovery can count brackets.
 /// Returns false when it reported an error.
 bool scan(const Source& source, Diagnostics& diagnostics);
+
+/// The words that may begin a statement of a block or model.
+const std::vector<std::string>& statement_words();
 
 /// Reports a declared name that C++ or the language keeps for itself, or that is too long.
 void check_name(const Span& name, Diagnostics& diagnostics);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "dsl/lexical.h"
 
@@ -13,6 +15,8 @@ namespace netc {
 namespace {
 
 constexpr std::string_view definition_words[] = {"import", "block", "model", "layer", "fn", "dist", "example"};
+constexpr std::string_view of_definitions = "block, model";  // how what a file wants begins
+constexpr std::string_view of_layers = "param, input";       // the same of a `layer`
 constexpr std::string_view a_name = "a name";
 constexpr std::string_view semicolon = "`;`";
 constexpr std::string_view number_help =
@@ -66,7 +70,7 @@ std::string_view token_help(std::string_view token) {
 /// Advice about a token in the place of what was wanted.
 std::string_view place_help(std::string_view token, std::string_view wanted) {
   const bool statement = wanted == "a statement";
-  const bool definition = wanted.starts_with("block, model");
+  const bool definition = wanted.starts_with(of_definitions);
   if (wanted == "a number") return number_help;
   if (token == "->" && statement) return "a chain goes on in its statement: remove the `;` before `->`";
   if (token == "+" && wanted == semicolon) return "branches are added with add { …; … }";
@@ -76,6 +80,26 @@ std::string_view place_help(std::string_view token, std::string_view wanted) {
   if (definition && !match_word(token).empty()) return "layers stand in a model or a block";
   if (wanted == "`:`" && token == ";") return "an input states its shape: `input image: f32[N, 1, 28, 28];`";
   return "";
+}
+
+/// What may begin a statement, in the place where `wanted` is missing.
+std::vector<std::string> beginnings(std::string_view wanted) {
+  if (wanted == semicolon) return statement_words();
+  if (wanted.starts_with(of_layers)) return {"param", "input", "let"};
+  if (!wanted.starts_with(of_definitions)) return {};
+  std::vector<std::string> words(std::begin(definition_words), std::end(definition_words));
+  words.emplace_back("let");
+  return words;
+}
+
+/// For a misspelt word of the language: one that stands where a statement begins, or, as it reads like an operator, is
+/// all of the statement in front of what was found.
+std::string spelling_help(Cursor start, Cursor at, Cursor found, std::string_view token, std::string_view wanted) {
+  if (wanted != semicolon) return did_you_mean(token, beginnings(wanted));
+  if (std::find(at, found, '\n') != found) return "";  // this line is whole: only its `;` is missing
+  const Cursor begin = skip_blanks(start, at);
+  const std::string_view word = match_word(view(begin, at));
+  return begin + word.size() == at ? did_you_mean(word, beginnings(wanted)) : "";
 }
 
 /// A reader looks for a missing `;` or `)` at the end of the line, not at the beginning of the next.
@@ -125,19 +149,20 @@ Cursor next_line(Cursor error, Cursor end, const std::string& wanted) {
 
 }  // namespace
 
-Diagnostic unexpected(const Source& source, Cursor at, const std::string& wanted) {
+Diagnostic unexpected(const Source& source, Cursor at, const std::string& wanted, Cursor start) {
   const Cursor end = source.text.data() + source.text.size();
   const Cursor found = skip_blanks(at, end);
   const std::string_view token = token_at(view(found, end));
   const bool is_keyword = wanted == a_name && !match_identifier(token).empty();
-  std::string_view help = is_keyword ? "choose another name" : token_help(token);
+  std::string help(is_keyword ? "choose another name" : token_help(token));
+  if (help.empty()) help = spelling_help(start, at, found, token, wanted);
   if (help.empty()) help = place_help(token, wanted);
   return {is_keyword ? "N104" : "N101",
           error_span(source, at, found, token.size(), is_closer(wanted)),
           fmt::format("expected {}, found {}{}", wanted, is_keyword ? "the reserved word " : "", describe(token)),
           "",
           {},
-          std::string(help)};
+          std::move(help)};
 }
 
 Cursor next_statement(Cursor start, Cursor error, Cursor end, const std::string& wanted) {

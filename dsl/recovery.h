@@ -11,8 +11,9 @@ namespace netc {
 /// A place in the text of a source.
 using Cursor = const char*;
 
-/// The diagnostic for an error at `at` (just behind the token before it), where the grammar wanted `wanted`.
-Diagnostic unexpected(const Source& source, Cursor at, const std::string& wanted);
+/// The diagnostic for an error at `at` (just behind the token before it), where the grammar wanted `wanted` in the
+/// statement that begins at `start`.
+Diagnostic unexpected(const Source& source, Cursor at, const std::string& wanted, Cursor start);
 
 /// Where parsing goes on after an error at `error` in the statement that begins at `start`: behind its `;`, at the `}`
 /// around it, or, when only the `;` was missing, at the next line. Brackets match up to `end`. Always beyond `start`.

@@ -313,7 +313,8 @@ TEST_CASE("C: whole parameters and elements are read and written between steps")
     CHECK(loss == doctest::Approx(std::log(5.0)));
   }
   twice_optimizer_destroy(optimizer);
-  // The gradient of the bias is softmax less the share of each class; the recipe's momentum adds .9 of the first step's.
+  // The gradient of the bias is softmax less the share of each class; the recipe's momentum adds .9 of the first
+  // step's.
   REQUIRE(twice_get(c.model, "head.bias", bias.data(), 5) == 0);
   CHECK(bias[0] == doctest::Approx(-0.5 * 1.9 * (0.2 - 0.5)));
   CHECK(bias[1] == doctest::Approx(-0.5 * 1.9 * 0.2));

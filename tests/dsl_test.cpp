@@ -225,6 +225,13 @@ TEST_CASE("20 errors are kept; warnings do not count") {
   CHECK(diagnostics.all().size() == 70);
 }
 
+TEST_CASE("a diagnostic without a code is of the command line") {
+  Diagnostics diagnostics;
+  diagnostics.add({"", {}, "cannot read m.net: Is a directory", "", {}, ""});
+  CHECK(diagnostics.has_errors());
+  CHECK(diagnostics.text() == "error: cannot read m.net: Is a directory\n");
+}
+
 TEST_CASE("diagnostics as JSON") {
   const Source source("a\xff.net", "x\n  relu\n");
   Diagnostics diagnostics;
@@ -250,6 +257,8 @@ TEST_CASE("near misses") {
   CHECK(did_you_mean("xyz", names).empty());
   CHECK(did_you_mean("relu", {"relu"}).empty());
   CHECK(did_you_mean("x", {}).empty());
+  CHECK(did_you_mean("x", names).empty());
+  CHECK(did_you_mean("I", names) == "did you mean `i`?");
 }
 
 TEST_CASE("an explanation begins with its code and says what to do") {
@@ -666,6 +675,8 @@ TEST_CASE("messages say what was expected and what was found") {
   CHECK(first_message("model {}") == "expected a name, found `{`");
   CHECK(first_message("import blocks;") == "expected a string in double quotes, found `blocks`");
   CHECK(first_message("dist d = mix { 1/2 }") == "expected `:`, found `}`");
+  CHECK(first_message("dist d = mix { }") == "expected a part such as 1/2: uniform(0, 1), found `}`");
+  CHECK(first_message("dist d = mix { ; }") == "expected a part such as 1/2: uniform(0, 1), found `}`");
   CHECK(first_message("layer l { relu; }") ==
         "expected param, input, let or an equation such as y[n, c] = …, found `relu`");
   CHECK(first_message("let a = 1") == "expected `;`, found the end of the file");
@@ -683,6 +694,16 @@ TEST_CASE("habits from other languages get help") {
   CHECK(first_help(in_model("else { relu }")) == "`else` follows the `}` of its `if` directly");
   CHECK(first_help(in_model("train { batch = 3, epochs = 4 }")) == "statements and settings end with `;`");
   CHECK(first_help("conv(3);") == "layers stand in a model or a block");
+}
+
+TEST_CASE("misspelt words of the language are recognized where a statement begins") {
+  CHECK(first_help("modle m { relu }") == "did you mean `model`?");
+  CHECK(first_help(in_model("inptu x: f32[N];")) == "did you mean `input`?");
+  CHECK(first_help(in_model("relu; repaet 3 { relu }")) == "did you mean `repeat`?");
+  CHECK(first_help("layer l { parma w: f32[c]; }") == "did you mean `param`?");
+  CHECK(first_help(in_model("relu tanh;")).empty());
+  CHECK(first_help(in_model("relu -> inptu x;")).empty());
+  CHECK(first_help(in_model("inptu\nrelu;")).empty());
 }
 
 TEST_CASE("a missing semicolon is shown at the end of its line") {

@@ -1,5 +1,5 @@
-// Elaboration of files that are right: values, paths, shared layers, clauses, options, imports, and the book's models.
-// What wrong files get is in errors_test.cpp.
+// Elaboration of files that are right: values, paths, shared layers, clauses, options, imports, and the networks in
+// models/. What wrong files get is in errors_test.cpp.
 #include "compiler/elaborate/elaborate.h"
 
 #include <doctest/doctest.h>
@@ -14,8 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "compiler/compilation.h"
 #include "compiler/elaborate/paths.h"
 #include "compiler/graph/operator.h"
+#include "dsl/lexical.h"
 
 namespace netc {
 namespace {
@@ -197,6 +199,18 @@ TEST_CASE("a layer as an argument may be a block with arguments, or a shared lay
   CHECK(parameters(clean("shared h = linear(4); twice(h);", blocks)) == Strings{"h.weight", "h.bias"});
 }
 
+TEST_CASE("a block may be given to itself, as far as blocks nest") {
+  const std::string block = "block residual(inner: layer) { add { inner; identity } }";
+  CHECK(layers(clean("residual(residual(linear(4)));", block)) == Strings{"linear"});
+  CHECK(layers(clean("shared h = residual(linear(4)); residual(h);", block)) == Strings{"h.linear"});
+  CHECK(layers(clean("each((each((linear(4), relu)), relu));", "block each(inner) { repeat i in inner { i } }")) ==
+        Strings{"0.0.linear"});
+  CHECK(model("endless(endless);", {}, "block endless(inner: layer) { inner(inner) }").codes ==
+        std::set<std::string>{"N121"});
+  CHECK(model("endless(relu);", {}, "block endless(inner: layer) { inner -> endless(inner) }").codes ==
+        std::set<std::string>{"N125"});
+}
+
 TEST_CASE("layers are equal when they are one layer with arguments that are written alike") {
   const auto nodes = [](const std::string& condition, const std::string& definitions = "") {
     return clean("if " + condition + " { tanh } else { relu } linear(1);", definitions).nodes.front().op->name;
@@ -315,6 +329,13 @@ TEST_CASE("a label names one operator, and is a segment before anything larger")
   CHECK(layers(clean("0: linear(3); repeat: linear(4);")) == Strings{"0", "repeat"});
 }
 
+TEST_CASE("a label of an operator with branches names the operator, and is their segment") {
+  const Graph graph = clean("reshape((2, 2)); a: matmul { identity; reshape((2, 2)) }");
+  Strings paths;
+  for (const Node& node : graph.nodes) paths.push_back(node.path);
+  CHECK(paths == Strings{"reshape", "a.identity", "a.reshape", "a"});
+}
+
 TEST_CASE("what has no label adds no segment, but a repeat its index, from 0") {
   CHECK(layers(clean("{ { linear(3) } } relu;")) == Strings{"linear"});
   CHECK(layers(clean("repeat i in 5..7 { fc: linear(i) }")) == Strings{"0.fc", "1.fc"});
@@ -364,6 +385,8 @@ TEST_CASE("assign_paths keeps leaves and segments apart") {
   };
   CHECK(texts({{"", "a"}, {"a.b.", "c"}, {"a.", "b"}}) == Strings{"a2", "a.b.c", "a.b2"});
   CHECK(texts({{"", "a2"}, {"", "a"}, {"", "a"}, {"", "a2", true}}) == Strings{"a2_2", "a", "a3", "a2"});
+  const Leaf with_branches{.prefix = "", .name = "a", .written = true, .is_segment = true, .owned = {"weight"}};
+  CHECK(texts({{"a.", "b"}, {"a.", "weight", true}, with_branches}) == Strings{"a.b", "a.weight2", "a"});
 }
 
 // ---- Shared layers --------------------------------------------------------------------------------------------------
@@ -605,7 +628,8 @@ class Files {
   Files(const Files&) = delete;
   Files& operator=(const Files&) = delete;
 
-  Elaborated elaborate(const std::string& name) const { return elaborate_file(folder_ / name); }
+  Elaborated elaborate(const std::string& name) const { return elaborate_file(path(name)); }
+  fs::path path(const std::string& name) const { return folder_ / name; }
 
  private:
   fs::path folder_;
@@ -619,6 +643,42 @@ TEST_CASE("imports are relative to the importing file, and a file's own definiti
   const Elaborated result = files.elaborate("m.net");
   // a and last mean the b that their own file sees.
   CHECK(shapes(result.graph, "linear") == Strings{"[N,5]", "[N,3]", "[N,2]", "[N,3]"});
+}
+
+TEST_CASE("errors of imported files tell the way there") {
+  const Files files({{"m.net", "import \"a.net\";\nmodel m { input x: f32[N, 4]; relu }"},
+                     {"a.net", "\nimport \"b.net\";"},
+                     {"b.net", "let width = 1 / 0;"}});
+  const Elaborated result = files.elaborate("m.net");
+  CHECK(result.codes == std::set<std::string>{"N112"});
+  const std::size_t inner = result.text.find("b.net, imported at ");
+  const std::size_t outer = result.text.find("a.net, imported at ");
+  CHECK(result.text.find("a.net:2:1\n") != std::string::npos);
+  CHECK(result.text.find("m.net:1:1\n") != std::string::npos);
+  CHECK(inner < outer);
+  CHECK(outer != std::string::npos);
+}
+
+TEST_CASE("what is no regular file is not read: it may have no end") {
+  const Files files(Settings{{"m.net", "import \"zero.net\";\nmodel m { input x: f32[N, 4]; relu }"}});
+  fs::create_symlink("/dev/zero", files.path("zero.net"));
+  const Elaborated result = files.elaborate("m.net");
+  CHECK(result.codes == std::set<std::string>{"N131"});
+  CHECK(result.text.find("Is not a regular file") != std::string::npos);
+
+  Compilation compilation;
+  CHECK(read_source(files.path("zero.net").string(), compilation) == nullptr);
+  CHECK(read_source(files.path("none.net").string(), compilation) == nullptr);
+  CHECK(compilation.diagnostics.text().find("zero.net: Is not a regular file\n") != std::string::npos);
+  CHECK(compilation.diagnostics.json().find("none.net: No such file or directory\"") != std::string::npos);
+}
+
+TEST_CASE("a source of the command line has at most 4 MB, and the error a place in it") {
+  const Files files({{"m.net", std::string(max_file_size, ' ')}, {"large.net", std::string(max_file_size + 5, ' ')}});
+  Compilation compilation;
+  CHECK(read_source(files.path("m.net").string(), compilation) != nullptr);
+  CHECK(read_source(files.path("large.net").string(), compilation) == nullptr);
+  CHECK(compilation.diagnostics.text().find("large.net:1:1: error[N107]") != std::string::npos);
 }
 
 TEST_CASE("one file by two ways is one file") {

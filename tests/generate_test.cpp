@@ -80,6 +80,16 @@ TEST_CASE("kernels that read prepared weights share no name with those that read
   for (const std::string& symbol : prepared) CHECK(!direct.contains(symbol));
 }
 
+TEST_CASE("what neither an output nor the loss needs is not computed") {
+  WorkingFolder folder;
+  write_text("dead.net", "model dead { input x: f32[N, 4]; a: linear(3); b: sigmoid; output a; loss mse; }\n");
+  const CommandResult result = run_netc({"dump", "dead.net", "--after=plan"});
+  INFO(result.err);
+  CHECK(result.status == 0);
+  CHECK(contains(result.out, "linear"));
+  CHECK(!contains(result.out, "sigmoid"));
+}
+
 TEST_CASE("unchanged input touches nothing; the depfile names all that was read") {
   WorkingFolder folder;
   write_text("parts.net", "block head(n) { fc: linear(n); }\n");

@@ -238,6 +238,33 @@ TEST_CASE("formulas are safe where their parts overflow or cancel") {
   }
 }
 
+TEST_CASE("exp(x) - 1 and log(1 + x) keep the digits of a small x") {
+  const auto check = [](const std::string& text, const std::vector<double>& x, double (*value)(double),
+                        double (*slope)(double)) {
+    const Curve c = curve(text, x, f32);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      CAPTURE(text);
+      CAPTURE(x[i]);
+      const double at = static_cast<float>(x[i]);
+      CHECK(std::abs(c.y[i] - value(at)) <= 1e-6 * std::abs(value(at)));
+      CHECK(std::abs(c.dx[i] - slope(at)) <= 1e-5 * std::abs(slope(at)));
+    }
+  };
+  const auto expm1 = [](double x) { return std::expm1(x); };
+  const auto exp = [](double x) { return std::exp(x); };
+  const std::vector<double> all{-9, -2, -0.6, -0.5, -0.4, -0.01, -1e-6, -1e-20, 1e-12, 1e-3, 0.3, 0.49, 0.51, 2};
+  check("fn f(x) = exp(x) - 1;", all, expm1, exp);
+  check("fn f(x) = -(1 - exp(x));", all, expm1, exp);
+  check("fn f(x) = -1 + exp(x);", all, expm1, exp);
+  const auto log1p = [](double x) { return std::log1p(x); };
+  const auto inverse = [](double x) { return 1 / (1 + x); };
+  const std::vector<double> most{-0.9, -0.3, -0.25, -0.2, -0.01, -1e-6, -1e-20, 1e-12, 1e-3, 0.24, 0.26, 2, 1e4};
+  check("fn f(x) = log(1 + x);", most, log1p, inverse);
+  check("fn f(x) = log(x + 1);", most, log1p, inverse);
+  check("fn f(x) = log(1 - -x);", most, log1p, inverse);
+  check("fn f(x) = elu(x);", {-2, -1e-6, -1e-20}, expm1, exp);
+}
+
 TEST_CASE("no gradient flows through what is detached") {
   const Curve c = curve("fn f(x) = x * detach(x) + x;", {-2, 0, 3}, f32);
   check_close(c.y, {2, 0, 12});

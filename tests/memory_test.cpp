@@ -120,6 +120,16 @@ TEST_CASE("what takes as long to read as to compute, or is read many times, is c
   CHECK(contains(groups_of("conv(20, 3) -> batchnorm -> maxpool(3, stride = 1);"), "batchnorm_normalize"));
 }
 
+TEST_CASE("of a chain of pointwise layers no kernel computes more than a few again") {
+  std::string chain;
+  for (int i = 0; i < 40; ++i) chain += "sigmoid -> ";
+  const Plan plan =
+      training_plan("model m { input image: f32[N, 20]; linear(8) -> " + chain + "linear(3); loss mse; }");
+  std::size_t sigmoids = 0;
+  for (const Node& node : plan.graph.nodes) sigmoids += node.op->name == "sigmoid" ? 1 : 0;
+  CHECK(sigmoids <= 4 * 40);
+}
+
 /// How many gradients of weights and biases each such node of training's computes.
 std::vector<std::size_t> summed_gradients(const std::string& layers) {
   const Plan plan = training_plan("model m { input image: f32[N, 20, 8, 8]; " + layers + " loss mse; }");

@@ -70,6 +70,15 @@ void plan_preparations(const Options& options, CompiledModel& model) {
   if (model.has_model() && options.max_memory == 0) model.plan_preparations();
 }
 
+/// What is wrong goes where the result would have gone, for programs that read the result.
+void print_diagnostics(const Options& options, const Compilation& compilation, bool complete) {
+  if (options.json && !complete) {
+    fmt::print("{}\n", compilation.diagnostics.json());
+  } else {
+    fmt::print(stderr, "{}", compilation.diagnostics.text());
+  }
+}
+
 /// Compiles, prints the diagnostics, and passes a complete model on to `use`, which returns the exit status.
 template <class Use>
 int with_model(const Options& options, Use use) {
@@ -78,7 +87,7 @@ int with_model(const Options& options, Use use) {
   CompiledModel model;
   const bool complete =
       compile(options, compilation, none, model) && read_tiles(options, compilation, model.kernels.tiles);
-  fmt::print(stderr, "{}", compilation.diagnostics.text());
+  print_diagnostics(options, compilation, complete);
   if (options.native) model.kernels.only = best_isa();
   if (complete) note_unused_tiles(options, compilation, model);
   if (complete) plan_preparations(options, model);
@@ -87,8 +96,14 @@ int with_model(const Options& options, Use use) {
 
 /// Of commands that need a model, where the file has functions alone.
 int no_model(const Options& options) {
-  fmt::print(stderr, "error: {0} defines functions, but no model\nhelp: netc {0} generates them as C++\n",
-             options.file);
+  Compilation compilation;
+  compilation.diagnostics.add({"",
+                               {},
+                               fmt::format("{} defines functions, but no model", options.file),
+                               "",
+                               {},
+                               fmt::format("netc {} generates them as C++", options.file)});
+  print_diagnostics(options, compilation, false);
   return 1;
 }
 
@@ -188,8 +203,7 @@ int tune(const Options& options) {
     Tiles tiles;
     if (fs::exists(file)) {
       const Source* source = read_source(file.string(), compilation);
-      if (source == nullptr) return 1;
-      tiles.add(*source, compilation.diagnostics);
+      if (source != nullptr) tiles.add(*source, compilation.diagnostics);
     }
     if (compilation.diagnostics.has_errors()) {
       fmt::print(stderr, "{}", compilation.diagnostics.text());

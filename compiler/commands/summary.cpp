@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "compiler/graph/operator.h"
@@ -21,6 +22,7 @@ struct Row {
   Shape shape;
   std::int64_t parameters = 0;
   std::int64_t macs = 0;
+  std::int64_t bytes = 0;  // of its output for one example
 };
 
 /// The layers between the inputs and the loss. A shared parameter counts where it is first used.
@@ -29,8 +31,12 @@ std::vector<Row> rows(const Graph& graph) {
   std::set<ValueId> counted;
   for (const Node& node : graph.nodes) {
     if (node.op->is_loss) continue;
-    Row row{node.path, std::string(node.op->name), graph[node.outputs[0]].shape, 0,
-            node.op->macs ? node.op->macs(graph, node) : 0};
+    const Value& output = graph[node.outputs[0]];
+    Row row{.path = node.path,
+            .op = std::string(node.op->name),
+            .shape = output.shape,
+            .macs = node.op->macs ? node.op->macs(graph, node) : 0,
+            .bytes = output.shape.elements() * size_of(output.type)};
     for (ValueId input : node.inputs) {
       if (graph[input].is_parameter() && counted.insert(input).second) row.parameters += graph[input].shape.elements();
     }
@@ -118,9 +124,7 @@ struct GpuStep {
 
 std::string gpu_text(const CompiledModel& model, std::int64_t batch) {
   const GpuStep step(model, batch);
-  const auto rate = [&](double seconds) {
-    return grouped(static_cast<std::int64_t>(static_cast<double>(batch) / seconds));
-  };
+  const auto rate = [&](double seconds) { return grouped(std::llround(static_cast<double>(batch) / seconds)); };
   std::string text = fmt::format("the same on a GPU, with the batch and what kernels keep between launches: {}\n",
                                  bill_text(memory_bill(model, batch, Device::cuda)));
   text += fmt::format("{} of {} on a GPU: {:.1f} GFLOP, {:.2f} GB, {} launches\n", step.step, batch,
@@ -152,12 +156,13 @@ std::string summary_text(const CompiledModel& model, std::int64_t batch) {
   const std::vector<Row> layers = rows(model.graph);
   std::size_t wide = 4;
   for (const Row& row : layers) wide = std::max(wide, row.path.size());
-  const std::string line = "{:<{}}  {:<16} {:<20} {:>13} {:>17}\n";
-  std::string text = fmt::format(fmt::runtime(line), "path", wide, "operator", "output", "parameters", "multiply-adds");
+  const std::string line = "{:<{}}  {:<16} {:<20} {:>13} {:>17} {:>13}\n";
+  std::string text = fmt::format(fmt::runtime(line), "path", wide, "operator", "output", "parameters", "multiply-adds",
+                                 "output bytes");
   text += std::string(text.size() - 1, '-') + "\n";
   for (const Row& row : layers) {
     text += fmt::format(fmt::runtime(line), row.path, wide, row.op, to_string(row.shape), grouped(row.parameters),
-                        grouped(row.macs));
+                        grouped(row.macs), grouped(row.bytes));
   }
   const MemoryBill bill = memory_bill(model, batch, Device::cpu);
   text += fmt::format("\n{}: {} -> {}\n", model.graph.name, tensors(model.graph, model.graph.inputs),

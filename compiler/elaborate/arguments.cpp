@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 namespace netc {
 namespace {
@@ -182,10 +184,16 @@ std::optional<std::int64_t> AttributeReader::integer(const Constant& value) cons
   return number;
 }
 
+/// A bound right below a whole number is there to leave that out.
+std::string upper_bound(double most) {
+  const double next = std::nextafter(most, std::numeric_limits<double>::infinity());
+  const bool is_open = next == std::floor(next) && most != std::floor(most);
+  return is_open ? fmt::format("below {}", next) : fmt::format("at most {}", most);
+}
+
 bool AttributeReader::in_range(double value, const Constant& written) const {
   if (value >= spec_.least && value <= spec_.most) return true;
-  const std::string range =
-      value < spec_.least ? fmt::format("at least {}", spec_.least) : fmt::format("at most {}", spec_.most);
+  const std::string range = value < spec_.least ? fmt::format("at least {}", spec_.least) : upper_bound(spec_.most);
   reporter_.error("N115", span_, fmt::format("{} must be {}, found {}", what_, range, to_string(written)));
   return false;
 }

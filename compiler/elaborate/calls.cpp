@@ -15,6 +15,12 @@ using ast::Kind;
 constexpr std::size_t max_block_depth = 64;
 constexpr std::size_t longest_call = 160;
 
+/// Marks what a caller gives: it is unrolled as if it stood in the caller.
+void mark_given(Constant& value) {
+  if (auto* layer = std::get_if<LayerReference>(&value.value)) layer->given = true;
+  if (auto* tuple = std::get_if<Tuple>(&value.value)) std::for_each(tuple->begin(), tuple->end(), mark_given);
+}
+
 }  // namespace
 
 bool Elaborator::check_inputs(const std::string& name, std::size_t wanted, std::size_t given, const Span& span) {
@@ -72,9 +78,10 @@ ValueId Elaborator::apply_own(const LayerReference& layer, const std::vector<Val
 
 // ---- Blocks ---------------------------------------------------------------------------------------------------------
 
+/// A block that was given may be one of those around it, as in twice(twice(relu)): what gave it is not inside of it.
 bool Elaborator::may_enter(const LayerReference& layer, const Span& span) {
   const auto first = std::find(active_.begin(), active_.end(), layer.declaration->node);
-  if (first != active_.end()) {
+  if (first != active_.end() && !layer.given) {
     std::string way;
     for (auto block = first; block != active_.end(); ++block) way += (*block)->text + " -> ";
     reporter_.error("N125", span, fmt::format("a block calls itself: {}{}", way, layer.name),
@@ -82,6 +89,7 @@ bool Elaborator::may_enter(const LayerReference& layer, const Span& span) {
     return false;
   }
   if (active_.size() < max_block_depth) return true;
+  stopped_ = true;
   reporter_.error("N121", span, fmt::format("blocks nest more than {} deep", max_block_depth));
   return false;
 }
@@ -103,6 +111,7 @@ bool Elaborator::bind_block(const LayerReference& layer, const Span& span, Scope
     Constant value =
         is_given ? argument->second.value : evaluate(*ast::parameter_default(node), scope.names, reporter_);
     if (is_given) given.push_back(fmt::format("{} = {}", node.text, to_string(value)));
+    if (is_given) mark_given(value);
     good = check_type(node, value, is_given ? argument->second.span : node.span, reporter_) && good;
     declare(node.text, std::move(value), node.span, scope);
   }
@@ -139,6 +148,9 @@ ValueId Elaborator::apply_shared(const LayerReference& layer, ValueId value, con
     return no_value;
   }
   if (place.number != nullptr) ++*place.number;
+  // It is unrolled as if it stood where it is declared, in some of the blocks that are active here.
+  std::vector<const ast::Node*> around(active_.begin(), active_.begin() + shared.blocks);
+  active_.swap(around);
   shared.in_use = true;
   layers_.begin_shared(shared.parameters, span);
   const BlockTrail trail(reporter_, fmt::format("the shared layer `{}`", layer.name), span);
@@ -147,6 +159,7 @@ ValueId Elaborator::apply_shared(const LayerReference& layer, ValueId value, con
   const ValueId result = element(*shared.element, value, here, *shared.scope);
   layers_.end_shared();
   shared.in_use = false;
+  active_.swap(around);
   return result;
 }
 

@@ -197,6 +197,19 @@ void refuse_taken_name(const ast::Node& model, Reporter& reporter) {
   }
 }
 
+/// Without a model a file may still be one of functions.
+void report_no_model(const ast::Node& file, const Source& source, Reporter& reporter) {
+  const auto function = std::find_if(file.children.begin(), file.children.end(),
+                                     [](const ast::Node& node) { return node.kind == Kind::fn; });
+  if (function == file.children.end()) {
+    reporter.error("N133", {&source, 0, 0}, "no model in this file", "add `model name { … }`");
+    return;
+  }
+  const std::string help = fmt::format(
+      "add `model name {{ … }}`, or give each parameter of `{}` a type such as f32[n] or a default", function->text);
+  reporter.error("N133", function->span, "no model in this file, and no `fn` of f32 tensors alone", help);
+}
+
 /// The model called `name`, or the file's last one without a name; nullptr after an error.
 const ast::Node* find_model(const ast::Node& file, const Source& source, const std::string& name, Reporter& reporter) {
   const ast::Node* found = nullptr;
@@ -215,7 +228,7 @@ const ast::Node* find_model(const ast::Node& file, const Source& source, const s
     return found;
   }
   if (names.empty()) {
-    reporter.error("N133", {&source, 0, 0}, "no model in this file", "add `model name { … }`");
+    report_no_model(file, source, reporter);
     return nullptr;
   }
   std::string help = did_you_mean(name, names);

@@ -1,6 +1,7 @@
 // Unrolls one model: walks its statements with the compile-time values at hand and has the layers built.
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <map>
 #include <string>
@@ -30,6 +31,7 @@ struct SharedLayer {
   Scope* scope = nullptr;  // where it is declared; outlives every use
   PathPlace place;
   SharedParameters parameters;
+  std::ptrdiff_t blocks = 0;  // how many are active where it is declared
   bool in_use = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "compiler/graph/graph.h"
@@ -209,6 +210,10 @@ Constant Evaluator::function(const ast::Node& node, const std::string& name) {
 /// The smallest or largest of `candidates`.
 Constant Evaluator::extreme(const ast::Node& node, const std::string& name, const Tuple& candidates) {
   if (candidates.empty()) return error("N113", node.span, fmt::format("{} of no elements", name));
+  const auto other = std::find_if(candidates.begin(), candidates.end(), [](const auto& it) { return !it.is_number(); });
+  if (other != candidates.end()) {
+    return error("N111", node.span, fmt::format("{} takes numbers, found {}", name, describe(*other)));
+  }
   Constant best = candidates.front();
   for (const Constant& candidate : candidates) {
     const Constant better = compute(name == "min" ? "<" : ">", candidate, best, node.span, reporter_);

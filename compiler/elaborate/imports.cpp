@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
+#include <optional>
 
+#include "compiler/formula/index_notation.h"
+#include "compiler/text_file.h"
 #include "dsl/lexical.h"
 
 namespace netc {
@@ -18,15 +20,12 @@ std::string canonical_name(const std::filesystem::path& path) {
   return error ? path.lexically_normal().string() : result.string();
 }
 
-/// The bytes of a regular file; false when there is none that can be read.
-bool read_text(const std::filesystem::path& path, std::string& text) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) return false;
-  std::ifstream in(path, std::ios::binary);
-  text.resize(max_file_size + 1);  // a byte too many is the parser's to refuse
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return in.eof() || !text.empty();
+constexpr std::size_t most_bytes = max_file_size + 1;  // a byte too many is the parser's to refuse
+
+/// Where an import was looked for, also of a file that lies where netc runs.
+std::string place_of(const std::filesystem::path& path) {
+  const std::filesystem::path normal = path.lexically_normal();
+  return normal.string() + (normal.has_parent_path() ? "" : " in the current folder");
 }
 
 /// Whether what is imported comes with netc.
@@ -43,7 +42,7 @@ bool is_declaration(ast::Kind kind) {
 
 const Environment& Imports::load(const ast::Node& file, const Source& source) {
   load_prelude();
-  open_.push_back(canonical_name(source.path));
+  open_.push_back({canonical_name(source.path), &source});
   gather(file, source, main_);
   open_.pop_back();
   return main_;
@@ -52,9 +51,10 @@ const Environment& Imports::load(const ast::Node& file, const Source& source) {
 /// Definitions that need no import. An installation without them can still compile what needs none.
 void Imports::load_prelude() {
   const std::filesystem::path path = std_folder_ / "activations.net";
-  std::string text;
-  if (!read_text(path, text)) return;
-  sources_.push_back(std::make_unique<Source>(path.lexically_normal().string(), std::move(text)));
+  std::string problem;
+  std::optional<std::string> text = read_regular_text(path, most_bytes, problem);
+  if (!text) return;
+  sources_.push_back(std::make_unique<Source>(path.lexically_normal().string(), std::move(*text)));
   auto file = std::make_unique<File>(nullptr);
   file->tree = parse(*sources_.back(), diagnostics_);
   define(file->tree, prelude_);
@@ -88,9 +88,9 @@ Imports::File* Imports::open(const ast::Node& statement, const Source& importer)
                                          ? std_folder_ / statement.text.substr(4)
                                          : std::filesystem::path(importer.path).parent_path() / statement.text;
   const std::string key = canonical_name(path);
-  if (std::find(open_.begin(), open_.end(), key) != open_.end()) {
-    reporter_.error("N125", statement.span, fmt::format("\"{}\" imports itself", statement.text),
-                    "move what both files need into a third one");
+  const auto first = std::find_if(open_.begin(), open_.end(), [&](const Open& file) { return file.key == key; });
+  if (first != open_.end()) {
+    report_cycle(statement, first);
     return nullptr;
   }
   if (open_.size() >= deepest_import) {
@@ -103,23 +103,37 @@ Imports::File* Imports::open(const ast::Node& statement, const Source& importer)
 
 Imports::File* Imports::read(const ast::Node& statement, const std::filesystem::path& path, const std::string& key) {
   files_[key] = nullptr;  // a second import of a broken file says nothing more
-  std::string text;
-  if (!read_text(path, text)) {
-    reporter_.error("N131", statement.span, fmt::format("cannot read \"{}\"", statement.text),
-                    fmt::format("looked for {}", path.lexically_normal().string()));
+  std::string problem;
+  std::optional<std::string> text = read_regular_text(path, most_bytes, problem);
+  if (!text) {
+    reporter_.error("N131", statement.span, fmt::format("cannot read \"{}\": {}", statement.text, problem),
+                    fmt::format("looked for {}", place_of(path)));
     return nullptr;
   }
-  sources_.push_back(std::make_unique<Source>(path.lexically_normal().string(), std::move(text)));
-  const Source& source = *sources_.back();
+  sources_.push_back(std::make_unique<Source>(path.lexically_normal().string(), std::move(*text)));
+  return parse_file(statement, *sources_.back(), key);
+}
+
+Imports::File* Imports::parse_file(const ast::Node& statement, const Source& source, const std::string& key) {
+  const ImportTrail trail(reporter_, source, statement.span);
   auto file = std::make_unique<File>(&prelude_);
   Diagnostics syntax;
   file->tree = parse(source, syntax);
-  for (const Diagnostic& diagnostic : syntax.all()) diagnostics_.add(diagnostic);
+  for (const Diagnostic& diagnostic : syntax.all()) reporter_.report(diagnostic);
   if (syntax.has_errors()) return nullptr;
-  open_.push_back(key);
+  open_.push_back({key, &source});
   gather(file->tree, source, file->environment);
   open_.pop_back();
   return (files_[key] = std::move(file)).get();
+}
+
+/// `first` is the file that is imported again, while it is being read.
+void Imports::report_cycle(const ast::Node& statement, std::vector<Open>::const_iterator first) {
+  std::string way;
+  for (auto file = first; file != open_.end(); ++file) way += file->source->path + " -> ";
+  reporter_.error("N125", statement.span,
+                  fmt::format("\"{}\" imports itself: {}{}", statement.text, way, first->source->path),
+                  "move what both files need into a third one");
 }
 
 /// Adds what `file` sees. Two imports may offer one thing by several ways, but not two things of one name.
@@ -143,6 +157,9 @@ void Imports::merge(const File& file, const ast::Node& statement, Environment& e
 /// The file's own definitions; they replace imported ones.
 void Imports::define(const ast::Node& tree, Environment& environment) {
   Definitions own;
+  for (const ast::Node& node : tree.children) {
+    if (node.kind == ast::Kind::block) has_distinct_parameters(node, reporter_);
+  }
   const auto is_new = [&](const ast::Node& node) {
     if (node.text == "N") {
       reporter_.error("N132", node.span, "`N` is the batch", "choose another name");

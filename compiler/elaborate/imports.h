@@ -33,6 +33,11 @@ class Imports {
     Environment environment;
   };
 
+  struct Open {
+    std::string key;  // its canonical path
+    const Source* source = nullptr;
+  };
+
   /// For each name of a file the declaration or `let`, its own or an imported one.
   using Definitions = std::map<std::string, const ast::Node*>;
 
@@ -41,7 +46,9 @@ class Imports {
   void import(const ast::Node& statement, const Source& importer, Environment& environment);
   File* open(const ast::Node& statement, const Source& importer);
   File* read(const ast::Node& statement, const std::filesystem::path& path, const std::string& key);
+  File* parse_file(const ast::Node& statement, const Source& source, const std::string& key);
   bool leaves_project(const ast::Node& statement);
+  void report_cycle(const ast::Node& statement, std::vector<Open>::const_iterator first);
   void merge(const File& file, const ast::Node& statement, Environment& environment);
   void define(const ast::Node& tree, Environment& environment);
 
@@ -52,8 +59,8 @@ class Imports {
   std::map<std::string, std::unique_ptr<File>> files_;  // by canonical path; null after an error
   std::unique_ptr<File> prelude_file_;
   std::map<const Environment*, Definitions> definitions_;
-  std::vector<std::string> open_;  // the files that are being read, outermost first
-  Environment prelude_;            // what every file sees: std/activations.net
+  std::vector<Open> open_;  // the files that are being read, outermost first
+  Environment prelude_;     // what every file sees: std/activations.net
   Environment main_{&prelude_};
 };
 

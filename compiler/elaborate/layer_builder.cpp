@@ -109,6 +109,9 @@ ValueId LayerBuilder::append(const Operator& op, const Attributes& attributes, c
   node.trail = reporter_.trail();
   graph_.nodes.push_back(std::move(node));
   leaves_.push_back(leaf);
+  if (leaf.is_segment) {
+    for (const OwnedSpec& spec : inference.owned) leaves_.back().owned.push_back(spec.name);
+  }
   return graph_.nodes.back().outputs.front();
 }
 

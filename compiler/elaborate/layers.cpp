@@ -3,6 +3,7 @@
 
 #include "compiler/elaborate/arguments.h"
 #include "compiler/elaborate/elaborator.h"
+#include "dsl/lexical.h"
 
 namespace netc {
 namespace {
@@ -80,7 +81,8 @@ void Elaborator::shared(const ast::Node& node, const PathPlace& place, Scope& sc
   shared_.push_back({.element = &node.children.front(),
                      .scope = &scope,
                      .place = here,
-                     .parameters = {.name = node.text, .use = {}, .owned = {}}});
+                     .parameters = {.name = node.text, .use = {}, .owned = {}},
+                     .blocks = static_cast<std::ptrdiff_t>(active_.size())});
   declare(node.text, {LayerReference{.name = node.text, .shared = &shared_.back(), .arguments = {}}}, node.span, scope);
 }
 
@@ -253,12 +255,19 @@ ValueId Elaborator::iteration(const ast::Node& repeat, const Constant& item, Val
 
 namespace {
 
-/// What keeps a statement from being a branch, or "".
-std::string not_a_branch(const ast::Node& statement) {
-  if (statement.kind != Kind::sequence) return "only layers and `let` stand among branches";
+/// Whether a statement is a branch; if not, says so.
+bool is_branch(const ast::Node& statement, Reporter& reporter) {
+  if (statement.kind != Kind::sequence) {
+    const char* help = statement.kind == Kind::expect ? "put it in braces with the branch that it is about"
+                                                      : "put it before the layer that has these branches";
+    reporter.error("N123", statement.span, "only layers and `let` stand among branches", help);
+    return false;
+  }
   const ast::Node& element = statement.children.front();
-  const bool may_be_missing = element.kind == Kind::conditional_element && element.children.size() % 2 == 0;
-  return may_be_missing ? "an `if` used as a branch needs its `else`" : "";
+  if (element.kind != Kind::conditional_element || element.children.size() % 2 != 0) return true;
+  reporter.error("N123", statement.span, "an `if` used as a branch needs its `else`",
+                 "write `else { identity }` to pass the input through");
+  return false;
 }
 
 }  // namespace
@@ -273,12 +282,14 @@ std::vector<ValueId> Elaborator::branch_values(const ast::Node& body, ValueId va
       let(branch, inner);
       continue;
     }
-    const std::string problem = not_a_branch(branch);
-    if (!problem.empty())
-      reporter_.error("N123", branch.span, problem, "write `else { identity }` to pass the input through");
-    ValueId result = value;
-    if (problem.empty()) sequence(branch, result, inside, inner);
-    values.push_back(problem.empty() ? result : no_value);
+    ValueId result = no_value;
+    if (is_branch(branch, reporter_)) {
+      result = value;
+      sequence(branch, result, inside, inner);
+    } else if (branch.kind == Kind::shared) {
+      shared(branch, inside, inner);  // so that its uses are known
+    }
+    values.push_back(result);
   }
   return values;
 }
@@ -302,8 +313,10 @@ ValueId Elaborator::call(const ast::Node& node, ValueId value, const PathPlace& 
   if (!layer) {
     const Constant* constant = scope.names.find(node.text);
     if (constant == nullptr) {
+      std::vector<std::string> candidates = scope.names.layer_names();
+      candidates.insert(candidates.end(), statement_words().begin(), statement_words().end());
       reporter_.error("N108", node.span, fmt::format("unknown operator or block `{}`", node.text),
-                      did_you_mean(node.text, scope.names.layer_names()));
+                      did_you_mean(node.text, candidates));
     } else if (!constant->is_unknown()) {
       reporter_.error("N126", node.span, fmt::format("`{}` is {}, not a layer", node.text, describe(*constant)));
     }
@@ -314,9 +327,9 @@ ValueId Elaborator::call(const ast::Node& node, ValueId value, const PathPlace& 
   }
   const bool has_branches = !node.children.empty() && node.children.back().kind == Kind::body;
   if (!has_branches) return apply(*layer, {value}, place, node.span);
-  PathPlace inside = place.inside();
-  inside.number = nullptr;
-  return apply(*layer, branch_values(node.children.back(), value, inside, scope), place, node.span);
+  PathPlace here = place;
+  here.has_branches = !place.label.empty();
+  return apply(*layer, branch_values(node.children.back(), value, place.branches(), scope), here, node.span);
 }
 
 }  // namespace netc

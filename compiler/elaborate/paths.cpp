@@ -20,9 +20,15 @@ PathPlace PathPlace::inside_module() const {
   return segment(std::to_string((*number)++));
 }
 
+PathPlace PathPlace::branches() const {
+  PathPlace place = label.empty() ? *this : segment(label);
+  place.number = nullptr;
+  return place;
+}
+
 Leaf PathPlace::leaf(const std::string& operator_name) const {
   const int position = number == nullptr ? -1 : (*number)++;
-  if (!label.empty()) return {prefix, label, !again, instance};
+  if (!label.empty()) return {prefix, label, !again, instance, has_branches && !again};
   return {prefix, position < 0 ? operator_name : std::to_string(position), false, instance};
 }
 
@@ -39,17 +45,24 @@ class Claims {
 
   Path claim(const Leaf& leaf, int index) {
     const std::string wanted = leaf.prefix + leaf.name;
-    if (owners_.emplace(wanted, index).second) return {wanted, -1};
+    if (claim(wanted, leaf, index)) return {wanted, -1};
     const bool digit = std::isdigit(static_cast<unsigned char>(leaf.name.back())) != 0;
     int& number = numbers_.emplace(wanted, 2).first->second;
     std::string text;
     do {
       text = wanted + (digit ? "_" : "") + std::to_string(number++);
-    } while (!owners_.emplace(text, index).second);
+    } while (!claim(text, leaf, index));
     return {text, owners_[wanted]};
   }
 
  private:
+  /// False where `path` is taken. Branches of the leaf must not have the paths of its parameters.
+  bool claim(const std::string& path, const Leaf& leaf, int index) {
+    if (!owners_.emplace(path, index).second) return false;
+    for (const std::string& name : leaf.owned) owners_.emplace(path + "." + name, index);
+    return true;
+  }
+
   std::map<std::string, int> owners_;
   std::map<std::string, int> numbers_;
 };
@@ -59,12 +72,15 @@ class Claims {
 std::vector<Path> assign_paths(const std::vector<Leaf>& leaves) {
   Claims claims;
   std::vector<Path> paths(leaves.size());
-  for (const Leaf& leaf : leaves) claims.reserve_segments(leaf.prefix);
-  for (const bool written : {true, false}) {
+  const auto claim = [&](const auto& is_next) {
     for (std::size_t i = 0; i < leaves.size(); ++i) {
-      if (leaves[i].written == written) paths[i] = claims.claim(leaves[i], static_cast<int>(i));
+      if (paths[i].text.empty() && is_next(leaves[i])) paths[i] = claims.claim(leaves[i], static_cast<int>(i));
     }
-  }
+  };
+  claim([](const Leaf& leaf) { return leaf.is_segment; });  // before its branches do
+  for (const Leaf& leaf : leaves) claims.reserve_segments(leaf.prefix);
+  claim([](const Leaf& leaf) { return leaf.written; });
+  claim([](const Leaf&) { return true; });
   return paths;
 }
 

@@ -34,12 +34,16 @@ std::vector<Note> Reporter::trail() const {
   for (auto level = levels_.rbegin(); level + 1 != levels_.rend() && notes.size() < longest_trail; ++level) {
     notes.push_back({level->note, {}});
   }
-  if (levels_.size() - 1 > longest_trail) notes.push_back({fmt::format("in {} blocks in all", levels_.size() - 1), {}});
+  if (levels_.size() - 1 > longest_trail) notes.push_back({fmt::format("{} levels in all", levels_.size() - 1), {}});
   return notes;
 }
 
 std::string Reporter::loops() const {
   return fmt::format("{}", fmt::join(levels_.back().loops, ", "));
+}
+
+ImportTrail::ImportTrail(Reporter& reporter, const Source& file, const Span& statement) : reporter_(reporter) {
+  reporter.levels_.push_back({fmt::format("in {}, imported at {}", file.path, location(statement)), {}});
 }
 
 BlockTrail::BlockTrail(Reporter& reporter, const std::string& call, const Span& span) : reporter_(reporter) {

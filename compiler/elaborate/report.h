@@ -1,4 +1,4 @@
-// Reports errors of elaboration together with the block instantiations around the place that it has reached.
+// Reports errors of elaboration together with the imports or block instantiations around the place that it has reached.
 #pragma once
 
 #include <string>
@@ -28,14 +28,16 @@ class Reporter {
   /// No further error would be shown.
   bool full() const { return diagnostics_.full(); }
 
-  /// The block instantiations and loop variables around the present place, innermost first. Long trails are cut.
+  /// The imports, or block instantiations and loop variables, around the present place, innermost first. Long trails
+  /// are cut.
   std::vector<Note> trail() const;
 
  private:
+  friend class ImportTrail;
   friend class BlockTrail;
   friend class LoopTrail;
 
-  /// One list of statements that a block call leads into, and the loop variables in it.
+  /// One file that an import, or list of statements that a block call leads into, and the loop variables in it.
   struct Level {
     std::string note;
     std::vector<std::string> loops;
@@ -47,6 +49,18 @@ class Reporter {
   int errors_ = 0;
   std::vector<std::pair<const Source*, std::string>> options_;
   std::vector<Level> levels_{1};
+};
+
+/// While it lives, reports carry "in `file`, imported at …".
+class ImportTrail {
+ public:
+  ImportTrail(Reporter& reporter, const Source& file, const Span& statement);
+  ~ImportTrail() { reporter_.levels_.pop_back(); }
+  ImportTrail(const ImportTrail&) = delete;
+  ImportTrail& operator=(const ImportTrail&) = delete;
+
+ private:
+  Reporter& reporter_;
 };
 
 /// While it lives, reports carry "in `call`, called at …".

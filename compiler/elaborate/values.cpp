@@ -256,7 +256,9 @@ Constant compute(std::string_view op, const Constant& a, const Constant& b, cons
 }
 
 Constant negate(const Constant& a, const Span& span, Reporter& reporter) {
-  return compute("-", make_integer(0), a, span, reporter);
+  if (a.is_number() || a.is_unknown()) return compute("-", make_integer(0), a, span, reporter);
+  reporter.error("N111", span, fmt::format("`-` does not take {}", describe(a)));
+  return {};
 }
 
 Constant floor(const Constant& a, const Span& span, Reporter& reporter) {

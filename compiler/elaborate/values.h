@@ -36,6 +36,7 @@ struct LayerReference {
   const Declaration* declaration = nullptr;
   SharedLayer* shared = nullptr;
   std::vector<Argument> arguments;
+  bool given = false;  // an argument of the block that is being unrolled: its caller's block, if it is one
 };
 
 struct Constant;

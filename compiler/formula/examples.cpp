@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "compiler/elaborate/arguments.h"
+#include "compiler/formula/index_notation.h"
 #include "compiler/kernels/lower_function.h"
 
 namespace netc {
@@ -17,7 +18,7 @@ using ast::Kind;
 
 namespace {
 
-constexpr double tolerance = 1e-5;  // relative: figures are written with a few digits
+constexpr double tolerance = 1e-5;  // of the largest element: figures are written with a few digits
 constexpr std::int64_t max_elements = 1 << 20;
 
 /// A tensor of numbers, row-major.
@@ -28,6 +29,13 @@ struct Numbers {
 
 std::int64_t product(const std::vector<std::int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+/// The same up to where it is more than an example may have.
+std::int64_t bounded_product(const std::vector<std::int64_t>& shape) {
+  std::int64_t elements = 1;
+  for (std::int64_t extent : shape) elements = std::min(elements * extent, max_elements + 1);
+  return elements;
 }
 
 /// "((1, 2), (3, 4))", as one would write it.
@@ -71,27 +79,33 @@ class ExampleRunner {
   }
 
   static bool agree(const Numbers& a, const Numbers& b) {
-    for (std::size_t i = 0; i < a.elements.size(); ++i) {
-      const double bound = tolerance * std::max(1.0, std::abs(static_cast<double>(b.elements[i])));
-      if (!(std::abs(static_cast<double>(a.elements[i]) - b.elements[i]) <= bound)) return false;
-    }
-    return true;
+    double largest = 0;
+    for (float element : b.elements) largest = std::max(largest, std::abs(static_cast<double>(element)));
+    const double bound = tolerance * (largest > 0 ? largest : 1);
+    return std::equal(a.elements.begin(), a.elements.end(), b.elements.begin(),
+                      [&](double found, double stated) { return std::abs(found - stated) <= bound; });
   }
 
   std::optional<Numbers> value(const ast::Node& node) {
     if (node.kind != Kind::call || node.children.front().kind != Kind::name) return constant(node);
     const std::string& name = node.children.front().text;
     if (name == "gradient") return gradient(node);
-    const TensorFunction* function = find(name);
-    if (function != nullptr) return call(*function, function->value, node, 1);
+    if (const Declaration* function = find_function(name)) return call(*function, node, 1, {});
     if (name == "arange" || name == "full" || name == "ones" || name == "zeros") return filled(node, name);
     return constant(node);
   }
 
-  const TensorFunction* find(const std::string& name) const {
-    const auto found = std::find_if(functions_.begin(), functions_.end(),
-                                    [&](const TensorFunction& function) { return function.name == name; });
-    return found == functions_.end() ? nullptr : &*found;
+  const Declaration* find_function(const std::string& name) const {
+    const Declaration* declaration = environment_.find_declaration(name);
+    return declaration != nullptr && declaration->node->kind == Kind::fn ? declaration : nullptr;
+  }
+
+  /// That of this file which is read already, or an imported one.
+  std::optional<TensorFunction> read(const Declaration& declaration) {
+    const auto found = std::find_if(functions_.begin(), functions_.end(), [&](const TensorFunction& function) {
+      return function.name == declaration.node->text;
+    });
+    return found == functions_.end() ? read_function(declaration, reporter_) : *found;
   }
 
   /// A number, or tuples of numbers.
@@ -124,8 +138,12 @@ class ExampleRunner {
   std::optional<Numbers> filled(const ast::Node& node, const std::string& name);
   bool add_extents(const Argument& argument, std::vector<std::int64_t>& shape);
   std::optional<Numbers> gradient(const ast::Node& node);
-  std::optional<Numbers> call(const TensorFunction& function, const Graph& graph, const ast::Node& node,
-                              std::size_t first, std::size_t output = 0);
+  std::optional<Numbers> call(const Declaration& declaration, const ast::Node& node, std::size_t first,
+                              std::optional<std::int64_t> input);
+  std::optional<Numbers> call_elementwise(const Declaration& declaration, const ast::Node& node, std::size_t first,
+                                          std::optional<std::int64_t> input);
+  std::optional<Numbers> compute(const TensorFunction& function, const ast::Node& node, std::vector<Numbers> arguments,
+                                 std::optional<std::int64_t> input);
   bool bind_sizes(const TensorFunction& function, const ast::Node& node, const std::vector<Numbers>& arguments,
                   std::vector<int>& sizes);
   static std::vector<Numbers> run(const TensorFunction& function, const Graph& graph,
@@ -152,9 +170,13 @@ std::optional<Numbers> ExampleRunner::filled(const ast::Node& node, const std::s
     if (!add_extents(argument, numbers.shape)) return std::nullopt;
   }
   const bool counts = name == "arange";
-  if (counts && arguments.empty()) numbers.shape = {static_cast<std::int64_t>(*number)};
-  const std::int64_t elements = product(numbers.shape);
-  if (elements < 1 || elements > max_elements || (counts && static_cast<double>(elements) != *number)) {
+  const double countable = std::clamp(*number, 0.0, static_cast<double>(max_elements + 1));
+  if (counts && arguments.empty()) numbers.shape = {static_cast<std::int64_t>(countable)};
+  const std::int64_t elements = bounded_product(numbers.shape);
+  if (elements < 1 || elements > max_elements) {
+    return fail("N115", node.span, fmt::format("a tensor of an example has from 1 to {} elements", max_elements));
+  }
+  if (counts && static_cast<double>(elements) != *number) {
     return fail("N115", node.span,
                 fmt::format("{} of this many elements has not the shape {}", name, to_string(Shape(numbers.shape))));
   }
@@ -168,7 +190,10 @@ bool ExampleRunner::add_extents(const Argument& argument, std::vector<std::int64
   for (const Constant& extent : tuple != nullptr ? *tuple : Tuple{argument.value}) {
     const auto number = need_integer(extent, "an extent", argument.span, reporter_);
     if (!number) return false;
-    if (*number < 1 || *number > max_elements) return error("N115", argument.span, "an extent must be at least 1");
+    if (*number < 1 || *number > max_elements) {
+      return error("N115", argument.span,
+                   fmt::format("an extent in an example must be from 1 to {}, found {}", max_elements, *number));
+    }
     shape.push_back(*number);
   }
   return true;
@@ -177,10 +202,9 @@ bool ExampleRunner::add_extents(const Argument& argument, std::vector<std::int64
 /// gradient(f, x, …): that of the sum of f's elements with respect to its first tensor; `input = 1` asks for another.
 std::optional<Numbers> ExampleRunner::gradient(const ast::Node& node) {
   const ast::Node* named = node.children.size() > 1 ? &node.children[1].children.front() : nullptr;
-  const TensorFunction* function = named != nullptr && named->kind == Kind::name ? find(named->text) : nullptr;
-  if (function == nullptr) {
-    return fail("N144", node.span, "gradient(f, x) takes a tensor function of this file and its arguments");
-  }
+  const bool is_name = named != nullptr && named->kind == Kind::name;
+  const Declaration* function = is_name ? find_function(named->text) : nullptr;
+  if (function == nullptr) return fail("N144", node.span, "gradient(f, x) takes a function `fn` and its arguments");
   std::int64_t input = 0;
   const ast::Node& last = node.children.back();
   if (last.text == "input") {
@@ -189,11 +213,7 @@ std::optional<Numbers> ExampleRunner::gradient(const ast::Node& node) {
     if (!number) return std::nullopt;
     input = *number;
   }
-  if (!function->gradient || input < 0 || input >= static_cast<std::int64_t>(function->value.inputs.size()) ||
-      function->gradient->outputs[static_cast<std::size_t>(input)] == no_value) {
-    return fail("N302", node.span, fmt::format("`{}` has no such gradient", function->name));
-  }
-  return call(*function, *function->gradient, node, 2, static_cast<std::size_t>(input));
+  return call(*function, node, 2, input);
 }
 
 bool ExampleRunner::bind_sizes(const TensorFunction& function, const ast::Node& node,
@@ -224,27 +244,64 @@ bool ExampleRunner::bind_sizes(const TensorFunction& function, const ast::Node& 
   return true;
 }
 
-std::optional<Numbers> ExampleRunner::call(const TensorFunction& function, const Graph& graph, const ast::Node& node,
-                                           std::size_t first, std::size_t output) {
+/// The function's value, or its gradient with respect to that input; arguments stand from the child `first` on.
+std::optional<Numbers> ExampleRunner::call(const Declaration& declaration, const ast::Node& node, std::size_t first,
+                                           std::optional<std::int64_t> input) {
+  const std::string& name = declaration.node->text;
+  if (tensor_parameters(*declaration.node).empty()) return call_elementwise(declaration, node, first, input);
+  if (!takes_tensors_alone(*declaration.node)) {
+    return fail("N144", node.span, fmt::format("an example gives tensors alone, and `{}` takes other arguments", name),
+                "give them defaults, or call it in a function of tensors alone");
+  }
+  const auto function = read(declaration);
+  if (!function) return std::nullopt;
   std::vector<Numbers> arguments;
   for (std::size_t i = first; i < node.children.size(); ++i) {
-    const bool chooses = &graph != &function.value && i + 1 == node.children.size();
+    const bool chooses = input && i + 1 == node.children.size();
     if (chooses && node.children[i].text == "input") continue;
     if (!is_by_position(node, i, reporter_)) return std::nullopt;
     const auto argument = value(node.children[i].children.front());
     if (!argument) return std::nullopt;
     arguments.push_back(*argument);
   }
+  return compute(*function, node, std::move(arguments), input);
+}
+
+std::optional<Numbers> ExampleRunner::call_elementwise(const Declaration& declaration, const ast::Node& node,
+                                                       std::size_t first, std::optional<std::int64_t> input) {
+  if (node.children.size() <= first || !node.children[first].text.empty()) {
+    return fail("N120", node.span, fmt::format("{} takes a number or a tensor", declaration.node->text));
+  }
+  const auto x = value(node.children[first].children.front());
+  if (!x) return std::nullopt;
+  std::vector<Argument> arguments = evaluate_arguments(node, first + 1, environment_, reporter_);
+  if (input && !arguments.empty() && arguments.back().name == "input") arguments.pop_back();
+  const Shape shape(x->shape.empty() ? std::vector<std::int64_t>{1} : x->shape);
+  auto function = read_elementwise(declaration, shape, arguments, node.span, reporter_);
+  if (!function) return std::nullopt;
+  auto result = compute(*function, node, {{shape.extents(), x->elements}}, input);
+  if (result) result->shape = x->shape;
+  return result;
+}
+
+std::optional<Numbers> ExampleRunner::compute(const TensorFunction& function, const ast::Node& node,
+                                              std::vector<Numbers> arguments, std::optional<std::int64_t> input) {
   std::vector<int> sizes;
   if (!bind_sizes(function, node, arguments, sizes)) return std::nullopt;
-  if (&graph != &function.value) {
-    Numbers ones = run(function, function.value, arguments, sizes)[0];
-    std::fill(ones.elements.begin(), ones.elements.end(), 1.0F);
-    arguments.push_back(ones);
+  if (!input) {
+    Numbers result = run(function, function.value, arguments, sizes)[0];
+    if (function.is_scalar) result.shape.clear();
+    return result;
   }
-  Numbers result = run(function, graph, arguments, sizes)[output];
-  if (&graph == &function.value && function.is_scalar) result.shape.clear();
-  return result;
+  const std::optional<Graph>& gradient = function.gradient;
+  const auto inputs = static_cast<std::int64_t>(function.value.inputs.size());
+  const bool exists =
+      gradient && *input >= 0 && *input < inputs && gradient->outputs[static_cast<std::size_t>(*input)] != no_value;
+  if (!exists) return fail("N302", node.span, fmt::format("`{}` has no such gradient", function.name));
+  Numbers ones = run(function, function.value, arguments, sizes)[0];
+  std::fill(ones.elements.begin(), ones.elements.end(), 1.0F);
+  arguments.push_back(std::move(ones));
+  return run(function, *gradient, arguments, sizes)[static_cast<std::size_t>(*input)];
 }
 
 /// One result an output; empty for those that there are not.

@@ -12,9 +12,31 @@
 #include "compiler/elaborate/expressions.h"
 #include "compiler/elaborate/report.h"
 #include "compiler/formula/functions.h"
+#include "compiler/formula/index_notation.h"
 #include "dsl/ast.h"
 
 namespace netc {
+
+inline const Formula& formula_of(const Formula& value) {
+  return value;
+}
+inline const Formula& formula_of(const TensorValue& value) {
+  return value.formula;
+}
+
+/// Whether a number is one in single precision, in which kernels compute; another is reported.
+bool fits_float(double number, const Span& span, Reporter& reporter);
+
+/// Whether `result`, which is `function` of these operands, is free of numbers that are none in single precision; what
+/// is wrong is reported.
+bool has_value(std::string_view function, const std::vector<Formula>& operands, const Formula& result, const Span& span,
+               Reporter& reporter);
+
+/// Whether a formula is small enough to be walked over. It is reported, and the reading stops.
+bool is_small(const Formula& formula, const Span& span, ReadingProgress& progress, Reporter& reporter);
+
+/// Goes into one more expression. False at a limit, which has been reported.
+bool enter_expression(const Span& span, ReadingProgress& progress, Reporter& reporter);
 
 /// Walks an expression; what its names and calls are is for the derived class to say. Parts without tensors are
 /// compile-time values and follow their rules (exact fractions, checked arithmetic).
@@ -25,6 +47,15 @@ class ExpressionReader {
 
   /// Nothing after an error, which has been reported.
   std::optional<Value> read(const ast::Node& node) {
+    if (!enter_expression(node.span, progress_, reporter_)) return std::nullopt;
+    const std::optional<Value> value = read_parts(node);
+    --progress_.depth;
+    if (!value || !is_small(formula_of(*value), node.span, progress_, reporter_)) return std::nullopt;
+    return value;
+  }
+
+ private:
+  std::optional<Value> read_parts(const ast::Node& node) {
     if (is_constant(node)) return constant(node);
     switch (node.kind) {
       case ast::Kind::name:
@@ -45,8 +76,8 @@ class ExpressionReader {
   }
 
  protected:
-  ExpressionReader(const Environment& environment, Reporter& reporter)
-      : environment_(environment), reporter_(reporter) {}
+  ExpressionReader(const Environment& environment, ReadingProgress& progress, Reporter& reporter)
+      : environment_(environment), reporter_(reporter), progress_(progress) {}
 
   virtual Value number(double value) = 0;
   /// Whether the name stands for something that exists only when the network runs.
@@ -106,7 +137,7 @@ class ExpressionReader {
     if (!values) return std::nullopt;
     const bool extreme = text == "min" || text == "max";
     if (extreme && values->size() > 2) return fold(text, *values, node.span);
-    if (static_cast<int>(values->size()) == function->operands) return combine(text, *values, node.span);
+    if (static_cast<int>(values->size()) == function->operands) return combined(text, *values, node.span);
     return error(static_cast<int>(values->size()) > function->operands ? "N117" : "N120", node.span,
                  fmt::format("{} takes {} argument{}, {} given", text, function->operands,
                              function->operands > 1 ? "s" : "", values->size()));
@@ -126,7 +157,7 @@ class ExpressionReader {
     const Constant value = evaluate(node, environment_, reporter_);
     if (const auto* truth = value.as<bool>()) return number(*truth ? 1 : 0);
     const auto real = need_real(value, "a value in a formula", node.span, reporter_);
-    if (!real) return std::nullopt;
+    if (!real || !fits_float(*real, node.span, reporter_)) return std::nullopt;
     return number(*real);
   }
 
@@ -134,6 +165,18 @@ class ExpressionReader {
   Reporter& reporter_;
 
  private:
+  /// `function` of the operands, where it has a value.
+  std::optional<Value> combined(std::string_view function, const std::vector<Value>& operands, const Span& span) {
+    std::optional<Value> result = combine(function, operands, span);
+    if (!result) return std::nullopt;
+    std::vector<Formula> formulas;
+    for (const Value& operand : operands) formulas.push_back(formula_of(operand));
+    const Formula& formula = formula_of(*result);
+    if (!has_value(function, formulas, formula, span, reporter_)) return std::nullopt;
+    if (!is_small(formula, span, progress_, reporter_)) return std::nullopt;
+    return result;
+  }
+
   bool all_constant(const ast::Node& node, std::size_t first) const {
     for (std::size_t i = first; i < node.children.size(); ++i) {
       if (!is_constant(node.children[i])) return false;
@@ -143,7 +186,7 @@ class ExpressionReader {
 
   std::optional<Value> fold(std::string_view function, const std::vector<Value>& values, const Span& span) {
     std::optional<Value> result = values.front();
-    for (std::size_t i = 1; i < values.size() && result; ++i) result = combine(function, {*result, values[i]}, span);
+    for (std::size_t i = 1; i < values.size() && result; ++i) result = combined(function, {*result, values[i]}, span);
     return result;
   }
 
@@ -157,7 +200,7 @@ class ExpressionReader {
       if (node.operators[i] == "%") return error("N143", node.span, "`%` is for compile-time values");
       const auto operand = read(node.children[i + 1]);
       if (!result || !operand) return std::nullopt;
-      result = combine(node.operators[i], {*result, *operand}, node.span);
+      result = combined(node.operators[i], {*result, *operand}, node.span);
     }
     return result;
   }
@@ -168,7 +211,7 @@ class ExpressionReader {
     for (std::size_t i = node.children.size() - 1; i-- > 0;) {
       const auto base = read(node.children[i]);
       if (!result || !base) return std::nullopt;
-      result = combine("^", {*base, *result}, node.span);
+      result = combined("^", {*base, *result}, node.span);
     }
     return result;
   }
@@ -176,7 +219,7 @@ class ExpressionReader {
   std::optional<Value> unary(const ast::Node& node) {
     std::optional<Value> result = read(node.children.front());
     for (auto op = node.operators.rbegin(); op != node.operators.rend() && result; ++op) {
-      result = combine(*op == "-" ? "negate" : "!", {*result}, node.span);
+      result = combined(*op == "-" ? "negate" : "!", {*result}, node.span);
     }
     return result;
   }
@@ -188,10 +231,12 @@ class ExpressionReader {
       const auto condition = read(node.children[i - 2]);
       const auto value = read(node.children[i - 1]);
       if (!condition || !value) return std::nullopt;
-      result = combine("select", {*condition, *value, *result}, node.span);
+      result = combined("select", {*condition, *value, *result}, node.span);
     }
     return result;
   }
+
+  ReadingProgress& progress_;
 };
 
 }  // namespace netc

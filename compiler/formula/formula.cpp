@@ -18,6 +18,15 @@ Formula::Formula(double number) {
   node_ = std::make_shared<const Node>(std::move(node));
 }
 
+Formula::Formula(Node node) {
+  node.depth = node.size = 1;
+  for (const Formula& operand : node.operands) {
+    node.depth = std::max(node.depth, operand->depth + 1);
+    node.size = std::min(endless, node.size + operand->size);
+  }
+  node_ = std::make_shared<const Node>(std::move(node));
+}
+
 bool Formula::is(std::string_view function) const {
   return node_->kind == Kind::apply && node_->function->name == function;
 }
@@ -123,18 +132,41 @@ std::optional<Formula> simplified_quotient(const Formula& a, const Formula& b) {
   return {};
 }
 
+/// What is added to 1 in 1 + u, u + 1 and 1 - u.
+std::optional<Formula> beside_one(const Formula& x) {
+  if (!x.is("+") && !x.is("-")) return {};
+  if (x.operand(0).is_number(1)) return x.is("+") ? x.operand(1) : -x.operand(1);
+  return x.is("+") && x.operand(1).is_number(1) ? std::optional(x.operand(0)) : std::nullopt;
+}
+
 std::optional<Formula> simplified_log(const Formula& x) {
   if (const auto u = in_one_plus_exp(x)) return apply("softplus", {*u});
   if (is_sum_of_exp(x)) return log_sum_exp(x);
+  if (const auto u = beside_one(x)) return apply("log1p", {*u});
+  return {};
+}
+
+/// exp(u) - 1 and its like, which would lose the digits of a small u.
+std::optional<Formula> simplified_sum(const Formula& a, const Formula& b) {
+  if (a.is_number(0)) return b;
+  if (b.is_number(0)) return a;
+  if (a.is("exp") && b.is_number(-1)) return apply("expm1", {a.operand(0)});
+  if (b.is("exp") && a.is_number(-1)) return apply("expm1", {b.operand(0)});
+  return {};
+}
+
+std::optional<Formula> simplified_difference(const Formula& a, const Formula& b) {
+  if (b.is_number(0)) return a;
+  if (a.is_number(0)) return -b;
+  if (a.is("exp") && b.is_number(1)) return apply("expm1", {a.operand(0)});
+  if (b.is("exp") && a.is_number(1)) return -apply("expm1", {b.operand(0)});
   return {};
 }
 
 /// What remains when an operand is neutral, or a form that is safe where the written one is not.
 std::optional<Formula> simplified(std::string_view name, const std::vector<Formula>& x) {
-  if (name == "+")
-    return x[0].is_number(0) ? std::optional(x[1]) : x[1].is_number(0) ? std::optional(x[0]) : std::nullopt;
-  if (name == "-")
-    return x[1].is_number(0) ? std::optional(x[0]) : x[0].is_number(0) ? std::optional(-x[1]) : std::nullopt;
+  if (name == "+") return simplified_sum(x[0], x[1]);
+  if (name == "-") return simplified_difference(x[0], x[1]);
   if (name == "*") {
     if (x[0].is_number(0) || x[1].is_number(0)) return Formula(0);
     if (x[0].is_number(1)) return x[1];
@@ -206,11 +238,17 @@ bool is_whole(const Formula& formula) {
 
 namespace {
 
+/// Products of what is in range do not overflow.
+std::int64_t limited(std::int64_t number) {
+  return std::clamp(number, -Affine::far, Affine::far);
+}
+
 Affine combine(const Affine& a, std::int64_t factor_a, const Affine& b, std::int64_t factor_b) {
   Affine result;
-  result.offset = factor_a * a.offset + factor_b * b.offset;
+  result.offset = limited(factor_a * a.offset + factor_b * b.offset);
   for (const auto& [id, coefficient] : a.coefficients) result.coefficients[id] += factor_a * coefficient;
   for (const auto& [id, coefficient] : b.coefficients) result.coefficients[id] += factor_b * coefficient;
+  for (auto& [id, coefficient] : result.coefficients) coefficient = limited(coefficient);
   std::erase_if(result.coefficients, [](const auto& entry) { return entry.second == 0; });
   return result;
 }

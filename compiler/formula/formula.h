@@ -48,10 +48,13 @@ class Formula {
     Reduction reduction = Reduction::none;
     std::vector<int> indices;
     std::vector<Formula> operands;
+    int depth = 1;  // of operands in operands: what walks over formulas recurses
+    int size = 1;   // the parts that such a walk meets, however many of them are shared; at most `endless`
   };
+  static constexpr int endless = 1 << 30;
 
-  Formula(double number = 0);  // NOLINT(google-explicit-constructor): numbers are formulas
-  explicit Formula(Node node) : node_(std::make_shared<const Node>(std::move(node))) {}
+  Formula(double number = 0);   // NOLINT(google-explicit-constructor): numbers are formulas
+  explicit Formula(Node node);  // depth and size follow from the operands
 
   const Node* operator->() const { return node_.get(); }
   bool is_number(double value) const { return node_->kind == Kind::number && node_->number == value; }
@@ -90,6 +93,7 @@ bool is_whole(const Formula& formula);
 
 /// sum of coefficients[i] * index i + offset
 struct Affine {
+  static constexpr std::int64_t far = std::int64_t{1} << 31;  // what does not fit 32 bits is cut to this
   std::map<int, std::int64_t> coefficients;
   std::int64_t offset = 0;
 };

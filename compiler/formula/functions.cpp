@@ -71,12 +71,31 @@ Expr hyperbolic_tangent(const Expr& x) {
   return Halide::select(abs(x) < c(0.1), near, Halide::select(x < c(0), -far, far));
 }
 
-/// log(1 + e) for e in [0, 1]; the sum would lose what is small beside 1.
-Expr log1p(const Expr& e) {
-  const auto c = [&](double value) { return constant(e, value); };
-  Expr series = c(0);
-  for (int k = 9; k >= 1; --k) series = e * (c(k % 2 == 1 ? 1.0 / k : -1.0 / k) + series);
-  return Halide::select(e < c(0.0625), series, Halide::log(c(1) + e));
+Expr in_double(const char* name, const Expr& x) {
+  return Halide::Internal::Call::make(x.type(), name, {x}, Halide::Internal::Call::PureExtern);
+}
+
+/// log(1 + x): the sum would lose what is small beside 1. Near 0 it is 2 artanh(s), s = x / (2 + x), up to s^9.
+Expr log1p(const Expr& x) {
+  if (x.type().bits() == 64) return in_double("log1p", x);
+  const auto c = [&](double value) { return constant(x, value); };
+  constexpr double small = 0.25;
+  const Expr near = clamp(x, c(-small), c(small));
+  const Expr s = near / (c(2) + near);
+  const Expr s2 = s * s;
+  const Expr series = c(2) * s * (c(1) + s2 * (c(1.0 / 3) + s2 * (c(1.0 / 5) + s2 * (c(1.0 / 7) + s2 * c(1.0 / 9)))));
+  return Halide::select(abs(x) < c(small), series, Halide::log(c(1) + x));
+}
+
+/// exp(x) - 1: near 0 the difference would cancel, and the series up to x^9 is exact to single precision.
+Expr expm1(const Expr& x) {
+  if (x.type().bits() == 64) return in_double("expm1", x);
+  const auto c = [&](double value) { return constant(x, value); };
+  constexpr double small = 0.5;
+  const Expr near = clamp(x, c(-small), c(small));
+  Expr series = c(1);
+  for (int k = 9; k >= 2; --k) series = c(1) + near * series * c(1.0 / k);
+  return Halide::select(abs(x) < c(small), near * series, exp(x) - c(1));
 }
 
 /// log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), which cannot overflow.
@@ -86,8 +105,7 @@ Expr softplus(const Expr& x) {
 
 /// Halide has it in single precision.
 Expr error_function(const Expr& x) {
-  if (x.type().bits() == 32) return Halide::erf(x);
-  return Halide::Internal::Call::make(x.type(), "erf", {x}, Halide::Internal::Call::PureExtern);
+  return x.type().bits() == 32 ? Halide::erf(x) : in_double("erf", x);
 }
 
 /// Whole exponents by multiplication, which also takes negative bases.
@@ -224,6 +242,14 @@ std::vector<Function> elementary_functions() {
       elementary(
           "log", [](const double* x) { return std::log(x[0]); }, [](const Formulas& x) { return Formulas{1 / x[0]}; },
           [](const Exprs& x) { return log(x[0]); }),
+      of(elementary(
+             "expm1", [](const double* x) { return std::expm1(x[0]); },
+             [](const Formulas& x) { return Formulas{call("exp", x[0])}; }, [](const Exprs& x) { return expm1(x[0]); }),
+         1, false),
+      of(elementary(
+             "log1p", [](const double* x) { return std::log1p(x[0]); },
+             [](const Formulas& x) { return Formulas{1 / (1 + x[0])}; }, [](const Exprs& x) { return log1p(x[0]); }),
+         1, false),
       elementary(
           "sqrt", [](const double* x) { return std::sqrt(x[0]); },
           [](const Formulas& x) {

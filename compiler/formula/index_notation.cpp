@@ -14,21 +14,29 @@ using ast::Kind;
 
 namespace {
 
-constexpr int deepest_function = 32;
 /// Extents that are known only when an equation has been read stand in formulas as this plus the index's number.
 constexpr int extent_of_index = 1000;
 
-std::string shown(std::int64_t extent) {
-  return extent == Shape::batch ? "the batch N" : extent < 0 ? "another dimension" : std::to_string(extent);
+std::string shown(std::int64_t extent, const TensorAlgebra& algebra) {
+  return extent == Shape::batch ? "the batch N" : algebra.text(extent);
 }
 
 bool is_function(const Declaration* declaration) {
   return declaration != nullptr && declaration->node->kind == Kind::fn;
 }
 
-/// Inside a function its own name is that of a built-in one, if there is one: fn exp(x) = exp(x).
+/// fn exp(x) = exp(x): what makes a layer of a built-in function.
+bool repeats_built_in(const ast::Node& function) {
+  const ast::Node& body = function.children.back();
+  return function.children.size() == 2 && body.kind == Kind::call && body.children.size() == 2 &&
+         body.children.front().text == function.text &&
+         body.children.back().children.front().text == function.children.front().text;
+}
+
+/// Inside a function its own name is that of a built-in one, if there is one.
 bool calls_other(const Declaration& callee, const TensorScope& scope) {
-  return callee.node != scope.function || find_function(callee.node->text) == nullptr;
+  const bool is_built_in = callee.node == scope.function || repeats_built_in(*callee.node);
+  return !is_built_in || find_function(callee.node->text) == nullptr;
 }
 
 /// Arguments of a call from the `first` on, which are compile-time values.
@@ -37,10 +45,32 @@ std::vector<Argument> constant_arguments(const ast::Node& call, std::size_t firs
   return evaluate_arguments(call, first, environment, reporter);
 }
 
-bool too_deep(int depth, const ast::Node& function, const Span& call, Reporter& reporter) {
-  if (depth < deepest_function) return false;
-  reporter.error("N125", call, fmt::format("the function `{}` calls itself", function.text));
-  return true;
+/// While it lives, a function is read.
+class OpenFunction {
+ public:
+  OpenFunction(const ast::Node& function, ReadingProgress& progress) : progress_(progress) {
+    progress.functions.push_back(&function);
+  }
+  ~OpenFunction() { progress_.functions.pop_back(); }
+  OpenFunction(const OpenFunction&) = delete;
+  OpenFunction& operator=(const OpenFunction&) = delete;
+
+ private:
+  ReadingProgress& progress_;
+};
+
+bool can_open(const ast::Node& function, const Span& call, const ReadingProgress& progress, Reporter& reporter) {
+  const std::vector<const ast::Node*>& open = progress.functions;
+  if (std::find(open.begin(), open.end(), &function) != open.end()) {
+    reporter.error("N125", call, fmt::format("the function `{}` calls itself", function.text));
+    return false;
+  }
+  if (open.size() < ReadingProgress::max_functions) return true;
+  reporter.error("N121", call,
+                 fmt::format("more than {} functions call one another, down to `{}`", ReadingProgress::max_functions,
+                             function.text),
+                 "put some of them together");
+  return false;
 }
 
 // ---- Formulas of elements -------------------------------------------------------------------------------------------
@@ -57,7 +87,7 @@ struct Use {
 class FormulaReader : public ExpressionReader<Formula> {
  public:
   FormulaReader(const Environment& environment, TensorScope& scope, TensorProgram& program, Reporter& reporter)
-      : ExpressionReader(environment, reporter), scope_(scope), program_(program) {}
+      : ExpressionReader(environment, program.progress(), reporter), scope_(scope), program_(program) {}
 
   /// Declares an index of the left side: a name, or a name with its range. Returns its number.
   std::optional<int> declare(const ast::Node& node) {
@@ -75,6 +105,7 @@ class FormulaReader : public ExpressionReader<Formula> {
 
   /// Numbers in place of the extents that were unknown at first.
   Formula complete(const Formula& formula) const {
+    if (spans_.empty()) return formula;  // it names no index
     return rewrite(formula, [&](const Formula& part) -> std::optional<Formula> {
       if (part->kind != Formula::Kind::extent || part->id < extent_of_index) return {};
       const std::int64_t known = program_.extent(part->id - extent_of_index);
@@ -181,6 +212,8 @@ class FormulaReader : public ExpressionReader<Formula> {
   std::optional<Formula> own_function(const Declaration& declaration, const ast::Node& node);
   std::optional<Formula> reduction(const ast::Node& callee, const ast::Node& call);
   std::optional<Formula> place(const ast::Node& node, const ScopedTensor& tensor, const std::string& name, int axis);
+  bool check_place(const Formula& at, const Span& span);
+  bool check_reach(const Affine& place, const Span& span);
   bool constrain(const Use& use);
   bool check_batch(const Use& use);
   bool disagree(const Use& use, std::int64_t here);
@@ -192,6 +225,7 @@ class FormulaReader : public ExpressionReader<Formula> {
   std::map<int, Span> spans_;
   std::map<int, const Use*> known_by_;
   std::vector<Use> uses_;
+  std::vector<std::pair<Affine, Span>> places_;
   bool in_place_ = false;
   bool changed_ = false;
 };
@@ -206,8 +240,8 @@ std::optional<Formula> FormulaReader::own_function(const Declaration& declaratio
     return error("N120", node.span, fmt::format("{} takes an element", node.children[0].text));
   const auto x = operand(node, 1);
   if (!x) return std::nullopt;
-  return apply_elementwise(declaration, constant_arguments(node, 2, environment_, reporter_), *x, node.span,
-                           scope_.depth, program_, reporter_);
+  return apply_elementwise(declaration, constant_arguments(node, 2, environment_, reporter_), *x, node.span, program_,
+                           reporter_);
 }
 
 /// sum[i, j in 0..3](formula)
@@ -256,7 +290,7 @@ std::optional<Formula> FormulaReader::element(const ast::Node& node) {
     return error("N212", node.span,
                  fmt::format("`{}` has {} dimension{}, {} {} given", name.text, extents.size(),
                              extents.size() == 1 ? "" : "s", given, given == 1 ? "index" : "indices"),
-                 known ? fmt::format("its shape is {}", to_string(Shape(extents))) : "");
+                 known ? fmt::format("its shape is {}", program_.algebra().text(extents)) : "");
   }
   std::map<int, Formula> places;
   for (std::size_t axis = 0; axis < given; ++axis) {
@@ -273,10 +307,12 @@ std::optional<Formula> FormulaReader::place(const ast::Node& node, const ScopedT
   const auto at = read(node);
   in_place_ = outer;
   if (!at) return std::nullopt;
+  if (!check_place(*at, node.span)) return std::nullopt;
   if (!affine(*at)) {
     return error("N214", node.span, "an index is a sum of indices and whole numbers, such as h + 1 or 2 * i",
                  "netc derives gradients from such sums");
   }
+  places_.emplace_back(*affine(*at), node.span);
   const int axis_index = tensor.value.ids[static_cast<std::size_t>(axis)];
   if ((*at)->kind == Formula::Kind::index) {
     uses_.push_back({(*at)->id, axis_index, name, axis, node.span});
@@ -286,25 +322,58 @@ std::optional<Formula> FormulaReader::place(const ast::Node& node, const ScopedT
   return at;
 }
 
+bool holds_far_number(const Formula& formula) {
+  if (formula.is_number()) return std::abs(formula->number) >= 1e9;
+  return std::any_of(formula->operands.begin(), formula->operands.end(), holds_far_number);
+}
+
+/// Kernels count in 32 bits.
+bool FormulaReader::check_place(const Formula& at, const Span& span) {
+  const auto is_far = [](std::int64_t number) { return std::abs(number) >= Affine::far; };
+  bool far = holds_far_number(at);
+  if (const auto sum = affine(at)) {
+    const auto& factors = sum->coefficients;
+    far = is_far(sum->offset) ||
+          std::any_of(factors.begin(), factors.end(), [&](const auto& factor) { return is_far(factor.second); });
+  }
+  if (far) {
+    reporter_.error("N205", span, "a number in this index is too large: kernels count elements in 32 bits",
+                    "numbers in an index are below 1000000000");
+  }
+  return !far;
+}
+
+bool FormulaReader::check_reach(const Affine& place, const Span& span) {
+  std::int64_t reach = std::abs(place.offset);
+  for (const auto& [id, factor] : place.coefficients) {
+    reach += std::abs(factor) * std::clamp<std::int64_t>(program_.extent(id), 0, Affine::far);
+    reach = std::min(reach, Affine::far);
+  }
+  if (reach < Affine::far) return true;
+  reporter_.error("N205", span, "this index runs over numbers that do not fit 32 bits");
+  return false;
+}
+
 // ---- Extents --------------------------------------------------------------------------------------------------------
 
 bool FormulaReader::disagree(const Use& use, std::int64_t here) {
+  const TensorAlgebra& algebra = program_.algebra();
   const std::int64_t before = program_.extent(use.index);
   const auto first = known_by_.find(use.index);
   std::vector<Note> notes;
   if (first != known_by_.end()) {
     notes.push_back(
-        {fmt::format("{} by dimension {} of `{}`", shown(before), first->second->axis, first->second->tensor),
+        {fmt::format("{} by dimension {} of `{}`", shown(before, algebra), first->second->axis, first->second->tensor),
          first->second->span});
   }
   const std::string index = program_.indices()[static_cast<std::size_t>(use.index)].name;
-  reporter_.report(
-      {.code = "N208",
-       .span = use.span,
-       .message = fmt::format("the index `{}` runs over {} and over {}", index, shown(before), shown(here)),
-       .label = fmt::format("dimension {} of `{}` is {}", use.axis, use.tensor, shown(here)),
-       .notes = notes,
-       .help = fmt::format("use another index here, or give the range: {} in 0..…", index)});
+  reporter_.report({.code = "N208",
+                    .span = use.span,
+                    .message = fmt::format("the index `{}` runs over {} and over {}", index, shown(before, algebra),
+                                           shown(here, algebra)),
+                    .label = fmt::format("dimension {} of `{}` is {}", use.axis, use.tensor, shown(here, algebra)),
+                    .notes = notes,
+                    .help = fmt::format("use another index here, or give the range: {} in 0..…", index)});
   return false;
 }
 
@@ -341,7 +410,9 @@ bool FormulaReader::solve() {
                                 name));
     return false;
   }
-  return std::all_of(uses_.begin(), uses_.end(), [&](const Use& use) { return check_batch(use); });
+  const auto fits = [&](const auto& place) { return check_reach(place.first, place.second); };
+  return std::all_of(places_.begin(), places_.end(), fits) &&
+         std::all_of(uses_.begin(), uses_.end(), [&](const Use& use) { return check_batch(use); });
 }
 
 /// A dimension that follows the batch cannot be a parameter's, and examples are not mixed with others.
@@ -398,7 +469,8 @@ bool batch_leads(const ast::Node& equation, const std::vector<int>& left, const 
 
 bool read_equation(const ast::Node& equation, const Environment& environment, TensorScope& scope,
                    TensorProgram& program, Reporter& reporter) {
-  if (scope.tensors.contains(equation.text)) {
+  if (scope.tensors.contains(equation.text) || scope.sizes.contains(equation.text) ||
+      environment.values().contains(equation.text)) {
     reporter.error("N132", equation.span, fmt::format("`{}` has a value already", equation.text));
     return false;
   }
@@ -435,7 +507,7 @@ namespace {
 class TensorReader : public ExpressionReader<TensorValue> {
  public:
   TensorReader(const Environment& environment, TensorScope& scope, TensorProgram& program, Reporter& reporter)
-      : ExpressionReader(environment, reporter), scope_(scope), program_(program) {}
+      : ExpressionReader(environment, program.progress(), reporter), scope_(scope), program_(program) {}
 
  protected:
   TensorValue number(double value) override { return {value, {}}; }
@@ -499,7 +571,7 @@ class TensorReader : public ExpressionReader<TensorValue> {
       inputs.push_back(*value);
     }
     const auto arguments = constant_arguments(node, 1 + tensors, environment_, reporter_);
-    return apply_tensor_function(declaration, inputs, arguments, node.span, scope_.depth, program_, reporter_);
+    return apply_tensor_function(declaration, inputs, arguments, node.span, program_, reporter_);
   }
 
   /// sum(a, axis = 0, keepdim = true) and its like
@@ -554,6 +626,10 @@ std::optional<TensorValue> TensorReader::reduction(const ast::Node& node) {
   const auto power = p == bound->end() ? 2 : need_real(p->second.value, "norm: p", p->second.span, reporter_);
   if (!power) return std::nullopt;
   if (*power <= 0) return error("N115", p->second.span, fmt::format("norm: p must be above 0, found {}", *power));
+  if (p != bound->end() &&
+      !(fits_float(*power, p->second.span, reporter_) && fits_float(1 / *power, p->second.span, reporter_))) {
+    return std::nullopt;
+  }
   return checked(algebra.norm(*x, *power, axes, keepdim), node.span);
 }
 
@@ -591,9 +667,28 @@ std::vector<const ast::Node*> tensor_parameters(const ast::Node& function) {
   return tensors;
 }
 
+bool has_distinct_parameters(const ast::Node& declaration, Reporter& reporter) {
+  std::map<std::string, Span> known;
+  bool distinct = true;
+  for (const ast::Node& node : declaration.children) {
+    if (node.kind != Kind::parameter) continue;
+    const auto [first, is_new] = known.emplace(node.text, node.span);
+    if (is_new) continue;
+    distinct = false;
+    reporter.report({.code = "N132",
+                     .span = node.span,
+                     .message = fmt::format("{}: the parameter `{}` is declared twice", declaration.text, node.text),
+                     .label = "",
+                     .notes = {{"first here", first->second}},
+                     .help = "give one another name"});
+  }
+  return distinct;
+}
+
 bool bind_constants(const Declaration& declaration, const std::vector<Argument>& arguments, const Span& call,
                     Environment& names, Reporter& reporter) {
   const ast::Node& node = *declaration.node;
+  if (!has_distinct_parameters(node, reporter)) return false;
   const std::vector<const ast::Node*> tensors = tensor_parameters(node);
   const bool elementwise = node.kind == Kind::fn && tensors.empty();
   std::vector<const ast::Node*> parameters;
@@ -619,11 +714,12 @@ bool bind_constants(const Declaration& declaration, const std::vector<Argument>&
 }
 
 bool bind_extents(const ast::Node& type, const std::string& what, const std::vector<std::int64_t>& extents,
-                  const Environment& environment, TensorScope& scope, Reporter& reporter) {
+                  const Environment& environment, const TensorAlgebra& algebra, TensorScope& scope,
+                  Reporter& reporter) {
   if (type.children.size() != extents.size()) {
     reporter.error("N212", type.span,
                    fmt::format("{} has {} dimensions here, the value {} has {}", what, type.children.size(),
-                               to_string(Shape(extents)), extents.size()));
+                               algebra.text(extents), extents.size()));
     return false;
   }
   for (std::size_t i = 0; i < extents.size(); ++i) {
@@ -636,19 +732,20 @@ bool bind_extents(const ast::Node& type, const std::string& what, const std::vec
     }
     if (expected == extents[i]) continue;
     reporter.error("N208", written.span,
-                   fmt::format("{}: dimension {} is {}, but `{}` is {}", what, i, shown(extents[i]),
-                               written.span.text(), shown(expected)));
+                   fmt::format("{}: dimension {} is {}, but `{}` is {}", what, i, shown(extents[i], algebra),
+                               written.span.text(), shown(expected, algebra)));
     return false;
   }
   return true;
 }
 
 std::optional<Formula> apply_elementwise(const Declaration& function, const std::vector<Argument>& arguments,
-                                         const Formula& x, const Span& call, int depth, TensorProgram& program,
+                                         const Formula& x, const Span& call, TensorProgram& program,
                                          Reporter& reporter) {
   const ast::Node& node = *function.node;
   Environment names(function.environment);
-  if (too_deep(depth, node, call, reporter)) return std::nullopt;
+  if (!can_open(node, call, program.progress(), reporter)) return std::nullopt;
+  const OpenFunction open(node, program.progress());
   if (node.children.size() < 2 || node.children.front().kind != Kind::parameter) {
     reporter.error("N142", node.span, fmt::format("the function `{}` takes nothing", node.text),
                    fmt::format("write fn {}(x) = …;", node.text));
@@ -662,7 +759,6 @@ std::optional<Formula> apply_elementwise(const Declaration& function, const std:
   if (!bind_constants(function, arguments, call, names, reporter)) return std::nullopt;
   TensorScope scope;
   scope.elements.emplace(node.children.front().text, x);
-  scope.depth = depth + 1;
   scope.function = &node;
   FormulaReader reader(names, scope, program, reporter);
   const auto formula = reader.read(node.children.back());
@@ -695,31 +791,35 @@ std::optional<TensorValue> read_body(const ast::Node& body, Environment& names, 
 }  // namespace
 
 std::optional<TensorValue> apply_tensor_function(const Declaration& function, const std::vector<TensorValue>& inputs,
-                                                 const std::vector<Argument>& arguments, const Span& call, int depth,
+                                                 const std::vector<Argument>& arguments, const Span& call,
                                                  TensorProgram& program, Reporter& reporter) {
   const ast::Node& node = *function.node;
   const std::vector<const ast::Node*> tensors = tensor_parameters(node);
-  if (too_deep(depth, node, call, reporter)) return std::nullopt;
-  if (inputs.size() < std::max<std::size_t>(1, tensors.size())) {
-    reporter.error("N120", call,
-                   fmt::format("{} takes {} tensors, {} given", node.text, tensors.size(), inputs.size()));
+  const std::size_t wanted = std::max<std::size_t>(1, tensors.size());
+  if (inputs.size() < wanted) {
+    reporter.error(
+        "N120", call,
+        fmt::format("{} takes {} tensor{}, {} given", node.text, wanted, wanted == 1 ? "" : "s", inputs.size()));
     return std::nullopt;
   }
   if (tensors.empty()) {
-    const auto formula = apply_elementwise(function, arguments, inputs[0].formula, call, depth, program, reporter);
+    const auto formula = apply_elementwise(function, arguments, inputs[0].formula, call, program, reporter);
     if (!formula) return std::nullopt;
     return TensorValue{*formula, inputs[0].ids};
   }
+  if (!can_open(node, call, program.progress(), reporter)) return std::nullopt;
+  const OpenFunction open(node, program.progress());
   Environment names(function.environment);
   TensorScope scope;
-  scope.depth = depth + 1;
   scope.function = &node;
   if (!bind_constants(function, arguments, call, names, reporter)) return std::nullopt;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const std::vector<std::int64_t> extents = program.algebra().shape(inputs[i]);
     const ast::Node& type = *ast::parameter_type(*tensors[i]);
-    if (!bind_extents(type, fmt::format("`{}` of {}", tensors[i]->text, node.text), extents, names, scope, reporter))
+    if (!bind_extents(type, fmt::format("`{}` of {}", tensors[i]->text, node.text), extents, names, program.algebra(),
+                      scope, reporter)) {
       return std::nullopt;
+    }
     scope.tensors.emplace(tensors[i]->text, ScopedTensor{inputs[i], tensors[i]->span});
   }
   for (const auto& [name, size] : scope.sizes) {

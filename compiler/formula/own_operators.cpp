@@ -47,7 +47,7 @@ class LayerReader {
     const ast::Node& body = node_.children.back();
     const bool declares = std::any_of(body.children.begin(), body.children.end(),
                                       [](const ast::Node& statement) { return statement.kind == Kind::input; });
-    if (!declares) add_tensor("x", next_input_++, inputs_[0].extents(), node_.span);
+    if (!declares && !add_default_input()) return false;
     for (const ast::Node& statement : body.children) {
       if (!this->statement(statement)) return false;
     }
@@ -76,13 +76,24 @@ class LayerReader {
     return false;
   }
 
+  bool add_default_input() {
+    for (const ast::Node& child : node_.children) {
+      if (child.kind != Kind::parameter || child.text != "x") continue;
+      return error("N132", child.span, fmt::format("{}: `x` is the input, when a layer declares none", node_.text),
+                   "give the parameter another name, or the input one: input a: f32[N, C];");
+    }
+    add_tensor("x", next_input_++, inputs_[0].extents(), node_.span);
+    return true;
+  }
+
   void add_tensor(const std::string& name, int number, const std::vector<std::int64_t>& extents, const Span& span) {
     scope_.tensors.emplace(name, ScopedTensor{program_.algebra().tensor(number, extents), span});
   }
 
   bool statement(const ast::Node& statement) {
     const bool defines = statement.kind == Kind::input || statement.kind == Kind::tensor_parameter;
-    if (defines && scope_.tensors.contains(statement.text)) {
+    const bool is_taken = scope_.tensors.contains(statement.text) || names_.values().contains(statement.text);
+    if (defines && is_taken) {
       return error("N132", statement.span, fmt::format("`{}` is declared twice", statement.text));
     }
     switch (statement.kind) {
@@ -101,8 +112,8 @@ class LayerReader {
     const ast::Node& type = statement.children.front();
     if (type.text != "f32") return error("N111", type.span, "the input of a layer is f32");
     const std::vector<std::int64_t> extents = inputs_[static_cast<std::size_t>(next_input_)].extents();
-    if (!bind_extents(type, fmt::format("the input `{}` of {}", statement.text, node_.text), extents, names_, scope_,
-                      reporter_)) {
+    if (!bind_extents(type, fmt::format("the input `{}` of {}", statement.text, node_.text), extents, names_,
+                      program_.algebra(), scope_, reporter_)) {
       return false;
     }
     if (!share_sizes()) return false;
@@ -209,7 +220,7 @@ bool read_function(const Declaration& declaration, const std::vector<Argument>& 
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     tensors.push_back(program.algebra().tensor(static_cast<int>(i), inputs[i].extents()));
   }
-  const auto value = apply_tensor_function(declaration, tensors, arguments, call, 0, program, reporter);
+  const auto value = apply_tensor_function(declaration, tensors, arguments, call, program, reporter);
   if (!value) return false;
   const Shape shape(program.algebra().shape(*value));
   if (!shape.has_batch()) {

@@ -34,8 +34,15 @@ std::vector<std::int64_t> TensorAlgebra::shape(const TensorValue& x) const {
   return extents;
 }
 
-std::string TensorAlgebra::describe(const TensorValue& x) const {
-  return to_string(Shape(shape(x)));
+std::string TensorAlgebra::text(std::int64_t extent) const {
+  if (extent == Shape::batch) return "N";
+  return extent < 0 ? sizes_.at(static_cast<std::size_t>(-2 - extent)) : std::to_string(extent);
+}
+
+std::string TensorAlgebra::text(const std::vector<std::int64_t>& shape) const {
+  std::string all;
+  for (std::int64_t extent : shape) all += (all.empty() ? "" : ",") + text(extent);
+  return "[" + all + "]";
 }
 
 TensorValue TensorAlgebra::tensor(int number, const std::vector<std::int64_t>& shape) {
@@ -84,7 +91,7 @@ std::optional<TensorValue> TensorAlgebra::map(std::string_view function, const s
       const int target = result.ids[rank - operand.ids.size() + i];
       const bool repeats = extent_of(id) == 1 && extent_of(target) != 1;
       if (!repeats && extent_of(id) != extent_of(target)) {
-        return fail(fmt::format("{} and {} do not broadcast", describe(x.front()), describe(x.back())));
+        return fail(fmt::format("{} and {} do not broadcast", text(shape(x.front())), text(shape(x.back()))));
       }
       places.emplace(id, repeats ? Formula(0) : index(target));
     }
@@ -101,7 +108,7 @@ std::optional<std::vector<std::size_t>> TensorAlgebra::normalized(const TensorVa
   for (std::int64_t axis : axes) {
     const std::int64_t counted = axis < 0 ? axis + rank : axis;
     if (counted < 0 || counted >= rank) {
-      problem_ = fmt::format("{} has no axis {}", describe(x), axis);
+      problem_ = fmt::format("{} has no axis {}", text(shape(x)), axis);
       return {};
     }
     if (std::find(result.begin(), result.end(), static_cast<std::size_t>(counted)) != result.end()) {
@@ -177,7 +184,7 @@ std::optional<TensorValue> TensorAlgebra::product(const TensorValue& a, const Te
   };
   bool fits = match(axis_a, axis_b);
   for (int i = 0; i < lead; ++i) fits = match(i, i) && fits;
-  if (!fits) return fail(fmt::format("cannot multiply {} and {}", describe(a), describe(b)));
+  if (!fits) return fail(fmt::format("cannot multiply {} and {}", text(shape(a)), text(shape(b))));
   const Formula term = a.formula * substitute(b.formula, std::move(places));
   return TensorValue{netc::reduce(Reduction::sum, {a.ids[static_cast<std::size_t>(axis_a)]}, term), std::move(keep)};
 }
@@ -192,21 +199,21 @@ bool has_rank(const TensorValue& x, int rank) {
 
 std::optional<TensorValue> TensorAlgebra::dot(const TensorValue& a, const TensorValue& b, int lead) {
   if (!has_rank(a, lead + 1) || !has_rank(b, lead + 1)) {
-    return fail(fmt::format("dot takes two vectors, not {} and {}", describe(a), describe(b)));
+    return fail(fmt::format("dot takes two vectors, not {} and {}", text(shape(a)), text(shape(b))));
   }
   return product(a, fresh(b), {a.ids.begin(), a.ids.end() - 1}, lead, lead, lead);
 }
 
 std::optional<TensorValue> TensorAlgebra::matvec(const TensorValue& a, const TensorValue& x, int lead) {
   if (!has_rank(a, lead + 2) || !has_rank(x, lead + 1)) {
-    return fail(fmt::format("matvec takes a matrix and a vector, not {} and {}", describe(a), describe(x)));
+    return fail(fmt::format("matvec takes a matrix and a vector, not {} and {}", text(shape(a)), text(shape(x))));
   }
   return product(a, fresh(x), {a.ids.begin(), a.ids.end() - 1}, lead + 1, lead, lead);
 }
 
 std::optional<TensorValue> TensorAlgebra::matmul(const TensorValue& a, const TensorValue& b, int lead) {
   if (!has_rank(a, lead + 2) || !has_rank(b, lead + 2)) {
-    return fail(fmt::format("matmul takes two matrices, not {} and {}", describe(a), describe(b)));
+    return fail(fmt::format("matmul takes two matrices, not {} and {}", text(shape(a)), text(shape(b))));
   }
   const TensorValue right = fresh(b);
   std::vector<int> keep(a.ids.begin(), a.ids.end() - 1);
@@ -215,7 +222,7 @@ std::optional<TensorValue> TensorAlgebra::matmul(const TensorValue& a, const Ten
 }
 
 std::optional<TensorValue> TensorAlgebra::transpose(const TensorValue& x) {
-  if (!has_rank(x, 2)) return fail(fmt::format("transpose takes a matrix, not {}", describe(x)));
+  if (!has_rank(x, 2)) return fail(fmt::format("transpose takes a matrix, not {}", text(shape(x))));
   return TensorValue{x.formula, {x.ids[1], x.ids[0]}};
 }
 

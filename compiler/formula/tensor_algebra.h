@@ -45,6 +45,11 @@ class TensorAlgebra {
   std::optional<TensorValue> transpose(const TensorValue& x);
 
   std::vector<std::int64_t> shape(const TensorValue& x) const;
+  /// Of symbolic extents: those of -2, -3, …
+  void name_sizes(std::vector<std::string> names) { sizes_ = std::move(names); }
+  /// For messages: "m", "[m,4]".
+  std::string text(std::int64_t extent) const;
+  std::string text(const std::vector<std::int64_t>& shape) const;
   const std::string& problem() const { return problem_; }
   /// Gives nothing, for this reason.
   std::optional<TensorValue> fail(const std::string& problem);
@@ -56,9 +61,8 @@ class TensorAlgebra {
   std::optional<std::vector<std::size_t>> normalized(const TensorValue& x, const std::vector<std::int64_t>& axes);
   std::optional<TensorValue> product(const TensorValue& a, const TensorValue& b, std::vector<int> keep, int axis_a,
                                      int axis_b, int lead);
-  std::string describe(const TensorValue& x) const;
-
   std::vector<Index>& indices_;
+  std::vector<std::string> sizes_;
   std::string problem_;
 };
 

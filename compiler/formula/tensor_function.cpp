@@ -9,6 +9,7 @@
 #include "compiler/ops/comprehension.h"
 #include "compiler/passes/differentiate.h"
 #include "compiler/passes/modes.h"
+#include "netc/tensor.h"
 
 namespace netc {
 
@@ -29,12 +30,13 @@ namespace {
 class FunctionReader {
  public:
   FunctionReader(const Declaration& declaration, Reporter& reporter)
-      : declaration_(declaration), node_(*declaration.node), reporter_(reporter) {}
-
-  std::optional<TensorFunction> read() {
+      : declaration_(declaration), node_(*declaration.node), reporter_(reporter) {
     function_.name = node_.text;
     function_.span = node_.span;
     function_.value.name = node_.text;
+  }
+
+  std::optional<TensorFunction> read() {
     const std::vector<const ast::Node*> parameters = tensor_parameters(node_);
     TensorProgram program(node_.text, static_cast<int>(parameters.size()));
     std::vector<TensorValue> tensors;
@@ -46,15 +48,39 @@ class FunctionReader {
       declaration += (declaration.empty() ? "" : ", ") + std::string(parameter->span.text());
     }
     function_.text = fmt::format("{}({})", node_.text, declaration);
-    const auto value = apply_tensor_function(declaration_, tensors, {}, node_.span, 0, program, reporter_);
+    program.algebra().name_sizes(function_.sizes);
+    return finish(program, apply_tensor_function(declaration_, tensors, {}, node_.span, program, reporter_));
+  }
+
+  std::optional<TensorFunction> read_for(const Shape& shape, const std::vector<Argument>& arguments, const Span& call) {
+    TensorProgram program(node_.text, 1);
+    add_input(node_.children.front(), shape);
+    const TensorValue x = program.algebra().tensor(0, shape.extents());
+    return finish(program, apply_tensor_function(declaration_, {x}, arguments, call, program, reporter_));
+  }
+
+ private:
+  std::optional<TensorFunction> finish(TensorProgram& program, const std::optional<TensorValue>& value) {
     if (!value) return std::nullopt;
     function_.is_scalar = value->ids.empty();
-    emit(program, program.keep(*value));
+    const int result = program.keep(*value);
+    if (!fits_kernels(program)) return std::nullopt;
+    emit(program, result);
     differentiate_value();
     return std::move(function_);
   }
 
- private:
+  bool fits_kernels(const TensorProgram& program) {
+    int rank = 0;
+    for (ValueId input : function_.value.inputs) rank = std::max(rank, function_.value[input].shape.rank());
+    for (const Step& step : program.steps()) rank = std::max(rank, step.comprehension.rank);
+    if (rank <= max_rank) return true;
+    reporter_.error("N203", node_.span,
+                    fmt::format("{}: a tensor has {} dimensions, a kernel {} at most", node_.text, rank, max_rank),
+                    "put dimensions together, or reduce over some of them first");
+    return false;
+  }
+
   /// An argument: names that stand for no number are sizes.
   std::optional<Shape> input(const ast::Node& parameter) {
     std::vector<std::int64_t> extents;
@@ -66,9 +92,13 @@ class FunctionReader {
     }
     if (extents.empty()) extents.push_back(1);
     const Shape shape(std::move(extents));
+    add_input(parameter, shape);
+    return shape;
+  }
+
+  void add_input(const ast::Node& parameter, const Shape& shape) {
     function_.value.inputs.push_back(
         function_.value.add({.name = parameter.text, .role = Role::input, .shape = shape, .span = parameter.span}));
-    return shape;
   }
 
   std::optional<std::int64_t> size(const std::string& name) {
@@ -119,23 +149,34 @@ class FunctionReader {
   TensorFunction function_;
 };
 
-/// Whether the function can be called with tensors alone.
-bool takes_tensors_alone(const ast::Node& node) {
-  const std::vector<const ast::Node*> tensors = tensor_parameters(node);
-  return !tensors.empty() && std::all_of(node.children.begin(), node.children.end(), [&](const ast::Node& child) {
+}  // namespace
+
+bool takes_tensors_alone(const ast::Node& function) {
+  const std::vector<const ast::Node*> tensors = tensor_parameters(function);
+  return !tensors.empty() && std::all_of(function.children.begin(), function.children.end(), [&](const auto& child) {
     return child.kind != Kind::parameter || ast::parameter_default(child) != nullptr ||
            std::find(tensors.begin(), tensors.end(), &child) != tensors.end();
   });
 }
 
-}  // namespace
+std::optional<TensorFunction> read_function(const Declaration& declaration, Reporter& reporter) {
+  return FunctionReader(declaration, reporter).read();
+}
+
+std::optional<TensorFunction> read_elementwise(const Declaration& declaration, const Shape& shape,
+                                               const std::vector<Argument>& arguments, const Span& call,
+                                               Reporter& reporter) {
+  return FunctionReader(declaration, reporter).read_for(shape, arguments, call);
+}
 
 std::vector<TensorFunction> read_functions(const ast::Node& file, const Environment& environment, Reporter& reporter) {
   std::vector<TensorFunction> functions;
   for (const ast::Node& node : file.children) {
+    const bool takes_parameters = node.kind == Kind::fn || node.kind == Kind::layer;
+    if (!takes_parameters || !has_distinct_parameters(node, reporter)) continue;
     if (node.kind != Kind::fn || !takes_tensors_alone(node)) continue;
     const Declaration* declaration = environment.find_declaration(node.text);
-    auto function = FunctionReader(*declaration, reporter).read();
+    auto function = read_function(*declaration, reporter);
     if (function) functions.push_back(std::move(*function));
   }
   return functions;

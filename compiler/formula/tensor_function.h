@@ -31,4 +31,15 @@ struct TensorFunction {
 /// The tensor functions that `file` defines, in order; those that need arguments beside tensors are not among them.
 std::vector<TensorFunction> read_functions(const ast::Node& file, const Environment& environment, Reporter& reporter);
 
+/// Whether `fn` can be called with tensors alone: such functions are read with the file.
+bool takes_tensors_alone(const ast::Node& function);
+
+/// A function that takes tensors alone.
+std::optional<TensorFunction> read_function(const Declaration& declaration, Reporter& reporter);
+
+/// A function of elements, for a tensor of this shape; `arguments` of the call stand behind the tensor.
+std::optional<TensorFunction> read_elementwise(const Declaration& declaration, const Shape& shape,
+                                               const std::vector<Argument>& arguments, const Span& call,
+                                               Reporter& reporter);
+
 }  // namespace netc

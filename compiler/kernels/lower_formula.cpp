@@ -1,6 +1,7 @@
 #include "compiler/kernels/lower_formula.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "compiler/formula/functions.h"
 
@@ -16,7 +17,7 @@ class Lowering {
   explicit Lowering(FormulaContext& context) : context_(context) {}
 
   Expr number(const Formula& formula) {
-    if (formula.is_number()) return Halide::Internal::make_const(context_.real(), formula->number);
+    if (formula.is_number()) return constant(formula->number);
     if (formula->kind == Kind::read) return read(formula);
     if (is_whole(formula)) return cast(context_.real(), whole(formula));
     const Function& function = *formula->function;
@@ -24,13 +25,19 @@ class Lowering {
       return Halide::select(truth(formula.operand(0)), number(formula.operand(1)), number(formula.operand(2)));
     }
     if (function.type != Function::Type::number) {
-      return Halide::select(truth(formula), Halide::Internal::make_const(context_.real(), 1),
-                            Halide::Internal::make_const(context_.real(), 0));
+      return Halide::select(truth(formula), constant(1), constant(0));
     }
     return function.lower(operands(formula, [&](const Formula& operand) { return number(operand); }));
   }
 
  private:
+  /// A derivative may hold a constant that no float holds; an infinity would be no value in Halide.
+  Expr constant(double number) const {
+    constexpr double most = std::numeric_limits<float>::max();
+    const bool wide = context_.real().bits() == 64;
+    return Halide::Internal::make_const(context_.real(), wide ? number : std::clamp(number, -most, most));
+  }
+
   Expr whole(const Formula& formula) {
     switch (formula->kind) {
       case Kind::number:
@@ -49,7 +56,7 @@ class Lowering {
       return formula->function->lower(operands(formula, [&](const Formula& operand) { return truth(operand); }));
     }
     if (formula->kind != Kind::apply || formula->function->type != Function::Type::comparison) {
-      return number(formula) != Halide::Internal::make_const(context_.real(), 0);
+      return number(formula) != constant(0);
     }
     const bool compares_whole = std::all_of(formula->operands.begin(), formula->operands.end(), is_whole);
     return formula->function->lower(

@@ -1,7 +1,10 @@
 #include "compiler/kernels/lower_function.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 
 #include "compiler/kernels/lower_formula.h"
 #include "compiler/ops/ops.h"
@@ -77,6 +80,7 @@ class FunctionLowering {
 
   void define(const Node& node);
   void define_sum(const Node& node);
+  void define_formula(const Node& node);
   void reduce(const Node& node, const Comprehension& c, Func func);
   void scan(const Node& node, const Comprehension& c, Func func);
   void schedule(Func func, const std::vector<Var>& arguments, const std::vector<Halide::RVar>& reduced) const;
@@ -140,8 +144,14 @@ void FunctionLowering::schedule(Func func, const std::vector<Var>& arguments,
   if (arguments.size() > 1) func.update().parallel(arguments.back());
 }
 
+/// Gradients add up what flows together, and copy what two inputs have in common.
 void FunctionLowering::define(const Node& node) {
-  if (node.op == &ops::add) return define_sum(node);
+  if (node.op == &ops::add || node.op == &ops::copy) return define_sum(node);
+  if (node.op == &ops::elementwise || node.op == &ops::comprehension) return define_formula(node);
+  throw std::logic_error(fmt::format("a tensor function has no kernel for the operator {}", node.op->name));
+}
+
+void FunctionLowering::define_formula(const Node& node) {
   const auto& c = std::get<Comprehension>(node.attributes.all().at("formula"));
   const std::vector<Var> arguments = variables(graph_[node.outputs[0]].shape);
   Func func(c.name + std::to_string(node.outputs[0]));
@@ -191,7 +201,7 @@ void FunctionLowering::define_sum(const Node& node) {
   const std::vector<Expr> at(arguments.rbegin(), arguments.rend());
   Expr sum = element(node.inputs[0], at);
   for (std::size_t i = 1; i < node.inputs.size(); ++i) sum = sum + element(node.inputs[i], at);
-  Func func("add" + std::to_string(node.outputs[0]));
+  Func func(std::string(node.op->name) + std::to_string(node.outputs[0]));
   func(arguments) = sum;
   funcs_.emplace(node.outputs[0], func);
   schedule(func, arguments, {});

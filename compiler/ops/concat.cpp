@@ -17,6 +17,12 @@ bool fit(const Shape& a, const Shape& b, int axis) {
   return true;
 }
 
+std::string help(const Shape& a, const Shape& b, int axis) {
+  if (a.rank() != b.rank()) return "give the branches the same number of dimensions, with reshape or flatten";
+  const char* how = a.rank() == 4 && axis == 1 ? ": give the branches the same strides and pads" : "";
+  return fmt::format("only axis {} may differ{}", axis, how);
+}
+
 Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) {
   const int axis = static_cast<int>(attributes.integer("axis"));
   Shape result = inputs[0];
@@ -26,11 +32,10 @@ Inference infer(const std::vector<Shape>& inputs, const Attributes& attributes) 
   }
   for (std::size_t i = 1; i < inputs.size(); ++i) {
     if (!fit(inputs[0], inputs[i], axis)) {
-      return {.error = ShapeError{
-                  "N207", "concat: the branches differ in shape",
-                  fmt::format("{} from the first branch, {} from branch {}", to_string(inputs[0]), to_string(inputs[i]),
-                              i + 1),
-                  fmt::format("only axis {} may differ: give the branches the same strides and pads", axis)}};
+      return {.error = ShapeError{"N207", "concat: the branches differ in shape",
+                                  fmt::format("{} from the first branch, {} from branch {}", to_string(inputs[0]),
+                                              to_string(inputs[i]), i + 1),
+                                  help(inputs[0], inputs[i], axis)}};
     }
     result[axis] += inputs[i][axis];
   }

@@ -41,6 +41,22 @@ std::optional<ShapeError> exceeds(const std::string& op, const Shape& input, con
       fmt::format("make the kernel smaller, or pad by at least {}", (window.span() - input[axis] + 1) / 2)};
 }
 
+/// Kernels copy the image with zeros around it, and count its bytes in 32 bits.
+std::optional<ShapeError> too_large(const std::string& op, const Shape& input, const Windows& windows) {
+  const auto padded = [&](int axis, const Window& window) {
+    return static_cast<double>(input[axis]) + 2.0 * static_cast<double>(window.pad);
+  };
+  const double height = padded(2, windows.y);
+  const double width = padded(3, windows.x);
+  if (static_cast<double>(input[1]) * height * width * sizeof(float) < 2147483648.0) return {};
+  return ShapeError{
+      "N205",
+      fmt::format("{}: the image with zeros around it, {:.0f}x{:.0f} pixels of {} channel{}, has more than "
+                  "2^31 - 1 bytes",
+                  op, height, width, input[1], input[1] == 1 ? "" : "s"),
+      "input " + to_string(input), "pad by less"};
+}
+
 void warn_dropped(const std::string& op, const Shape& input, const Window& window, int axis,
                   std::vector<ShapeWarning>& warnings) {
   const std::int64_t dropped = (input[axis] + 2 * window.pad - window.span()) % window.stride - window.pad;
@@ -60,6 +76,7 @@ WindowShape slide(const std::string& op, const Shape& input, const Windows& wind
   if ((result.error = not_an_image(op, input))) return result;
   if ((result.error = exceeds(op, input, windows.y, 2))) return result;
   if ((result.error = exceeds(op, input, windows.x, 3))) return result;
+  if ((result.error = too_large(op, input, windows))) return result;
   warn_dropped(op, input, windows.y, 2, result.warnings);
   warn_dropped(op, input, windows.x, 3, result.warnings);
   result.height = windows.y.outputs(input[2]);

@@ -47,9 +47,19 @@ std::int64_t largest_batch(const MemoryPlan& plan, std::int64_t bytes) {
   return (bytes - plan.fixed) / plan.per_example / plan.multiple * plan.multiple;
 }
 
-std::string help(const MemoryPlan& plan, std::int64_t available, bool training) {
-  const std::int64_t batch = largest_batch(plan, available);
-  if (batch >= 1) return fmt::format("a batch of {} fits: --set train.batch={}, or --batch {}", batch, batch, batch);
+/// The same of evaluation, where a few examples have a plan of their own.
+std::int64_t largest_evaluated(const CompiledModel& model, std::int64_t bytes) {
+  const std::int64_t batch = largest_batch(model.evaluation.memory, bytes);
+  std::int64_t few = few_examples;
+  while (few > 0 && model.few.memory.bytes(few) > bytes) --few;
+  return std::max(batch, few);
+}
+
+std::string help(std::int64_t batch, std::int64_t available, bool training) {
+  if (batch >= 1) {
+    const std::string set = training ? fmt::format("--set train.batch={}, or ", batch) : "";
+    return fmt::format("a batch of {} fits: {}--batch {}", batch, set, batch);
+  }
   if (available <= 0 && training)
     return "parameters, their gradients and the optimizer's state alone leave nothing: allow more, or make layers "
            "smaller";
@@ -57,9 +67,12 @@ std::string help(const MemoryPlan& plan, std::int64_t available, bool training) 
   return "not even a batch of 1 fits: allow more, or make this layer or its input smaller";
 }
 
-/// `plan` is as small as it gets, and stands beside `standing` bytes.
-Diagnostic does_not_fit(const Plan& plan, std::int64_t standing, std::int64_t batch, std::int64_t limit,
+/// `training` says which plan does not fit; it is as small as it gets, and stands beside `standing` bytes.
+Diagnostic does_not_fit(const CompiledModel& model, std::int64_t standing, std::int64_t batch, std::int64_t limit,
                         bool training) {
+  const Plan& plan = training ? *model.training : model.evaluation_of(batch);
+  const std::int64_t available = limit - standing;
+  const std::int64_t fitting = training ? largest_batch(plan.memory, available) : largest_evaluated(model, available);
   const Group& group = plan.groups[static_cast<std::size_t>(busiest_group(plan))];
   const Node& node = group.anchor_in(plan.graph);
   const std::int64_t arena = plan.memory.bytes(batch);
@@ -70,7 +83,7 @@ Diagnostic does_not_fit(const Plan& plan, std::int64_t standing, std::int64_t ba
                                  memory_text(limit)),
           .label = fmt::format("{} of activations{} here", memory_text(arena), training ? " and gradients" : ""),
           .notes = node.trail,
-          .help = help(plan.memory, limit - standing, training)};
+          .help = help(fitting, available, training)};
 }
 
 }  // namespace
@@ -100,7 +113,7 @@ void fit_memory(CompiledModel& model, std::int64_t batch, std::int64_t limit, De
   if (memory_bill(model, batch, device).training <= limit && evaluated + standing <= limit) return;
   const bool training = trains && pass_bytes(model, *model.training, batch, device) >= evaluated;
   const Plan& needy = training ? *model.training : evaluation;
-  diagnostics.add(does_not_fit(needy, standing + gpu_bytes(model, needy, batch, device), batch, limit, training));
+  diagnostics.add(does_not_fit(model, standing + gpu_bytes(model, needy, batch, device), batch, limit, training));
 }
 
 }  // namespace netc

@@ -153,7 +153,8 @@ int evaluate_loss(Network* network, Tensors inputs, Tensors labels, float* loss)
   });
 }
 
-int train_step(Network* network, Optimizer* optimizer, double lr, Tensors inputs, Tensors labels, float* loss) noexcept {
+int train_step(Network* network, Optimizer* optimizer, double lr, Tensors inputs, Tensors labels,
+               float* loss) noexcept {
   return guarded([&] {
     float& mean = required(loss, "the memory for the loss");
     required(optimizer, "the optimizer").lr = lr;

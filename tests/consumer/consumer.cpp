@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "tensors_functions.hpp"
 #include "lenet.hpp"
 #include "netc/tensor.h"
+#include "tensors_functions.hpp"
 #include "tied.hpp"
 
 namespace {
