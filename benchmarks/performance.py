@@ -188,6 +188,10 @@ def ratio(value):
     return "" if math.isnan(value) else f"{value:.2f}"
 
 
+def bold(text):
+    return f"**{text}**" if text else ""
+
+
 def share_of_peak(row, all_rows):
     """The step's multiply-adds a second beside the most that the machine did in any of the runs."""
     ours = row["sides"]["netc"]
@@ -197,7 +201,8 @@ def share_of_peak(row, all_rows):
 def memory_cells(row):
     """Megabytes of netc and of the leanest peer."""
     peaks = [result["process_peak_bytes"] for side, result in row["sides"].items() if side != "netc"]
-    return [f"{peak / 1e6:.0f}" for peak in (row["sides"]["netc"]["process_peak_bytes"], min(peaks, default=math.nan))]
+    megabytes = [f"{peak / 1e6:.0f}" for peak in (row["sides"]["netc"]["process_peak_bytes"], *sorted(peaks)[:1])]
+    return megabytes if peaks else [*megabytes, ""]
 
 
 def table(rows, all_rows):
@@ -214,7 +219,7 @@ def table(rows, all_rows):
         yield page.table_row(
             TITLES[row["model"]], row["batch"], page.milliseconds(ours["best_ms"]), share_of_peak(row, all_rows),
             *map(page.milliseconds, [*times, fastest(row, with_huge_pages).get("best_ms")]),
-            f"**{ratio(speedup(row, plain))}**", ratio(speedup(row, with_huge_pages)),
+            bold(ratio(speedup(row, plain))), ratio(speedup(row, with_huge_pages)),
             *map(page.milliseconds, [ours.get("median_ms"), best.get("median_ms")]),
             *(memory_cells(row) if trains else ()))
 
@@ -250,7 +255,7 @@ def days(rows):
 def compiled(rows):
     """What torch.compile's column is called: in inference older figures, which have no day, are without freezing."""
     found = [row["sides"]["compiled"] for row in rows if row["task"] == "infer" and "compiled" in row["sides"]]
-    return "compiled" + ("; its weights frozen in inference" if all("date" in result for result in found) else "")
+    return "compiled" + ("; its weights frozen in inference" if found and all("date" in result for result in found) else "")
 
 
 def intro(rows):

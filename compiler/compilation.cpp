@@ -12,7 +12,7 @@ namespace netc {
 
 const Source* read_source(const std::string& path, Compilation& compilation) {
   std::string problem;
-  std::optional<std::string> text = read_regular_text(path, max_file_size + 1, problem);
+  std::optional<std::string> text = read_some(path, max_file_size + 1, problem);
   if (!text) {
     // No place in a file, and nothing that `netc explain` knows more of: it has no code.
     compilation.diagnostics.add({"", {}, fmt::format("cannot read {}: {}", path, problem), "", {}, ""});

@@ -19,8 +19,14 @@ std::optional<std::string> read_text(const fs::path& file) {
 std::optional<std::string> read_regular_text(const fs::path& file, std::size_t most, std::string& problem) {
   std::error_code error;
   const fs::file_status status = fs::status(file, error);
-  if (!fs::is_regular_file(status)) {
-    problem = error ? error.message() : fs::is_directory(status) ? "Is a directory" : "Is not a regular file";
+  if (!error && (fs::is_regular_file(status) || fs::is_directory(status))) return read_some(file, most, problem);
+  problem = error ? error.message() : "not a regular file";
+  return {};
+}
+
+std::optional<std::string> read_some(const fs::path& file, std::size_t most, std::string& problem) {
+  if (fs::is_directory(file)) {
+    problem = "Is a directory";
     return {};
   }
   std::ifstream stream(file, std::ios::binary);

@@ -307,7 +307,7 @@ bool check_size(const Source& source, Diagnostics& diagnostics) {
                    fmt::format("the file has more than {} bytes", max_file_size),
                    "",
                    {},
-                   "write `repeat` and `block` in place of copies"});
+                   source.path.ends_with(".tiles") ? "" : "write `repeat` and `block` in place of copies"});
   return false;
 }
 

@@ -27,8 +27,10 @@ std::vector<double> numbers(const SafetensorsReader& file, const std::string& na
 double error(const std::vector<double>& found, const std::vector<double>& expected) {
   REQUIRE(found.size() == expected.size());
   double worst = 0;
-  for (std::size_t i = 0; i < found.size(); ++i)
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    REQUIRE(std::isfinite(found[i]));
     worst = std::max(worst, std::abs(found[i] - expected[i]) / std::max(std::abs(expected[i]), 0.05));
+  }
   return worst;
 }
 

@@ -177,8 +177,7 @@ constexpr std::string_view system_functions[] = {
 };
 
 /// What stands in the namespace of a generated model.
-constexpr std::string_view generated_names[] = {"Model", "Parameters", "buffer",    "description", "evaluation",
-                                                "few",   "kernels",    "parameter", "training"};
+constexpr std::string_view generated_names[] = {"Model", "Network", "Parameters", "buffer", "kernels", "parameter"};
 
 template <std::size_t count>
 bool is_one_of(const std::string_view (&names)[count], const std::string& name) {

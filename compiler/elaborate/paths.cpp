@@ -1,7 +1,9 @@
 #include "compiler/elaborate/paths.h"
 
+#include <algorithm>
 #include <cctype>
 #include <map>
+#include <set>
 
 namespace netc {
 
@@ -71,13 +73,21 @@ class Claims {
 
 std::vector<Path> assign_paths(const std::vector<Leaf>& leaves) {
   Claims claims;
+  std::set<std::string> segments;
+  for (const Leaf& leaf : leaves) segments.insert(leaf.prefix);
+  const auto owns_segment = [&](const Leaf& leaf) {  // a parameter of it would lie in front of its branches
+    const auto is_segment = [&](const std::string& name) {
+      return segments.contains(leaf.prefix + leaf.name + "." + name + ".");
+    };
+    return std::any_of(leaf.owned.begin(), leaf.owned.end(), is_segment);
+  };
   std::vector<Path> paths(leaves.size());
   const auto claim = [&](const auto& is_next) {
     for (std::size_t i = 0; i < leaves.size(); ++i) {
       if (paths[i].text.empty() && is_next(leaves[i])) paths[i] = claims.claim(leaves[i], static_cast<int>(i));
     }
   };
-  claim([](const Leaf& leaf) { return leaf.is_segment; });  // before its branches do
+  claim([&](const Leaf& leaf) { return leaf.is_segment && !owns_segment(leaf); });  // before its branches do
   for (const Leaf& leaf : leaves) claims.reserve_segments(leaf.prefix);
   claim([](const Leaf& leaf) { return leaf.written; });
   claim([](const Leaf&) { return true; });

@@ -122,7 +122,7 @@ std::vector<CFunction> access_functions(const std::string& name) {
 
 CFunction forward_function(const Emission& emission) {
   const Graph& graph = emission.model().graph;
-  return {fmt::format("Evaluation mode: {} -> {}, written to `output`, which has room for `count` elements.",
+  return {fmt::format("Evaluation mode: {} -> {}, written to `output`; `count` is the number of its elements.",
                       describe(graph, graph.inputs), describe(graph, {graph.outputs[0]})),
           "int", "forward",
           Texts{emission.name() + "_model* model"} + pointers(emission, graph.inputs) +

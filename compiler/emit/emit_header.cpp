@@ -221,7 +221,7 @@ namespace {model} {{
 
 {description}
 Model::Model(netc::Zeros{device})
-    : Network({model}::description(){passed}),
+    : Network(::{model}::description(){passed}),
       {parameters} {{}}
 
 Model::Model(std::uint64_t seed{device}) : Model(netc::zeros{passed}) {{

@@ -51,7 +51,7 @@ class Formula {
     int depth = 1;  // of operands in operands: what walks over formulas recurses
     int size = 1;   // the parts that such a walk meets, however many of them are shared; at most `endless`
   };
-  static constexpr int endless = 1 << 30;
+  static constexpr int endless = 1 << 29;
 
   Formula(double number = 0);   // NOLINT(google-explicit-constructor): numbers are formulas
   explicit Formula(Node node);  // depth and size follow from the operands

@@ -105,9 +105,9 @@ class FormulaReader : public ExpressionReader<Formula> {
 
   /// Numbers in place of the extents that were unknown at first.
   Formula complete(const Formula& formula) const {
-    if (spans_.empty()) return formula;  // it names no index
     return rewrite(formula, [&](const Formula& part) -> std::optional<Formula> {
       if (part->kind != Formula::Kind::extent || part->id < extent_of_index) return {};
+      if (!spans_.contains(part->id - extent_of_index)) return {};  // a caller's, who is not done yet
       const std::int64_t known = program_.extent(part->id - extent_of_index);
       return known < 0 ? netc::extent(static_cast<int>(known)) : Formula(static_cast<double>(known));
     });
@@ -826,8 +826,10 @@ std::optional<TensorValue> apply_tensor_function(const Declaration& function, co
     if (size >= 0) names.add(name, make_integer(size));
   }
   const ast::Node& body = node.children.back();
-  if (body.kind == Kind::body) return read_body(body, names, scope, program, reporter);
-  return read_tensor(body, names, scope, program, reporter);
+  const std::optional<TensorValue> value = body.kind == Kind::body ? read_body(body, names, scope, program, reporter)
+                                                                   : read_tensor(body, names, scope, program, reporter);
+  constexpr int largest_inlined = 1000;  // beyond that, formulas that are made of this one would soon be too large
+  return value && value->formula->size > largest_inlined ? program.kept(*value) : value;
 }
 
 }  // namespace netc

@@ -63,7 +63,7 @@ const netc::Description& description() {
 }
 
 Model::Model(netc::Zeros)
-    : Network(lenet::description()),
+    : Network(::lenet::description()),
       parameters{
           .conv1 = {
               .weight = parameter("conv1.weight"),

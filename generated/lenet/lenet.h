@@ -42,7 +42,7 @@ int lenet_set(lenet_model* model, const char* path, const float* elements, int64
 int lenet_get_element(const lenet_model* model, const char* path, const int64_t* index, int dimensions, float* element);
 int lenet_set_element(lenet_model* model, const char* path, const int64_t* index, int dimensions, float element);
 
-/* Evaluation mode: image [N,1,28,28] -> fc3 [N,10], written to `output`, which has room for `count` elements. */
+/* Evaluation mode: image [N,1,28,28] -> fc3 [N,10], written to `output`; `count` is the number of its elements. */
 int lenet_forward(lenet_model* model, const float* image, int64_t batch, float* output, int64_t count);
 
 /* Evaluation mode, image [N,1,28,28], label [N]: writes the mean loss. */

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <exception>
 #include <string>
 #include <string_view>
 
@@ -15,13 +14,6 @@ namespace {
 
 /// Of a fixed length, so that nothing can go wrong while it is written.
 thread_local std::array<char, 1024> error{};
-
-int fail(const char* why) noexcept {
-  const std::size_t length = std::min(std::strlen(why), error.size() - 1);
-  std::memcpy(error.data(), why, length);
-  error[length] = '\0';
-  return 1;
-}
 
 template <class T>
 T& required(T* pointer, const char* what) {
@@ -66,21 +58,18 @@ void copy_out(const std::string& what, const View<const float>& from, float* ele
 }
 
 Extents extents(const std::int64_t* index, int dimensions) {
-  const std::int64_t* begin = dimensions > 0 ? &required(index, "the index") : index;
-  return Extents(std::vector<std::int64_t>(begin, begin + std::max(dimensions, 0)));
+  Extents extents;
+  for (int i = 0; i < dimensions; ++i) extents.push_back((&required(index, "the index"))[i]);
+  return extents;
 }
 
 }  // namespace
 
-int guarded(const std::function<void()>& action) noexcept {
-  try {
-    action();
-    return 0;
-  } catch (const std::exception& thrown) {
-    return fail(thrown.what());
-  } catch (...) {
-    return fail("something was thrown that is no std::exception");
-  }
+int fail(const char* why) noexcept {
+  const std::size_t length = std::min(std::strlen(why), error.size() - 1);
+  std::memcpy(error.data(), why, length);
+  error[length] = '\0';
+  return 1;
 }
 
 const char* last_error() noexcept {

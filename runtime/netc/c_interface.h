@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <filesystem>
-#include <functional>
 #include <initializer_list>
 #include <vector>
 
@@ -12,8 +12,21 @@
 
 namespace netc::c {
 
+/// Makes `why` the thread's last error; returns 1.
+int fail(const char* why) noexcept;
+
 /// Does `action`; returns 0, or 1 where it threw, with what was thrown as the thread's last error.
-int guarded(const std::function<void()>& action) noexcept;
+template <class Action>
+int guarded(const Action& action) noexcept {
+  try {
+    action();
+    return 0;
+  } catch (const std::exception& thrown) {
+    return fail(thrown.what());
+  } catch (...) {
+    return fail("something was thrown that is no std::exception");
+  }
+}
 
 /// What went wrong in this thread's last call that did not return 0; empty before.
 const char* last_error() noexcept;
