@@ -244,9 +244,8 @@ Buffer filled(const Shape& shape, const std::vector<int>& sizes, int stream) {
   std::vector<int> extents;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
     const std::int64_t extent = shape[axis];
-    extents.push_back(extent > TensorFunction::first_size
-                          ? static_cast<int>(extent)
-                          : sizes[static_cast<std::size_t>(TensorFunction::first_size - extent)]);
+    extents.push_back(extent > first_size ? static_cast<int>(extent)
+                                          : sizes[static_cast<std::size_t>(first_size - extent)]);
   }
   Buffer buffer(extents);
   for (std::size_t i = 0; i < buffer.number_of_elements(); ++i) buffer.data()[i] = pseudo(static_cast<int>(i), stream);

@@ -57,13 +57,6 @@ std::string grouped(std::int64_t number) {
   return text;
 }
 
-std::string tensors(const Graph& graph, const std::vector<ValueId>& values) {
-  std::string text;
-  for (ValueId value : values)
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
-  return text;
-}
-
 /// What the backward pass computes again because it was not kept.
 struct Repetition {
   std::vector<std::string> layers;  // paths, in order
@@ -165,8 +158,8 @@ std::string summary_text(const CompiledModel& model, std::int64_t batch) {
                         grouped(row.macs), grouped(row.bytes));
   }
   const MemoryBill bill = memory_bill(model, batch, Device::cpu);
-  text += fmt::format("\n{}: {} -> {}\n", model.graph.name, tensors(model.graph, model.graph.inputs),
-                      tensors(model.graph, model.graph.outputs));
+  text += fmt::format("\n{}: {} -> {}\n", model.graph.name, describe(model.graph, model.graph.inputs),
+                      describe(model.graph, model.graph.outputs));
   text += fmt::format("parameters {}, multiply-adds an example {}\n", grouped(total(layers, &Row::parameters)),
                       grouped(total(layers, &Row::macs)));
   text += fmt::format("memory for a batch of {}: {}\n", batch, bill_text(bill));

@@ -104,7 +104,7 @@ struct Gradient {{
   std::string dimensions(const Shape& shape) const {
     return cpp::joined(shape.extents(), [&](std::int64_t extent) {
       const std::string size = function_.size_text(extent);
-      return extent <= TensorFunction::first_size ? cpp::literal(size) : size;
+      return extent <= first_size ? cpp::literal(size) : size;
     });
   }
 
@@ -112,7 +112,7 @@ struct Gradient {{
   std::string extents(const Shape& shape) const {
     return cpp::joined(shape.extents(), [&](std::int64_t extent) {
       const std::string size = function_.size_text(extent);
-      return extent <= TensorFunction::first_size ? fmt::format("sizes[{}]", cpp::literal(size)) : size;
+      return extent <= first_size ? fmt::format("sizes[{}]", cpp::literal(size)) : size;
     });
   }
 

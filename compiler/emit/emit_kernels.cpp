@@ -68,19 +68,20 @@ std::string kernel(const KernelTable& table, const KernelEntry& entry) {
 
 /// A name for each number of examples that lie side by side in some operand.
 std::string extents_of_blocks(const KernelTable& table) {
-  std::set<std::int32_t> lanes;
-  const auto note = [&](const Operand& operand) {
-    for (const Dim& dim : operand.dims) {
-      if (dim.extent < Dim::examples) lanes.insert(-dim.extent);
+  std::set<int> lanes;
+  const auto note = [&](const Plan& plan, const std::vector<ValueId>& values) {
+    for (ValueId value : values) {
+      if (plan.graph[value].shape.has_batch()) lanes.insert(plan.layout(value).lanes);
     }
   };
   for (const KernelEntry& entry : table.entries) {
     if (entry.function != nullptr) continue;
-    for (ValueId input : entry.group->inputs) note(operand(*entry.plan, input));
-    for (ValueId output : entry.group->outputs) note(operand(*entry.plan, output));
+    note(*entry.plan, entry.group->inputs);
+    note(*entry.plan, entry.group->outputs);
   }
+  lanes.erase(1);  // those are the examples
   std::string text;
-  for (std::int32_t of : lanes)
+  for (int of : lanes)
     text += fmt::format("constexpr std::int32_t {} = netc::Dim::blocks_of({});\n", lanes_name(of), of);
   return text;
 }

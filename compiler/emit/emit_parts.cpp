@@ -120,10 +120,6 @@ std::string shapes_of(const Graph& graph, const std::vector<ValueId>& values) {
   return cpp::joined(values, [&](ValueId value) { return to_string(graph[value].shape); });
 }
 
-std::string describe(const Graph& graph, const std::vector<ValueId>& values) {
-  return cpp::joined(values, [&](ValueId value) { return graph[value].name + " " + to_string(graph[value].shape); });
-}
-
 std::vector<ValueId> inputs_and_labels(const Graph& graph) {
   std::vector<ValueId> all = graph.inputs;
   all.insert(all.end(), graph.labels.begin(), graph.labels.end());

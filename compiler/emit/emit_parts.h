@@ -68,8 +68,6 @@ std::string declarations_of(const Variants& variants);
 
 /// "[N,16,5,5], [N,10]"
 std::string shapes_of(const Graph& graph, const std::vector<ValueId>& values);
-/// "image [N,1,28,28], label [N]"
-std::string describe(const Graph& graph, const std::vector<ValueId>& values);
 
 /// What a training pass takes.
 std::vector<ValueId> inputs_and_labels(const Graph& graph);

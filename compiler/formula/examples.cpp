@@ -18,7 +18,7 @@ using ast::Kind;
 
 namespace {
 
-constexpr double tolerance = 1e-5;  // of the largest element: figures are written with a few digits
+constexpr double tolerance = 1e-5;  // relative: figures are written with a few digits
 constexpr std::int64_t max_elements = 1 << 20;
 
 /// A tensor of numbers, row-major.
@@ -231,8 +231,8 @@ bool ExampleRunner::bind_sizes(const TensorFunction& function, const ast::Node& 
   }
   sizes.assign(function.sizes.size(), 0);
   const auto agrees = [&](std::int64_t wanted, std::int64_t given) {
-    if (wanted > TensorFunction::first_size) return wanted == given;
-    int& size = sizes[static_cast<std::size_t>(TensorFunction::first_size - wanted)];
+    if (wanted > first_size) return wanted == given;
+    int& size = sizes[static_cast<std::size_t>(first_size - wanted)];
     if (size == 0) size = static_cast<int>(given);
     return size == given;
   };
@@ -328,8 +328,8 @@ std::vector<Numbers> ExampleRunner::run(const TensorFunction& function, const Gr
   for (std::size_t i = 0; i < graph.outputs.size(); ++i) {
     if (graph.outputs[i] == no_value) continue;
     for (std::int64_t extent : graph[graph.outputs[i]].shape.extents()) {
-      const bool named = extent <= TensorFunction::first_size;
-      results[i].shape.push_back(named ? sizes[static_cast<std::size_t>(TensorFunction::first_size - extent)] : extent);
+      const bool named = extent <= first_size;
+      results[i].shape.push_back(named ? sizes[static_cast<std::size_t>(first_size - extent)] : extent);
     }
     results[i].elements.resize(static_cast<std::size_t>(product(results[i].shape)));
     outputs.emplace_back(buffer(results[i]));

@@ -18,6 +18,10 @@ Formula count(std::int64_t extent_or_symbol) {
 
 }  // namespace
 
+std::string size_text(std::int64_t extent, const std::vector<std::string>& sizes) {
+  return extent <= first_size ? sizes.at(static_cast<std::size_t>(first_size - extent)) : std::to_string(extent);
+}
+
 int TensorAlgebra::add(const Index& index) {
   indices_.push_back(index);
   return static_cast<int>(indices_.size()) - 1;
@@ -36,7 +40,7 @@ std::vector<std::int64_t> TensorAlgebra::shape(const TensorValue& x) const {
 
 std::string TensorAlgebra::text(std::int64_t extent) const {
   if (extent == Shape::batch) return "N";
-  return extent < 0 ? sizes_.at(static_cast<std::size_t>(-2 - extent)) : std::to_string(extent);
+  return size_text(extent, sizes_);
 }
 
 std::string TensorAlgebra::text(const std::vector<std::int64_t>& shape) const {

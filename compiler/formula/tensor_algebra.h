@@ -18,6 +18,12 @@ struct TensorValue {
   std::vector<int> ids;  // numbers in the algebra's table of indices
 };
 
+/// Sizes that a run knows stand in shapes as first_size, first_size - 1, …
+constexpr std::int64_t first_size = -2;  // Shape::batch is -1
+
+/// An extent as text: a number, or the name that such a size has in `sizes`.
+std::string size_text(std::int64_t extent, const std::vector<std::string>& sizes);
+
 /// Makes tensors from tensors. What cannot be made gives nothing, and `problem` says why.
 class TensorAlgebra {
  public:
@@ -45,7 +51,7 @@ class TensorAlgebra {
   std::optional<TensorValue> transpose(const TensorValue& x);
 
   std::vector<std::int64_t> shape(const TensorValue& x) const;
-  /// Of symbolic extents: those of -2, -3, …
+  /// The names of sizes that a run knows, for messages.
   void name_sizes(std::vector<std::string> names) { sizes_ = std::move(names); }
   /// For messages: "m", "[m,4]".
   std::string text(std::int64_t extent) const;

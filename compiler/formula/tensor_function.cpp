@@ -16,7 +16,7 @@ namespace netc {
 using ast::Kind;
 
 std::string TensorFunction::size_text(std::int64_t extent) const {
-  return extent <= first_size ? sizes[static_cast<std::size_t>(first_size - extent)] : std::to_string(extent);
+  return netc::size_text(extent, sizes);
 }
 
 std::string TensorFunction::shape_text(const Shape& shape) const {
@@ -105,7 +105,7 @@ class FunctionReader {
     auto& sizes = function_.sizes;
     auto known = std::find(sizes.begin(), sizes.end(), name);
     if (known == sizes.end()) known = sizes.insert(known, name);
-    return TensorFunction::first_size - (known - sizes.begin());
+    return first_size - (known - sizes.begin());
   }
 
   void emit(const TensorProgram& program, int result) {

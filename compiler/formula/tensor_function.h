@@ -8,6 +8,7 @@
 #include "compiler/elaborate/expressions.h"
 #include "compiler/elaborate/imports.h"
 #include "compiler/elaborate/report.h"
+#include "compiler/formula/tensor_algebra.h"
 #include "compiler/graph/graph.h"
 
 namespace netc {
@@ -20,8 +21,6 @@ struct TensorFunction {
   bool is_scalar = false;          // the value is one number; its shape in graphs is [1]
   Graph value;                     // from the inputs to the value
   std::optional<Graph> gradient;   // from the inputs and `gradient`, the gradient of the value, to those of the inputs
-
-  static constexpr std::int64_t first_size = -2;  // Shape::batch is -1
 
   /// An extent, and a shape, in the function's names: "m", "[m, 4]".
   std::string size_text(std::int64_t extent) const;

@@ -105,4 +105,11 @@ std::string print(const Graph& graph) {
   return text + "}\n";
 }
 
+std::string describe(const Graph& graph, const std::vector<ValueId>& values) {
+  std::string text;
+  for (ValueId value : values)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", graph[value].name, to_string(graph[value].shape));
+  return text;
+}
+
 }  // namespace netc

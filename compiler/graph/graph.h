@@ -135,5 +135,7 @@ struct Graph {
 
 /// The graph as text, one node a line, for `netc dump` and golden files.
 std::string print(const Graph& graph);
+/// Values by name and shape: "image [N,1,28,28], label [N]".
+std::string describe(const Graph& graph, const std::vector<ValueId>& values);
 
 }  // namespace netc

@@ -41,8 +41,8 @@ class FunctionLowering {
   }
 
   Expr extent(std::int64_t extent) const {
-    if (extent > TensorFunction::first_size) return static_cast<int>(extent);
-    return sizes_[static_cast<std::size_t>(TensorFunction::first_size - extent)];
+    if (extent > first_size) return static_cast<int>(extent);
+    return sizes_[static_cast<std::size_t>(first_size - extent)];
   }
 
   /// The element at logical places; Halide counts axes from the last.

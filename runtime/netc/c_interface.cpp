@@ -25,10 +25,8 @@ std::string text(const char* path) {
   return &required(path, "the path");
 }
 
-Network& model(Network* network) {
-  return required(network, "the model");
-}
-const Network& model(const Network* network) {
+template <class Model>
+Model& model(Model* network) {
   return required(network, "the model");
 }
 
@@ -38,11 +36,9 @@ bool is_buffer(const Network& network, std::string_view path) {
   return std::any_of(buffers.begin(), buffers.end(), has_path);
 }
 
-/// A parameter or a buffer.
-View<const float> values(const Network& network, const std::string& path) {
-  return is_buffer(network, path) ? network.buffer(path) : network.parameter(path);
-}
-View<float> values(Network& network, const std::string& path) {
+/// A parameter or a buffer; of a constant network a view of constants.
+template <class Model>
+auto values(Model& network, const std::string& path) {
   return is_buffer(network, path) ? network.buffer(path) : network.parameter(path);
 }
 
