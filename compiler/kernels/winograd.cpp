@@ -81,27 +81,25 @@ Expr by_halves(const std::vector<double>& row, int stride, const std::function<E
   return even.sign > 0 ? even.sum - odd.sum : odd.sum - even.sum;
 }
 
-/// Columns of points p and -p (1 and 2, 3 and 4, ...) agree but for their sign: their elements' sum and difference
-/// serve all rows.
-Expr by_pairs(const std::vector<double>& row, const std::function<Expr(int)>& element) {
+/// Whether a column and the next agree but for the sign of some rows, as those of points p and -p do.
+bool are_pair(const Matrix& matrix, std::size_t column) {
+  const auto agree = [&](const std::vector<double>& row) { return std::abs(row[column]) == std::abs(row[column + 1]); };
+  return column + 1 < matrix[0].size() && std::all_of(matrix.begin(), matrix.end(), agree);
+}
+
+/// Sums and differences of the elements of a pair of columns serve all rows.
+Expr by_pairs(const Matrix& matrix, std::size_t row, const std::function<Expr(int)>& element) {
   Expr result;
-  const auto add = [&](double factor, const std::function<Expr()>& value) {
-    if (factor != 0) result = sum(result, scaled(factor, value()));
-  };
   const auto at = [&](std::size_t i) { return element(static_cast<int>(i)); };
-  add(row[0], [&] { return at(0); });
-  std::size_t i = 1;
-  for (; i + 2 < row.size(); i += 2) {
-    if (row[i] == row[i + 1]) {
-      add(row[i], [&] { return at(i) + at(i + 1); });
-    } else if (row[i] == -row[i + 1]) {
-      add(row[i], [&] { return at(i) - at(i + 1); });
-    } else {
-      add(row[i], [&] { return at(i); });
-      add(row[i + 1], [&] { return at(i + 1); });
+  for (std::size_t i = 0; i < matrix[row].size(); ++i) {
+    const double factor = matrix[row][i];
+    const bool pair = are_pair(matrix, i);
+    if (factor != 0) {
+      const Expr value = !pair ? at(i) : factor == matrix[row][i + 1] ? at(i) + at(i + 1) : at(i) - at(i + 1);
+      result = sum(result, scaled(factor, value));
     }
+    if (pair) ++i;
   }
-  for (; i < row.size(); ++i) add(row[i], [&] { return at(i); });
   return result;
 }
 
@@ -216,7 +214,7 @@ Expr times(const Matrix& matrix, const Expr& row, const std::function<Expr(int)>
   const bool wide = matrix.size() < matrix[0].size();
   Expr result;
   for (std::size_t i = matrix.size(); i-- > 0;) {
-    const Expr value = wide ? by_pairs(matrix[i], element) : by_halves(matrix[i], stride, element);
+    const Expr value = wide ? by_pairs(matrix, i, element) : by_halves(matrix[i], stride, element);
     result = result.defined() ? select(row == static_cast<int>(i), value, result) : value;
   }
   return result;

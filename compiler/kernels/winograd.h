@@ -31,6 +31,13 @@ struct Winograd {
 /// at most eight multiplications: from up to seven points and infinity.
 Winograd winograd(int outputs, int taps, int stride = 1);
 
+/// Multiplications of an odd number of taps for a whole row of so many elements, with zeros in front of it and behind
+/// it: known for three taps by 2, 3 and 5 elements and for five taps by 3 elements, otherwise 0.
+int whole_row_points(int elements, int taps);
+
+/// y[o] = sum over k of w[k] * x[o + k - taps / 2] for all elements of such a row.
+Winograd winograd_of_whole_row(int elements, int taps);
+
 /// The same filter's gradient with respect to x: dx[i] = sum over o, k with o * stride + k = i + pad of w[k] * dy[o],
 /// for outputs * stride neighbours that begin with i = 0.
 struct WinogradGradient {

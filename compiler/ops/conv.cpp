@@ -86,17 +86,16 @@ std::optional<WinogradConv> forward_winograd(const KernelBuilder& kernel, const 
   const Windows w = windows(node.attributes);
   const Shape& in = kernel.shape(node.inputs[0]);
   const Rounding& rounding = rounding_of(node);
-  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]),
-                                        rounding.most_points);
-  if (!outputs) return std::nullopt;
-  const int stride = extent(w.x.stride);
-  return WinogradConv{winograd(*outputs, extent(w.x.kernel), stride),
+  const auto tile = winograd_tile(kernel, w, node.attributes.integer("groups"), in, kernel.shape(node.outputs[0]),
+                                  rounding.most_points);
+  if (!tile) return std::nullopt;
+  return WinogradConv{tile->matrices(w.x),
                       node.outputs[0],
                       in[1],
-                      *outputs * stride,
-                      extent(w.y.pad),
-                      extent(w.x.pad),
-                      rounding.longest_part,
+                      tile->outputs * extent(w.x.stride),
+                      tile->pad(w.y),
+                      tile->pad(w.x),
+                      tile->longest_part(rounding.longest_part),
                       transformed_factors(kernel, node, in[1])};
 }
 
@@ -204,17 +203,23 @@ const Operator conv{
     .schedules_few = true,
     .prepares = true,
     .transforms = may_transform,
-    .samples = {conv_sample("plain", 3, 8, {}), conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
+    .samples = {conv_sample("plain", 3, 8, {}),
+                conv_sample("padded_strided", 5, 16, {{"stride", 2}, {"pad", 1}}),
                 conv_sample("without_bias", 4, 6, {{"bias", false}}),
                 conv_sample("dilated", 2, 33, {{"dilation", IntPair{2, 1}}, {"pad", IntPair{2, 0}}}),
                 conv_sample("grouped", 4, 8, {{"groups", 2}, {"pad", 1}}),
                 conv_sample("depthwise", 6, 6, {{"groups", 6}, {"stride", IntPair{1, 2}}, {"pad", 1}}),
                 conv_sample("oblong", 3, 10,
                             {{"kernel", IntPair{1, 5}}, {"pad", IntPair{0, 2}}, {"stride", IntPair{3, 1}}}),
-                conv_sample("wide", 17, 20, {{"pad", 1}}), conv_sample("wide_small", 16, 33, {{"pad", 1}}, 6, 3),
+                conv_sample("wide", 17, 20, {{"pad", 1}}),
+                conv_sample("wide_small", 16, 33, {{"pad", 1}}, 6, 3),
                 conv_sample("many_weights", 32, 24, {{"pad", 1}}, 4, 3),
                 conv_sample("wide_five", 16, 16, {{"kernel", IntPair{5, 5}}, {"pad", 2}, {"bias", false}}),
                 conv_sample("wide_six", 16, 16, {{"pad", 1}}, 6, 6),
+                conv_sample("whole_two", 16, 17, {{"pad", 1}}, 2, 2),
+                conv_sample("whole_three", 17, 20, {{"pad", 1}}, 3, 3),
+                conv_sample("whole_five", 16, 24, {{"pad", 1}}, 5, 5),
+                conv_sample("whole_three_by_five", 18, 16, {{"kernel", IntPair{5, 5}}, {"pad", 2}}, 3, 3),
                 conv_sample("wide_eight", 32, 32, {{"pad", 1}}, 8, 7),
                 conv_sample("wide_strided", 16, 20, {{"stride", 2}, {"pad", 1}}, 11, 11),
                 conv_sample("wide_strided_unpadded", 16, 24, {{"stride", 2}}, 7, 7),

@@ -23,20 +23,17 @@ std::optional<WinogradConv> backward_winograd(const KernelBuilder& kernel, const
   if (!writes_channels(kernel)) return std::nullopt;
   const Windows w = windows(node.attributes);
   const Shape& dy = kernel.shape(node.inputs[0]);
-  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.outputs[0]), dy,
-                                        gradient_rounding.most_points);
-  if (!outputs) return std::nullopt;
-  const auto gradient = [&](const Window& window) {
-    return winograd_gradient(*outputs, extent(window.kernel), extent(window.stride), extent(window.pad));
-  };
-  const WinogradGradient along_x = gradient(w.x);
+  const auto tile = winograd_tile(kernel, w, node.attributes.integer("groups"), kernel.shape(node.outputs[0]), dy,
+                                  gradient_rounding.most_points);
+  if (!tile) return std::nullopt;
+  const WinogradGradient along_x = tile->gradient(w.x);
   return WinogradConv{along_x.matrices,
                       node.outputs[0],
                       dy[1],
-                      *outputs,
-                      gradient(w.y).before,
+                      tile->outputs,
+                      tile->gradient(w.y).before,
                       along_x.before,
-                      gradient_rounding.longest_part,
+                      tile->longest_part(gradient_rounding.longest_part),
                       transformed_factors(kernel, node, dy[1])};
 }
 

@@ -140,11 +140,10 @@ void define_weights_in_parts(KernelBuilder& kernel, const Node& node, const Fact
 
 std::optional<WinogradWeights> winograd_weights(const KernelBuilder& kernel, const Node& node) {
   const Windows w = windows(node.attributes);
-  const auto outputs = winograd_outputs(kernel, w, node.attributes.integer("groups"), kernel.shape(node.inputs[1]),
-                                        kernel.shape(node.inputs[0]), gradient_rounding.most_points);
-  if (!outputs) return std::nullopt;
-  return WinogradWeights{winograd(*outputs, extent(w.x.kernel), extent(w.x.stride)), node.outputs[0], node.inputs[0],
-                         extent(w.y.pad), extent(w.x.pad)};
+  const auto tile = winograd_tile(kernel, w, node.attributes.integer("groups"), kernel.shape(node.inputs[1]),
+                                  kernel.shape(node.inputs[0]), gradient_rounding.most_points);
+  if (!tile) return std::nullopt;
+  return WinogradWeights{tile->matrices(w.x), node.outputs[0], node.inputs[0], tile->pad(w.y), tile->pad(w.x)};
 }
 
 void backward_weights(KernelBuilder& kernel, const Node& node) {

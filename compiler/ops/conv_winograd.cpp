@@ -335,35 +335,81 @@ bool suits_winograd(const Windows& windows, std::int64_t groups, std::int64_t in
   return windows.y.kernel == size && (size == 3 || size == 5) && groups == 1 && in >= channels && out >= channels;
 }
 
-std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
-                                    const Shape& input, const Shape& output, int most_points) {
-  const auto size = extent(windows.x.kernel);
-  const auto stride = extent(windows.x.stride);
-  const auto fits = [&](const Window& w) { return w.kernel == size && w.stride == stride && w.dilation == 1; };
-  const bool alike = stride == 1 || (stride == 2 && windows.y.pad == windows.x.pad);  // axes share their matrices
+Winograd WinogradTile::matrices(const Window& window) const {
+  const int taps = extent(window.kernel);
+  return whole ? winograd_of_whole_row(outputs, taps) : winograd(outputs, taps, extent(window.stride));
+}
+
+WinogradGradient WinogradTile::gradient(const Window& window) const {
+  const int taps = extent(window.kernel);
+  if (!whole) return winograd_gradient(outputs, taps, extent(window.stride), extent(window.pad));
+  Winograd flipped = winograd_of_whole_row(outputs, taps);
+  for (std::vector<double>& row : flipped.filter) std::reverse(row.begin(), row.end());
+  return {flipped, 0};
+}
+
+namespace {
+
+/// The tiles that a convolution may have.
+struct Tiles {
+  const Windows& windows;
+  const Shape& output;
+
+  int size() const { return extent(windows.x.kernel); }
+  int stride() const { return extent(windows.x.stride); }
+
+  /// Whether a tile is a whole image, and has the algorithm of one.
+  bool is_whole(int outputs) const {
+    const auto keeps = [](const Window& w) { return w.stride == 1 && w.dilation == 1 && w.pad * 2 + 1 == w.kernel; };
+    const bool image = output[2] == outputs && output[3] == outputs && keeps(windows.y) && keeps(windows.x);
+    return image && whole_row_points(outputs, size()) > 0;
+  }
+
+  std::int64_t points(int outputs) const {
+    return is_whole(outputs) ? whole_row_points(outputs, size()) : (outputs - 1) * stride() + size();
+  }
+
+  std::int64_t multiplications(int outputs) const {
+    return ceil_div(output[2], outputs) * ceil_div(output[3], outputs) * points(outputs) * points(outputs);
+  }
+
+  /// With up to `most_points` for a phase of a row, of a tile that takes up to `widest` + 1 elements.
+  std::vector<int> candidates(int most_points, int widest) const {
+    std::vector<int> result{0, 2, 3, 4, 5, 6};
+    std::erase_if(result, [&](int outputs) {
+      const bool allowed = outputs != 5 && winograd_points(outputs, size(), stride()) <= most_points;
+      return (!allowed && !is_whole(outputs)) || (outputs - 1) * stride() > widest;
+    });
+    return result;
+  }
+};
+
+}  // namespace
+
+std::optional<WinogradTile> winograd_tile(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
+                                          const Shape& input, const Shape& output, int most_points) {
+  const Tiles tiles{windows, output};
+  const std::int64_t size = tiles.size();
+  const auto fits = [&](const Window& w) { return w.kernel == size && w.stride == tiles.stride() && w.dilation == 1; };
+  // Axes share their matrices.
+  const bool alike = tiles.stride() == 1 || (tiles.stride() == 2 && windows.y.pad == windows.x.pad);
   if (kernel.machine().is_gpu() || kernel.lanes() > 1 || !alike) return std::nullopt;
   if (!suits_winograd(windows, groups, input[1], output[1]) || !fits(windows.y) || !fits(windows.x))
     return std::nullopt;
-  const auto points = [&](std::int64_t outputs) { return (outputs - 1) * stride + size; };
-  const auto multiplications = [&](std::int64_t outputs) {
-    const std::int64_t tiles = ceil_div(output[2], outputs) * ceil_div(output[3], outputs);
-    return tiles * points(outputs) * points(outputs);
-  };
   // All of a tile is unrolled: with 16 registers, F(6, 3) spills, and ResNet-18 takes a third longer to compile.
   const int widest = kernel.machine().accumulators > 16 ? 5 : 4;
-  std::vector<int> candidates{0, 2, 3, 4, 6};
-  std::erase_if(candidates, [&](int outputs) {
-    return winograd_points(outputs, size, stride) > most_points || (outputs - 1) * stride > widest;
-  });
+  const std::vector<int> candidates = tiles.candidates(most_points, widest);
   // A few images share what it takes to transform the filters, the more if these are written and read again.
   // Of prepared ones, it takes about as long to read one as to multiply so many times.
   constexpr std::int64_t reading = 5;
   const bool prepared = kernel.part() != Part::whole;
-  const auto cost = [&](std::int64_t outputs) {
-    if (prepared) return multiplications(outputs) + (kernel.few() ? reading * points(outputs) * points(outputs) : 0);
-    const std::int64_t transform = points(outputs) * size * (size + points(outputs));
-    const bool written = !sums_fit(output, outputs, points(outputs));
-    return multiplications(outputs) + (kernel.few() ? transform * (written ? 12 : 5) / 4 : 0);
+  const auto cost = [&](int outputs) {
+    const std::int64_t points = tiles.points(outputs);
+    const std::int64_t products = tiles.multiplications(outputs);
+    if (prepared) return products + (kernel.few() ? reading * points * points : 0);
+    const std::int64_t transform = points * size * (size + points);
+    const bool written = !sums_fit(output, outputs, points);
+    return products + (kernel.few() ? transform * (written ? 12 : 5) / 4 : 0);
   };
   int best = 0;
   for (int outputs : candidates) {
@@ -373,7 +419,7 @@ std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& 
   const std::int64_t direct = taps * (output[2] * output[3] + (kernel.few() && prepared ? reading : 0));
   const bool pays = kernel.few() ? cost(best) * 5 < direct * 4 : cost(best) * 3 < direct * 2;
   const int outputs = kernel.choice("outputs", pays ? best : 0, candidates);
-  return outputs > 0 ? std::optional<int>(outputs) : std::nullopt;
+  return outputs > 0 ? std::optional(WinogradTile{outputs, tiles.is_whole(outputs)}) : std::nullopt;
 }
 
 void define_by_winograd(KernelBuilder& kernel, const WinogradConv& conv, const Func& padded, const Expr& start,

@@ -1,6 +1,7 @@
 // Convolutions by Winograd's algorithm, and their gradients.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
@@ -61,11 +62,26 @@ using WinogradFilter = std::function<Halide::Expr(const Halide::Expr& k, const H
 /// Whether the algorithm may be for such windows and so many channels.
 bool suits_winograd(const Windows& windows, std::int64_t groups, std::int64_t in, std::int64_t out);
 
-/// How many neighbouring outputs of the convolution `input` -> `output` are computed together, along each axis: what
-/// takes the fewest multiplications, with `most_points` for a phase of each tile's row. None where the algorithm does
-/// not apply or does not pay: it wants stride 1 or 2, one group, channels that fill vectors, and the caches of a CPU.
-std::optional<int> winograd_outputs(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
-                                    const Shape& input, const Shape& output, int most_points);
+/// Neighbouring outputs of a convolution, along each axis, that are computed together.
+struct WinogradTile {
+  int outputs;
+  bool whole;  // all outputs, which has an algorithm of its own: zeros around the image need no products
+
+  Winograd matrices(const Window& window) const;
+  /// Of the convolution's gradient with respect to its images, of which a tile has outputs * stride pixels.
+  WinogradGradient gradient(const Window& window) const;
+  /// Channels that are summed before they are added up, where it is so many in tiles that let errors grow. Sums of 128
+  /// are off by 3e-7 relative to the norm in whole images, direct ones of 512 channels by 7e-7.
+  int longest_part(int otherwise) const { return whole ? std::max(otherwise, 128) : otherwise; }
+  /// Rows or columns in front of the image that the first tile begins with.
+  int pad(const Window& window) const { return whole ? 0 : static_cast<int>(window.pad); }
+};
+
+/// The tile of the convolution `input` -> `output` that takes the fewest multiplications, with `most_points` for a
+/// phase of each of its rows where that lets errors grow. None where the algorithm does not apply or does not pay: it
+/// wants stride 1 or 2, one group, channels that fill vectors, and the caches of a CPU.
+std::optional<WinogradTile> winograd_tile(const KernelBuilder& kernel, const Windows& windows, std::int64_t groups,
+                                          const Shape& input, const Shape& output, int most_points);
 
 /// Defines the output, the sums added to `start`; `padded` are the images with zeros around them, arguments as
 /// `variables`; `weight` reads the parameter `weights`, whose transform may be prepared.
