@@ -29,6 +29,7 @@ struct Options {
   int batch = 0;  // examples that memory is planned and kernels are tuned for; 0: the recipe's
   int threads = 0;
   double seconds = 0;
+  bool check = false;           // whether `tune` only compares the choices that there are
   std::int64_t max_memory = 0;  // bytes that a run may hold; 0: any
   bool shared = false;
   bool examples = false;  // whether `check` computes the file's examples

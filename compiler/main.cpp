@@ -257,6 +257,10 @@ void add_programs(CLI::App& app, CommandLine& line) {
   tune_command->add_option("--threads", options.threads, "Threads to compute with; 0: one per processor")
       ->type_name("T")
       ->check(CLI::Range(0, 1 << 10).description(""));
+  tune_command->add_flag(
+      "--check", options.check,
+      "Search nothing: time the choices of --tiles and netc's own beside the rules', and write those "
+      "that are faster here");
   tune_command->add_option("--seconds", options.seconds, "Time to spend (default: until all kernels are tuned)")
       ->type_name("S")
       ->check(above_zero());

@@ -166,6 +166,21 @@ TEST_CASE("tune times a model's kernels, and what it writes is used and gone on 
   CHECK(read_text("own.tiles") == written);
 }
 
+TEST_CASE("tune --check times the choices that there are and searches no others") {
+  WorkingFolder folder;
+  write_text("small.net", model);
+  const CommandResult none = run_netc({"tune", "small.net", "--check", "-o", "none.tiles", "--batch", "8"});
+  REQUIRE_MESSAGE(none.status == 0, none.err);
+  CHECK(contains(none.out, "none.tiles: 0 of 0 kernels checked, "));
+
+  write_text("given.tiles", read_text("none.tiles") + kernel + " : vectors=1\n");
+  const CommandResult checked =
+      run_netc({"tune", "small.net", "--check", "--tiles", "given.tiles", "-o", "own.tiles", "--batch", "8"});
+  REQUIRE_MESSAGE(checked.status == 0, checked.err);
+  CHECK(contains(checked.out, "own.tiles: 1 of 1 kernels checked, "));
+  CHECK(contains(read_text("own.tiles"), std::string(kernel) + " : "));
+}
+
 TEST_CASE("tune times kernels between which numbers are bf16") {
   WorkingFolder folder;
   write_text("small.net", "model small { input x: f32[N, 40]; linear(33) -> relu; linear(64); }");

@@ -210,7 +210,8 @@ int tune(const Options& options) {
       return 1;
     }
     const int batch = batch_of(options, model.graph);
-    return tune_kernels(model.kernels, std::move(tiles), {file, batch, options.threads, options.seconds});
+    return tune_kernels(model.kernels, std::move(tiles),
+                        {file, batch, options.threads, options.seconds, options.check});
   });
 }
 

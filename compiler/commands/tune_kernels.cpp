@@ -101,8 +101,9 @@ bool has_choices(const KernelEntry& entry, Isa isa) {
   return std::any_of(all.begin(), all.end(), [](const Offer& offer) { return offer.candidates.size() > 1; });
 }
 
-/// Those with the most arithmetic first. Where kernels share a name, that of the training pass stands for all.
-std::vector<Subject> subjects_of(const KernelTable& table, Isa isa, const Tiles& known) {
+/// Those that `known` does not list, with the most arithmetic first; to `check`, those with choices in the table. Where
+/// kernels share a name, that of the training pass stands for all.
+std::vector<Subject> subjects_of(const KernelTable& table, Isa isa, const Tiles& known, bool check) {
   std::vector<Subject> subjects;
   for (const std::vector<int>& plan : table.of) {
     for (int index : plan) {
@@ -116,7 +117,8 @@ std::vector<Subject> subjects_of(const KernelTable& table, Isa isa, const Tiles&
     }
   }
   std::erase_if(subjects, [&](const Subject& subject) {
-    return known.contains(isa, subject.name) || !has_choices(*subject.entry, isa);
+    const bool unchosen = check && table.tiles.choices(isa, subject.name).empty();
+    return unchosen || known.contains(isa, subject.name) || !has_choices(*subject.entry, isa);
   });
   std::stable_sort(subjects.begin(), subjects.end(),
                    [](const Subject& a, const Subject& b) { return a.work() > b.work(); });
@@ -150,8 +152,9 @@ class Search {
   Search(const Subject& subject, Isa isa, int batch, const fs::path& folder, const Deadline& deadline)
       : entry_(*subject.entry), isa_(isa), folder_(folder), deadline_(deadline), operands_(entry_, batch) {}
 
-  /// From the rule, or from `known` where that is faster. Returns whether it came to its end.
-  bool run(const Choices& known) {
+  /// From the rule, or from `known` where that is faster, up to `rounds` times through all choices. Returns whether it
+  /// came to its end.
+  bool run(const Choices& known, int rounds) {
     std::vector<Choices> starts{{}};
     if (!known.empty()) starts.push_back(known);
     std::vector<Trial> first = compile(starts);
@@ -160,8 +163,10 @@ class Search {
     rule_ = std::move(first[0]);
     rule_.seconds = shortest(*rule_.kernel, 0);
     best_seconds_ = rule_.seconds;
-    if (!known.empty()) consider(std::move(first[1]));
-    constexpr int rounds = 3;
+    if (!known.empty()) {
+      consider(first[1]);
+      known_seconds_ = first[1].seconds;
+    }
     bool improved = true;
     for (int round = 0; round < rounds && improved && !deadline_.passed(); ++round) improved = improve_each();
     confirm();
@@ -170,6 +175,8 @@ class Search {
 
   double rule_seconds() const { return rule_.seconds; }
   double seconds() const { return best_seconds_; }
+  /// Of the choices that it began with; of the rule's where there were none or they cannot be compiled.
+  double known_seconds() const { return known_seconds_ > 0 ? known_seconds_ : rule_.seconds; }
   /// All choices, the rule's among them.
   Choices choices() const {
     Choices all;
@@ -185,7 +192,7 @@ class Search {
       std::vector<Choices> variants;
       for (int value : worth_trying(all[i])) variants.push_back(changed(all, i, value));
       std::erase_if(variants, [&](const Choices& choices) { return !tried_.insert(to_string(choices)).second; });
-      for (Trial& trial : compile(variants)) improved = consider(std::move(trial)) || improved;
+      for (Trial& trial : compile(variants)) improved = consider(trial) || improved;
       all = offers(entry_, isa_, best_.choices);
     }
     return improved;
@@ -225,7 +232,7 @@ class Search {
   }
 
   /// Takes a trial for the best one if it is.
-  bool consider(Trial trial) {
+  bool consider(Trial& trial) {
     if (trial.kernel == nullptr || deadline_.passed()) return false;
     if (!operands_.agrees(*trial.kernel)) return false;
     trial.seconds = shortest(*trial.kernel, best_seconds_);
@@ -268,6 +275,7 @@ class Search {
   Trial rule_;
   Trial best_;  // without a kernel: the rule's
   double best_seconds_ = 0;
+  double known_seconds_ = 0;
   std::set<std::string> tried_;
 };
 
@@ -280,23 +288,30 @@ bool write(const fs::path& path, const std::string& text) {
   return !error;
 }
 
-/// What was gained, a line a kernel.
+/// What was gained, a line a kernel: by tuning, or by the choices that were checked, which may be slower than the
+/// rule's.
 class Report {
  public:
+  explicit Report(bool check) : check_(check) {}
+
   void add(const std::string& name, const Search& search) {
-    lines_ += fmt::format("{:>10.3f}  {:>10.3f}  {:>5.2f}  {}\n", search.rule_seconds() * 1e3, search.seconds() * 1e3,
-                          search.rule_seconds() / search.seconds(), name);
+    const double seconds = check_ ? search.known_seconds() : search.seconds();
+    lines_ += fmt::format("{:>10.3f}  {:>10.3f}  {:>5.2f}  {}\n", search.rule_seconds() * 1e3, seconds * 1e3,
+                          search.rule_seconds() / seconds, name);
     ++kernels_;
     if (search.seconds() < search.rule_seconds()) ++faster_;
   }
 
   void print(const fs::path& file, std::size_t all) const {
-    if (kernels_ > 0) fmt::print("{:>10}  {:>10}  {:>5}  kernel\n{}", "rule, ms", "tuned, ms", "gain", lines_);
-    fmt::print("{}: {} of {} kernels tuned, {} of them faster than by the rule\n", file.string(), kernels_, all,
+    const char* done = check_ ? "checked" : "tuned";
+    if (kernels_ > 0)
+      fmt::print("{:>10}  {:>10}  {:>5}  kernel\n{}", "rule, ms", check_ ? "given, ms" : "tuned, ms", "gain", lines_);
+    fmt::print("{}: {} of {} kernels {}, {} of them faster than by the rule\n", file.string(), kernels_, all, done,
                faster_);
   }
 
  private:
+  bool check_;
   std::string lines_;
   int kernels_ = 0;
   int faster_ = 0;
@@ -316,17 +331,17 @@ int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& optio
   const Deadline deadline(options.seconds);
   const Interruptible interruptible;
   const ScratchFolder folder;
-  const std::vector<Subject> subjects = subjects_of(table, isa, tiles);
+  const std::vector<Subject> subjects = subjects_of(table, isa, tiles, options.check);
   set_threads(options.threads);
-  Report report;
+  Report report(options.check);
   {
-    Progress progress("tuning", static_cast<std::int64_t>(subjects.size()), 0, "kernels");
+    Progress progress(options.check ? "checking" : "tuning", static_cast<std::int64_t>(subjects.size()), 0, "kernels");
     for (std::size_t i = 0; i < subjects.size() && !deadline.passed(); ++i) {
       const Subject& subject = subjects[i];
       progress.update(static_cast<std::int64_t>(i), subject.entry->name);
       const int batch = subject.entry->group->few ? 1 : options.batch;
       Search search(subject, isa, batch, folder.path(), deadline);
-      const bool whole = search.run(table.tiles.choices(isa, subject.name));
+      const bool whole = search.run(table.tiles.choices(isa, subject.name), options.check ? 0 : 3);
       if (!whole && search.seconds() == search.rule_seconds()) break;
       tiles.set(isa, subject.name, {search.choices(), note(search, batch)});
       report.add(subject.name, search);

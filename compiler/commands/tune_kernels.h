@@ -12,6 +12,7 @@ struct TuneOptions {
   int batch = 0;               // examples
   int threads = 0;             // 0: one a core
   double seconds = 0;          // after which no other kernel is begun; 0: no limit
+  bool check = false;          // search nothing, but time the table's choices beside the rule's
 };
 
 /// Tunes the kernels of a table for this processor, those with the most arithmetic first, and prints what was gained.

@@ -6,11 +6,11 @@
 
 // Choice: of a whole row of 3 elements between zeros, three taps take 4 products, one fewer than F(3, 3), as the first
 // and the last element meet fewer taps; of 5 elements 7, as many as F(5, 3), but of numbers near 1. Alternative: tiles
-// of F(3, 3). Convolutions of 512 channels, 256 images of 3x3 pixels, and their gradients: 10.5 to 12.7 ms -> 5.5 to 6.9;
-// of 256 channels of 5x5 pixels 8.1 to 10.5 ms -> 5.3 to 7.7. Lost in single precision, relative to the norm, with sums
-// held exact: 1.8e-7 and 1.2e-7, by F(3, 3) 3.0e-7. For 6 elements there are 9 such products, but a tile of 9x9 points
-// is slower than four of F(3, 3): 10.7 ms for 8.4 (2026-11). The products of 5 elements were found by least squares:
-// those of small numbers that add up to the filter.
+// of F(3, 3). Convolutions of 512 channels, 256 images of 3x3 pixels, and their gradients: 10.5 to 12.7 ms -> 5.5
+// to 6.9; of 256 channels of 5x5 pixels 8.1 to 10.5 ms -> 5.3 to 7.7. Lost in single precision, relative to the norm,
+// with sums held exact: 1.8e-7 and 1.2e-7, by F(3, 3) 3.0e-7. For 6 elements there are 9 such products, but a tile of
+// 9x9 points is slower than four of F(3, 3): 10.7 ms for 8.4 (2026-11). The products of 5 elements were found by least
+// squares: those of small numbers that add up to the filter.
 namespace netc {
 
 namespace {
@@ -37,11 +37,11 @@ void append(Winograd& w, const Product& product) {
 /// The filter stays the same where odd elements, odd results and the outer taps change their signs: so does the set of
 /// products. Of `pairs` the first ones are given; those of `single` are their own.
 Winograd of_products(const std::vector<Product>& pairs, const std::vector<Product>& single) {
-  Winograd w{.stride = 1, .input = {}, .filter = {}, .output = Matrix((pairs.empty() ? single : pairs)[0].input.size())};
+  Winograd w{
+      .stride = 1, .input = {}, .filter = {}, .output = Matrix((pairs.empty() ? single : pairs)[0].input.size())};
   for (const Product& product : pairs) {
     append(w, product);
-    append(w,
-           {alternating(product.filter, 0), alternating(product.input, 1), alternating(product.output, 1)});
+    append(w, {alternating(product.filter, 0), alternating(product.input, 1), alternating(product.output, 1)});
   }
   for (const Product& product : single) append(w, product);
   return w;
@@ -73,7 +73,8 @@ Winograd five_elements() {
       {{{0, 1, 0}, {1, 0, -1, 0, 1}, {5.0 / 11, 0, -5.0 / 11, 0, 5.0 / 11}}});
 }
 
-/// Elements and taps change places: of a row of 3 elements, 5 taps are a filter of 3 taps, the elements, over 5 elements.
+/// Elements and taps change places: of a row of 3 elements, 5 taps are a filter of 3 taps, the elements, over 5
+/// elements.
 Winograd three_elements_by_five_taps() {
   const auto reversed = [](Matrix matrix) {
     for (std::vector<double>& row : matrix) std::reverse(row.begin(), row.end());
@@ -89,10 +90,14 @@ int whole_row_points(int elements, int taps) {
   if (taps == 5) return elements == 3 ? 5 : 0;
   if (taps != 3) return 0;
   switch (elements) {
-    case 2: return 3;
-    case 3: return 4;
-    case 5: return 7;
-    default: return 0;
+    case 2:
+      return 3;
+    case 3:
+      return 4;
+    case 5:
+      return 7;
+    default:
+      return 0;
   }
 }
 
