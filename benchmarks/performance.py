@@ -258,9 +258,17 @@ def compiled(rows):
     return "compiled" + ("; its weights frozen in inference" if found and all("date" in result for result in found) else "")
 
 
+def machines(rows):
+    """Each with what it multiplies and adds in registers, by which it can be told from others of its name."""
+    rates = {}
+    for row in rows:
+        rates[row["machine"]] = max(rates.get(row["machine"], 0), row["sides"]["netc"]["machine_gflops"])
+    return "; ".join(f"{machine} ({rate:.0f} GFLOP/s in registers)" for machine, rate in sorted(rates.items()))
+
+
 def intro(rows):
     peers = {result["version"] for row in rows for side, result in row["sides"].items() if side != "netc"}
-    return INTRO.format(machines="; ".join(sorted({row["machine"] for row in rows})), days=days(rows),
+    return INTRO.format(machines=machines(rows), days=days(rows),
                         peers=", ".join(sorted(peers)), compiled=compiled(rows))
 
 
