@@ -152,31 +152,34 @@ class Search {
   Search(const Subject& subject, Isa isa, int batch, const fs::path& folder, const Deadline& deadline)
       : entry_(*subject.entry), isa_(isa), folder_(folder), deadline_(deadline), operands_(entry_, batch) {}
 
-  /// From the rule, or from `known` where that is faster, up to `rounds` times through all choices. Returns whether it
-  /// came to its end.
-  bool run(const Choices& known, int rounds) {
+  /// From the rule, or from `known` where that is faster. Returns whether it came to its end.
+  bool run(const Choices& known) {
     std::vector<Choices> starts{{}};
     if (!known.empty()) starts.push_back(known);
-    std::vector<Trial> first = compile(starts);
-    if (first[0].kernel == nullptr) throw std::runtime_error("the rule's kernel cannot be compiled");
-    operands_.remember(*first[0].kernel);
-    rule_ = std::move(first[0]);
-    rule_.seconds = shortest(*rule_.kernel, 0);
-    best_seconds_ = rule_.seconds;
-    if (!known.empty()) {
-      consider(first[1]);
-      known_seconds_ = first[1].seconds;
-    }
+    std::vector<Trial> first = begin(starts);
+    if (!known.empty()) consider(std::move(first[1]));
+    constexpr int rounds = 3;
     bool improved = true;
     for (int round = 0; round < rounds && improved && !deadline_.passed(); ++round) improved = improve_each();
     confirm();
     return !deadline_.passed();
   }
 
+  /// Times `given` beside the rule, and searches nothing. Returns whether it came to its end.
+  bool check(const Choices& given) {
+    std::vector<Trial> both = begin({{}, given});
+    if (both[1].kernel != nullptr && operands_.agrees(*both[1].kernel)) {
+      best_ = std::move(both[1]);
+      best_.seconds = shortest(*best_.kernel, 0);
+    }
+    confirm();
+    return !deadline_.passed();
+  }
+
   double rule_seconds() const { return rule_.seconds; }
   double seconds() const { return best_seconds_; }
-  /// Of the choices that it began with; of the rule's where there were none or they cannot be compiled.
-  double known_seconds() const { return known_seconds_ > 0 ? known_seconds_ : rule_.seconds; }
+  /// Of what was timed beside the rule's kernel at last, even if that was faster.
+  double confirmed_seconds() const { return confirmed_seconds_; }
   /// All choices, the rule's among them.
   Choices choices() const {
     Choices all;
@@ -185,6 +188,16 @@ class Search {
   }
 
  private:
+  /// Compiles the rule's choices, the first of `starts`, and others; the rule's are timed.
+  std::vector<Trial> begin(const std::vector<Choices>& starts) {
+    std::vector<Trial> trials = compile(starts);
+    if (trials[0].kernel == nullptr) throw std::runtime_error("the rule's kernel cannot be compiled");
+    operands_.remember(*trials[0].kernel);
+    rule_ = std::move(trials[0]);
+    best_seconds_ = confirmed_seconds_ = rule_.seconds = shortest(*rule_.kernel, 0);
+    return trials;
+  }
+
   bool improve_each() {
     bool improved = false;
     std::vector<Offer> all = offers(entry_, isa_, best_.choices);
@@ -192,7 +205,7 @@ class Search {
       std::vector<Choices> variants;
       for (int value : worth_trying(all[i])) variants.push_back(changed(all, i, value));
       std::erase_if(variants, [&](const Choices& choices) { return !tried_.insert(to_string(choices)).second; });
-      for (Trial& trial : compile(variants)) improved = consider(trial) || improved;
+      for (Trial& trial : compile(variants)) improved = consider(std::move(trial)) || improved;
       all = offers(entry_, isa_, best_.choices);
     }
     return improved;
@@ -232,7 +245,7 @@ class Search {
   }
 
   /// Takes a trial for the best one if it is.
-  bool consider(Trial& trial) {
+  bool consider(Trial trial) {
     if (trial.kernel == nullptr || deadline_.passed()) return false;
     if (!operands_.agrees(*trial.kernel)) return false;
     trial.seconds = shortest(*trial.kernel, best_seconds_);
@@ -263,6 +276,7 @@ class Search {
       rule_.seconds = std::min(rule_.seconds, shortest(*rule_.kernel, 0));
       best_.seconds = std::min(best_.seconds, shortest(*best_.kernel, 0));
     }
+    confirmed_seconds_ = best_.seconds;
     if (best_.seconds > rule_.seconds * worthwhile) best_ = {};
     best_seconds_ = best_.kernel == nullptr ? rule_.seconds : best_.seconds;
   }
@@ -275,7 +289,7 @@ class Search {
   Trial rule_;
   Trial best_;  // without a kernel: the rule's
   double best_seconds_ = 0;
-  double known_seconds_ = 0;
+  double confirmed_seconds_ = 0;
   std::set<std::string> tried_;
 };
 
@@ -295,7 +309,7 @@ class Report {
   explicit Report(bool check) : check_(check) {}
 
   void add(const std::string& name, const Search& search) {
-    const double seconds = check_ ? search.known_seconds() : search.seconds();
+    const double seconds = check_ ? search.confirmed_seconds() : search.seconds();
     lines_ += fmt::format("{:>10.3f}  {:>10.3f}  {:>5.2f}  {}\n", search.rule_seconds() * 1e3, seconds * 1e3,
                           search.rule_seconds() / seconds, name);
     ++kernels_;
@@ -341,7 +355,8 @@ int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& optio
       progress.update(static_cast<std::int64_t>(i), subject.entry->name);
       const int batch = subject.entry->group->few ? 1 : options.batch;
       Search search(subject, isa, batch, folder.path(), deadline);
-      const bool whole = search.run(table.tiles.choices(isa, subject.name), options.check ? 0 : 3);
+      const Choices& known = table.tiles.choices(isa, subject.name);
+      const bool whole = options.check ? search.check(known) : search.run(known);
       if (!whole && search.seconds() == search.rule_seconds()) break;
       tiles.set(isa, subject.name, {search.choices(), note(search, batch)});
       report.add(subject.name, search);
