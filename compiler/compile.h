@@ -30,6 +30,7 @@ struct Options {
   int threads = 0;
   double seconds = 0;
   bool check = false;           // whether `tune` only compares the choices that there are
+  std::string only{};           // kernels that `tune` tunes: those in whose names this stands
   std::int64_t max_memory = 0;  // bytes that a run may hold; 0: any
   bool shared = false;
   bool examples = false;  // whether `check` computes the file's examples

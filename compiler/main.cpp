@@ -261,6 +261,12 @@ void add_programs(CLI::App& app, CommandLine& line) {
       "--check", options.check,
       "Search nothing: time the choices of --tiles and netc's own beside the rules', and write those "
       "that are faster here");
+  tune_command
+      ->add_option(
+          "--only", options.only,
+          "Only kernels in whose line of a tiles file this text stands, such as \"conv_backward\", \"[N,64,24,24]\" "
+          "or \" few\": the kernels for a few examples")
+      ->type_name("TEXT");
   tune_command->add_option("--seconds", options.seconds, "Time to spend (default: until all kernels are tuned)")
       ->type_name("S")
       ->check(above_zero());

@@ -181,6 +181,25 @@ TEST_CASE("tune --check times the choices that there are and searches no others"
   CHECK(contains(read_text("own.tiles"), std::string(kernel) + " : "));
 }
 
+TEST_CASE("tune --only takes kernels by their names; those for a few examples read weights that were prepared") {
+  WorkingFolder folder;
+  write_text("small.net", "model small { input x: f32[N, 64, 3, 3]; conv(64, 3, pad = 1); }");
+  const std::vector<std::string> tune{"tune", "small.net", "-o", "own.tiles", "--batch",
+                                      "8",    "--threads", "1",  "--only"};
+  const auto tuned = [&](const std::string& only) {
+    std::vector<std::string> arguments = tune;
+    arguments.push_back(only);
+    const CommandResult result = run_netc(arguments);
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    return result.out;
+  };
+  CHECK(contains(tuned("linear"), "own.tiles: 0 of 0 kernels tuned, "));
+  CHECK(contains(tuned(" few"), "own.tiles: 1 of 1 kernels tuned, "));
+  CHECK(contains(read_text("own.tiles"), " few row-major : ahead="));
+  const CommandResult built = run_netc({"small.net", "-o", "out", "-q", "--native", "--tiles", "own.tiles"});
+  CHECK_MESSAGE(built.status == 0, built.err);
+}
+
 TEST_CASE("tune times kernels between which numbers are bf16") {
   WorkingFolder folder;
   write_text("small.net", "model small { input x: f32[N, 40]; linear(33) -> relu; linear(64); }");

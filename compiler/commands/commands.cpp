@@ -211,7 +211,7 @@ int tune(const Options& options) {
     }
     const int batch = batch_of(options, model.graph);
     return tune_kernels(model.kernels, std::move(tiles),
-                        {file, batch, options.threads, options.seconds, options.check});
+                        {file, batch, options.threads, options.seconds, options.check, options.only});
   });
 }
 

@@ -14,21 +14,45 @@
 #include <stdexcept>
 
 #include "compiler/commands/build_program.h"
+#include "netc/round_up.h"
 
 namespace netc {
 
 namespace fs = std::filesystem;
 
-TrialKernel::TrialKernel(const KernelEntry& entry, Isa isa, const Choices& choices, const fs::path& folder) {
+TrialMemory::TrialMemory(std::size_t size, std::size_t copies) : size_(size), copies_(copies) {
+  constexpr std::size_t line = 128;
+  stride_ = round_up(size, line);
+  bytes_.resize(stride_ * copies + 2 * line);
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes_.data());
+  begin_ = bytes_.data() + (line - address % line);
+}
+
+void TrialMemory::spread() {
+  for (std::size_t i = 1; i < copies_; ++i) std::memcpy(copy(i), copy(0), size_);
+}
+
+TrialKernel::TrialKernel(const KernelEntry& entry, Isa isa, const Choices& choices, const fs::path& folder)
+    : prepares_(find_preparation(entry, isa, choices)) {
   static std::atomic<int> serial = 0;
-  const fs::path object = folder / fmt::format("{}.o", serial++);
-  const fs::path library = fs::path(object).replace_extension(".so");
-  compile_kernel(entry, isa, choices, object);
-  if (!link_objects({object}, library)) throw std::runtime_error("the linker refuses " + object.string());
+  const std::string stem = (folder / std::to_string(serial++)).string();
+  const fs::path library = stem + ".so";
+  std::vector<fs::path> objects;
+  const auto compile = [&](Part part) {
+    objects.emplace_back(fmt::format("{}-{}.o", stem, objects.size()));
+    compile_kernel(entry, isa, choices, part, objects.back());
+  };
+  compile(prepares_ ? Part::rest : Part::whole);
+  if (prepares_) compile(Part::preparation);
+  if (!link_objects(objects, library)) throw std::runtime_error("the linker refuses " + objects[0].string());
   library_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) throw std::runtime_error(dlerror());
-  function_ = reinterpret_cast<KernelVariant>(dlsym(library_, KernelTable().function(entry, isa)->c_str()));
-  fs::remove(object);
+  const auto function = [&](Part part) {
+    return reinterpret_cast<KernelVariant>(dlsym(library_, function_name(entry, isa, part).c_str()));
+  };
+  function_ = function(Part::whole);
+  if (prepares_) preparing_function_ = function(Part::preparation);
+  for (const fs::path& object : objects) fs::remove(object);
   fs::remove(library);
 }
 
@@ -118,58 +142,76 @@ double relative_error(const std::vector<float>& found, const std::vector<float>&
 
 }  // namespace
 
-TrialOperands::TrialOperands(const KernelEntry& entry, int batch) : batch_(batch), inputs_(entry.group->inputs.size()) {
+TrialOperands::TrialOperands(const KernelEntry& entry, int batch)
+    : few_(entry.group->few), batch_(batch), inputs_(entry.group->inputs.size()) {
   std::vector<ValueId> values = entry.group->inputs;
   values.insert(values.end(), entry.group->outputs.begin(), entry.group->outputs.end());
-  memories_.reserve(values.size());
   for (ValueId value : values) {
     operands_.push_back(operand(*entry.plan, value));
     const Operand& stored = operands_.back();
     const std::size_t count = elements(stored, batch);
-    constexpr std::size_t line = 128;
-    Memory& memory = memories_.emplace_back();
-    memory.type = stored.type;
-    memory.size = count * static_cast<std::size_t>(size_of(stored.type));
-    memory.bytes.resize(memory.size + 2 * line);
-    const auto address = reinterpret_cast<std::uintptr_t>(memory.bytes.data());
-    memory.begin = memory.bytes.data() + (line - address % line);
-    fill(stored.type, entry.plan->graph[value].shape.has_batch(), memory.begin, count);
+    const std::size_t size = count * static_cast<std::size_t>(size_of(stored.type));
+    const bool has_batch = entry.plan->graph[value].shape.has_batch();
+    TrialMemory& memory = memories_.emplace_back(size, copies(size, !has_batch));
+    fill(stored.type, has_batch, memory.copy(0), count);
+    memory.spread();
   }
 }
 
-double TrialOperands::run(const TrialKernel& kernel) {
+std::size_t TrialOperands::copies(std::size_t size, bool parameter) const {
+  constexpr std::size_t caches = 32 << 20;
+  constexpr std::size_t most = 64;
+  return few_ && parameter ? std::min(caches / size + 1, most) : 1;
+}
+
+/// Fills the memory that the kernel reads in place of an input.
+void TrialOperands::prepare(TrialKernel& kernel) {
+  const auto bytes = static_cast<std::size_t>(kernel.prepares_->bytes);
+  const std::size_t input = kernel.prepares_->input;
+  kernel.prepared_.emplace(bytes, copies(bytes, true));
   KernelVariants variants{};
-  variants[0] = kernel.function();  // the one that there is
+  variants[0] = kernel.preparing_function_;
+  const std::vector<Operand> operands{operands_[input], Operand(DType::u8, {{static_cast<std::int32_t>(bytes), 1}})};
+  Kernel("on trial", operands, {}, variants)({batch_, 1, 0}, memories_[input].copy(0), kernel.prepared_->copy(0));
+  kernel.prepared_->spread();
+}
+
+double TrialOperands::run(TrialKernel& kernel) {
+  if (kernel.prepares_ && !kernel.prepared_) prepare(kernel);
+  ++runs_;
+  KernelVariants variants{};
+  variants[0] = kernel.function_;  // the one that there is
   std::vector<const void*> pointers;
-  for (const Memory& memory : memories_) pointers.push_back(memory.begin);
+  for (TrialMemory& memory : memories_) pointers.push_back(memory.copy(runs_));
+  if (kernel.prepares_) pointers[kernel.prepares_->input] = kernel.prepared_->copy(runs_);
   const auto start = std::chrono::steady_clock::now();
   Kernel("on trial", operands_, {}, variants)({batch_, 1, 0}, pointers);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 void TrialOperands::clear_outputs() {
-  for (std::size_t i = inputs_; i < memories_.size(); ++i) std::memset(memories_[i].begin, 0, memories_[i].size);
+  for (std::size_t i = inputs_; i < memories_.size(); ++i) std::memset(memories_[i].copy(0), 0, memories_[i].size());
 }
 
-std::vector<std::vector<float>> TrialOperands::results(const TrialKernel& kernel) {
+std::vector<std::vector<float>> TrialOperands::results(TrialKernel& kernel) {
   clear_outputs();
   run(kernel);
   std::vector<std::vector<float>> results;
   for (std::size_t i = inputs_; i < memories_.size(); ++i) {
-    results.push_back(numbers(memories_[i].type, memories_[i].begin, memories_[i].size));
+    results.push_back(numbers(operands_[i].type, memories_[i].copy(0), memories_[i].size()));
   }
   return results;
 }
 
-void TrialOperands::remember(const TrialKernel& kernel) {
+void TrialOperands::remember(TrialKernel& kernel) {
   remembered_ = results(kernel);
 }
 
-bool TrialOperands::agrees(const TrialKernel& kernel) {
+bool TrialOperands::agrees(TrialKernel& kernel) {
   const std::vector<std::vector<float>> found = results(kernel);
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double error = relative_error(found[i], remembered_[i]);
-    if (!(error < tolerance(memories_[inputs_ + i].type))) return false;  // NaN does not agree
+    if (!(error < tolerance(operands_[inputs_ + i].type))) return false;  // NaN does not agree
   }
   return true;
 }

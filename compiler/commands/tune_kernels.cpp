@@ -101,9 +101,9 @@ bool has_choices(const KernelEntry& entry, Isa isa) {
   return std::any_of(all.begin(), all.end(), [](const Offer& offer) { return offer.candidates.size() > 1; });
 }
 
-/// Those that `known` does not list, with the most arithmetic first; to `check`, those with choices in the table. Where
-/// kernels share a name, that of the training pass stands for all.
-std::vector<Subject> subjects_of(const KernelTable& table, Isa isa, const Tiles& known, bool check) {
+/// Those that are asked for and that `known` does not list, with the most arithmetic first; to check, those with
+/// choices in the table. Where kernels share a name, that of the training pass stands for all.
+std::vector<Subject> subjects_of(const KernelTable& table, Isa isa, const Tiles& known, const TuneOptions& options) {
   std::vector<Subject> subjects;
   for (const std::vector<int>& plan : table.of) {
     for (int index : plan) {
@@ -117,8 +117,9 @@ std::vector<Subject> subjects_of(const KernelTable& table, Isa isa, const Tiles&
     }
   }
   std::erase_if(subjects, [&](const Subject& subject) {
-    const bool unchosen = check && table.tiles.choices(isa, subject.name).empty();
-    return unchosen || known.contains(isa, subject.name) || !has_choices(*subject.entry, isa);
+    const bool unchosen = options.check && table.tiles.choices(isa, subject.name).empty();
+    const bool asked = subject.name.find(options.only) != std::string::npos;
+    return !asked || unchosen || known.contains(isa, subject.name) || !has_choices(*subject.entry, isa);
   });
   std::stable_sort(subjects.begin(), subjects.end(),
                    [](const Subject& a, const Subject& b) { return a.work() > b.work(); });
@@ -256,7 +257,7 @@ class Search {
   }
 
   /// The shortest time of many runs; of few where the kernel is clearly slower than `other` (0: no other).
-  double shortest(const TrialKernel& kernel, double other) {
+  double shortest(TrialKernel& kernel, double other) {
     double best = operands_.run(kernel);
     double sum = best;
     constexpr double long_enough = 0.05;
@@ -345,7 +346,7 @@ int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& optio
   const Deadline deadline(options.seconds);
   const Interruptible interruptible;
   const ScratchFolder folder;
-  const std::vector<Subject> subjects = subjects_of(table, isa, tiles, options.check);
+  const std::vector<Subject> subjects = subjects_of(table, isa, tiles, options);
   set_threads(options.threads);
   Report report(options.check);
   {

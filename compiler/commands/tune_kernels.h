@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "compiler/kernels/lower.h"
 
@@ -13,6 +14,7 @@ struct TuneOptions {
   int threads = 0;             // 0: one a core
   double seconds = 0;          // after which no other kernel is begun; 0: no limit
   bool check = false;          // search nothing, but time the table's choices beside the rule's
+  std::string only{};          // kernels whose names contain this text
 };
 
 /// Tunes the kernels of a table for this processor, those with the most arithmetic first, and prints what was gained.

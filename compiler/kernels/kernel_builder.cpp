@@ -238,6 +238,13 @@ Func KernelBuilder::prepared(ValueId parameter, Func func, const std::vector<int
   return memory;
 }
 
+void KernelBuilder::fetch_ahead(Halide::Stage stage, const Halide::RVar& terms, int together, int rule) const {
+  const int ahead = choice("ahead", rule, {0, 32, 64, 128, 256}) / together;
+  if (part_ != Part::rest || !preparation_ || ahead == 0) return;
+  const Halide::RVar loop = loop_over_terms(terms, together);
+  stage.prefetch(inputs_.at(preparation_->parameter), loop, loop, ahead, Halide::PrefetchBoundStrategy::NonFaulting);
+}
+
 void KernelBuilder::define_anchor() {
   for (ValueId value : group_.inputs) parameter_for(value);
   const Node& first = group_.anchor_in(graph_);

@@ -148,6 +148,11 @@ class KernelBuilder {
   Func prepared(ValueId parameter, Func func, const std::vector<int>& extents);
   /// Whether there is such a thing.
   std::optional<Preparation> find_preparation();
+  /// Has `stage`, a sum over `terms`, so many of which are added up together, fetch what was prepared into the cache
+  /// before it reads it: by the rule so many terms ahead. Choice: by instructions. Alternative: the processor's own
+  /// prefetcher, which begins anew in each page of memory. One image of ResNet-18: 1.47 -> 1.16 ms, two threads
+  /// (2026-11).
+  void fetch_ahead(Halide::Stage stage, const Halide::RVar& terms, int together, int rule) const;
 
   /// A number that a schedule (or an algorithm, between forms that round alike) may choose freely: what is known to be
   /// best for this kernel, or else `rule`. `candidates` are what else makes sense; none of them may depend on the

@@ -211,6 +211,10 @@ fs::path object_of(const Job& job, const Tiles& tiles, const KernelCache& cache)
 
 }  // namespace
 
+std::string function_name(const KernelEntry& entry, Isa isa, Part part) {
+  return fmt::format("{}{}_{}_argv", entry.symbol, suffix(part), isa_name(isa));
+}
+
 bool KernelEntry::multiplies_bf16() const {
   if (group == nullptr) return false;
   const auto multiplies = [&](int node) {
@@ -232,12 +236,12 @@ Isa tuned_isa(const KernelTable& table) {
 
 std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa isa) const {
   if (!compiles(entry, isa)) return std::nullopt;
-  return fmt::format("{}_{}_argv", entry.symbol, isa_name(isa));
+  return function_name(entry, isa, Part::whole);
 }
 
 std::optional<std::string> KernelTable::preparing_function(const KernelEntry& entry, Isa isa) const {
   if (!entry.prepares() || !compiles(entry, isa)) return std::nullopt;
-  return fmt::format("{}{}_{}_argv", entry.symbol, suffix(Part::preparation), isa_name(isa));
+  return function_name(entry, isa, Part::preparation);
 }
 
 std::optional<std::string> KernelTable::cuda_function(const KernelEntry& entry) const {
@@ -308,24 +312,30 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
   return table;
 }
 
+std::optional<PreparedInput> find_preparation(const KernelEntry& entry, Isa isa, const Choices& choices) {
+  if (!entry.group->prepares) return std::nullopt;
+  const Group& group = *entry.group;
+  KernelBuilder builder(entry.plan->graph, group, entry.plan->layouts, machine_of(isa), choices, Part::rest);
+  const std::optional<Preparation> found = builder.find_preparation();
+  if (!found || found->bytes > std::numeric_limits<std::int32_t>::max()) return std::nullopt;
+  const auto input = std::find(group.inputs.begin(), group.inputs.end(), found->parameter);
+  return PreparedInput{static_cast<std::size_t>(input - group.inputs.begin()), found->bytes};
+}
+
 /// What is prepared depends on the choices, and a kernel that reads it is another than one that reads parameters:
 /// models in one program may have both.
 void list_preparations(KernelTable& table) {
   for (KernelEntry& entry : table.entries) {
-    if (entry.group == nullptr || !entry.group->prepares || table.cuda) continue;
+    if (entry.group == nullptr || table.cuda) continue;
     std::string prepared = "prepared\n";
     for (const Isa isa : all_isas) {
       if (!table.compiles(entry, isa)) continue;
-      KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa),
-                            choices_of(entry, isa, table.tiles), Part::rest);
-      const std::optional<Preparation> found = builder.find_preparation();
-      const bool fits = found && found->bytes <= std::numeric_limits<std::int32_t>::max();
-      entry.prepared_bytes = fits ? std::max(entry.prepared_bytes, found->bytes) : 0;
-      if (!fits) break;  // the operands are the same for all
-      const std::vector<ValueId>& inputs = entry.group->inputs;
-      entry.prepared_input =
-          static_cast<std::size_t>(std::find(inputs.begin(), inputs.end(), found->parameter) - inputs.begin());
-      prepared += fmt::format("{} bytes {}\n", found->bytes, to_string(choices_of(entry, isa, table.tiles)));
+      const Choices choices = choices_of(entry, isa, table.tiles);
+      const std::optional<PreparedInput> found = find_preparation(entry, isa, choices);
+      entry.prepared_bytes = found ? std::max(entry.prepared_bytes, found->bytes) : 0;
+      if (!found) break;  // the operands are the same for all
+      entry.prepared_input = found->input;
+      prepared += fmt::format("{} bytes {}\n", found->bytes, to_string(choices));
     }
     if (entry.prepares()) entry.symbol = symbol_of(entry.group->name, entry.description + prepared);
   }
@@ -423,14 +433,15 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
 }
 
 std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choices) {
-  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa), choices);
+  const Part part = find_preparation(entry, isa, choices) ? Part::rest : Part::whole;
+  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa), choices, part);
   builder.build();
   return builder.offers();
 }
 
-void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, const fs::path& object) {
+void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, Part part, const fs::path& object) {
   take_warnings_for_errors();
-  compile(entry, machine_of(isa), choices, Part::whole, object);
+  compile(entry, machine_of(isa), choices, part, object);
 }
 
 void write_library(const std::vector<fs::path>& objects, const fs::path& library) try {

@@ -9,6 +9,7 @@
 
 #include "compiler/formula/tensor_function.h"
 #include "compiler/graph/precision.h"
+#include "compiler/kernels/kernel_builder.h"
 #include "compiler/kernels/kernel_cache.h"
 #include "compiler/kernels/tiles.h"
 #include "compiler/passes/plan_memory.h"
@@ -63,6 +64,15 @@ std::vector<ScratchPlan> cuda_scratch(const Plan& plan, Precision products);
 
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
 
+/// An input in whose place an entry's kernel reads what a kernel of its own prepares, and the bytes of that.
+struct PreparedInput {
+  std::size_t input;
+  std::int64_t bytes;
+};
+
+/// Which that is under `choices`, if any.
+std::optional<PreparedInput> find_preparation(const KernelEntry& entry, Isa isa, const Choices& choices);
+
 /// Finds out what can be prepared, for the table's tiles and instruction sets; on a GPU nothing is.
 void list_preparations(KernelTable& table);
 
@@ -86,8 +96,12 @@ std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choi
 /// The instruction set that this machine runs most of the table's work with: that of its tiles.
 Isa tuned_isa(const KernelTable& table);
 
-/// Compiles one kernel under `choices`. Throws std::runtime_error where Halide refuses it.
-void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, const std::filesystem::path& object);
+/// Compiles one kernel, or a part of it, under `choices`. Throws std::runtime_error where Halide refuses it.
+void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, Part part,
+                    const std::filesystem::path& object);
+
+/// What it is called: `whole` and `rest` alike.
+std::string function_name(const KernelEntry& entry, Isa isa, Part part);
 
 /// One static library of them.
 void write_library(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);

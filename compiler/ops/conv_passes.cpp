@@ -134,22 +134,30 @@ void schedule_padded(KernelBuilder& kernel, const Halide::LoopLevel& at, std::in
 
 namespace {
 
-/// Of the tiles of channels, columns and rows that fit into registers the one with the most sums for each element read.
-Tile few_tile(const KernelBuilder& kernel, const Shape& shape) {
+/// So many vectors of channels by as many columns and rows as fit into registers.
+Tile few_tile(const KernelBuilder& kernel, const Shape& shape, int vectors) {
   const Machine& machine = kernel.machine();
-  const int vector = vector_extent(machine, shape[1]);
-  Tile best;
-  double most = 0;
-  for (int vectors : {1, 2, 4}) {
-    if (shape[1] % (vectors * vector) != 0 && vectors > 1) continue;
-    const int columns = divisor(shape[3], machine.accumulators / vectors);
-    const int rows = divisor(shape[2], machine.accumulators / vectors / columns);
-    const double reads = 1.0 / vectors + 1.0 / (columns * rows);
-    if (1 / reads <= most) continue;
-    most = 1 / reads;
-    best = {{kernel.axis(1), vectors * vector}, {kernel.axis(3), columns}, {kernel.axis(2), rows}};
+  const int columns = divisor(shape[3], machine.accumulators / vectors);
+  const int rows = divisor(shape[2], machine.accumulators / vectors / columns);
+  return {
+      {kernel.axis(1), vectors * vector_extent(machine, shape[1])}, {kernel.axis(3), columns}, {kernel.axis(2), rows}};
+}
+
+/// The tile with the most sums for each element read; of many weights at most two vectors, so that there are tasks for
+/// all threads, and pixels enough for a vector's arithmetic to take as long as fetching the next one.
+Tile few_tile(const KernelBuilder& kernel, const Shape& shape, bool many_weights) {
+  const std::int64_t all = shape[1] / vector_extent(kernel.machine(), shape[1]);
+  std::vector<int> candidates{1, 2, 4};
+  std::erase_if(candidates, [&](int vectors) { return all % vectors != 0; });
+  const auto sums_a_read = [&](int vectors) {
+    const Tile tile = few_tile(kernel, shape, vectors);
+    return 1 / (1.0 / vectors + 1.0 / (tile[1].extent * tile[2].extent));
+  };
+  int best = 1;
+  for (int vectors : candidates) {
+    if ((!many_weights || vectors <= 2) && sums_a_read(vectors) > sums_a_read(best)) best = vectors;
   }
-  return best;
+  return few_tile(kernel, shape, kernel.choice("vectors", best, candidates));
 }
 
 /// The copy of the weights where there is one: once a call, or of pairs for a few images those that a tile needs.
@@ -167,15 +175,12 @@ void schedule_weights_copy(KernelBuilder& kernel, const Factors& factors, const 
   }
 }
 
-/// Many weights for a few images: tasks of channels read each weight once, and in the order of memory: some rows of it
-/// at a time, for all pixels, whose sums stay in the cache.
+/// Many weights for a few images: tasks of a tile of channels read each weight once, and in the order of memory: some
+/// rows of it at a time, for all pixels, whose sums stay in the cache.
 void schedule_channels(KernelBuilder& kernel, const Node& node, const Factors& factors, const Tile& tile, int vector) {
-  const std::int64_t channels = kernel.shape(node.outputs[0])[1];
-  const std::int64_t most = std::min<std::int64_t>(128, channels / 4);
-  const int together = tile[0].extent * divisor(channels / tile[0].extent, most / tile[0].extent);
   const Var c = kernel.axis(1), y = kernel.axis(2), x = kernel.axis(3), co("co"), task("task");
   Func out = kernel.out();
-  out.compute_root().split(c, co, c, together).reorder(c, x, y, kernel.lane(), co, kernel.block());
+  out.compute_root().split(c, co, c, tile[0].extent).reorder(c, x, y, kernel.lane(), co, kernel.block());
   out.vectorize(c, vector).fuse(co, kernel.block(), task).parallel(task);
   Func sum = kernel.defined(node.outputs[0]);
   Halide::Stage update = sum.update();
@@ -194,22 +199,24 @@ void schedule_channels(KernelBuilder& kernel, const Node& node, const Factors& f
   Func part = kernel.stage("part");
   schedule_parts(part, sum, tile, vector, factors.together());
   part.compute_at(sum, around[1].var);
+  kernel.fetch_ahead(part.update(), part.rvars(0)[0], factors.together(), 128);
   schedule_weights_copy(kernel, factors, sum, tile, vector);
 }
 
 /// Tiles in registers: a vector of weights serves all pixels of a tile. Rows are computed in parallel where there are
-/// few weights.
+/// few weights, channels too where there are many.
 void schedule_few(KernelBuilder& kernel, const Node& node, const Factors& factors) {
-  const Tile tile = few_tile(kernel, kernel.shape(node.outputs[0]));
+  const bool many_weights = reads_weights(kernel, node);
+  const Tile tile = few_tile(kernel, kernel.shape(node.outputs[0]), many_weights);
   const int vector = vector_extent(kernel.machine(), tile[0].extent);
   schedule_padded(kernel, Halide::LoopLevel::root(), kernel.shape(node.inputs[0])[1]);
   Func part = kernel.stage("part");
-  if (reads_weights(kernel, node) && part.has_update_definition())
-    return schedule_channels(kernel, node, factors, tile, vector);
+  const bool in_parts = part.has_update_definition();
+  if (many_weights && in_parts) return schedule_channels(kernel, node, factors, tile, vector);
   Func sum = kernel.defined(node.outputs[0]);
   schedule_tiles(sum, kernel.out(), tile, vector, sum.rvars(0),
-                 {kernel.lane(), kernel.axis(3), kernel.axis(1), kernel.axis(2), kernel.block()}, 2,
-                 part.has_update_definition() ? 1 : factors.together());
+                 {kernel.lane(), kernel.axis(3), kernel.axis(1), kernel.axis(2), kernel.block()}, many_weights ? 3 : 2,
+                 in_parts ? 1 : factors.together());
   schedule_parts(part, sum, tile, vector, factors.together());
   schedule_weights_copy(kernel, factors, sum, tile, vector);
 }

@@ -151,18 +151,9 @@ bool tasks_of_filters(const KernelBuilder& kernel, const WinogradConv& conv) {
   return kernel.few() && shape[1] % kernel.machine().vector == 0 && sums_fit(shape, conv.outputs(), conv.points());
 }
 
-/// Of output channels side by side: where tasks share them out, so few that there are some tasks, and one where a task
-/// transforms its filters.
-int most_vectors(const KernelBuilder& kernel, const WinogradConv& conv) {
-  constexpr int most = 4;
-  if (!tasks_of_filters(kernel, conv)) return most;
-  constexpr int tasks = 4;
-  const std::int64_t vectors = kernel.shape(conv.output)[1] / kernel.machine().vector;
-  return kernel.part() == Part::whole ? 1 : std::clamp(extent(vectors / tasks), 1, most);
-}
-
+/// Tasks of filters have a vector of them, whose sums stay in the cache nearest to the processor.
 Registers registers_of(const KernelBuilder& kernel, const WinogradConv& conv) {
-  return registers_of(kernel, kernel.shape(conv.output)[1], most_vectors(kernel, conv));
+  return registers_of(kernel, kernel.shape(conv.output)[1], tasks_of_filters(kernel, conv) ? 1 : 4);
 }
 
 // ---- Images ---------------------------------------------------------------------------------------------------------
@@ -250,15 +241,20 @@ PackedFilter packed_filters(KernelBuilder& kernel, const WinogradConv& conv, con
   const Expr number = kb * registers.filters + kk;
   const Expr existing = registers.all_filters() == channels ? number : min(number, channels - 1);
   const int together = conv.factors.together();
-  Func packed(kernel.name("filter"));
-  packed(pair, kk, c, kb, i, j) = conv.factors.stored(filter(existing, c * together + pair, i, j));
-  kernel.stage("filter", packed);
+  // Blocks lie in the order of reading: tasks of filters read all points of a block.
+  const bool tasks = tasks_of_filters(kernel, conv);
   const int points = conv.points();
-  const Func stored = kernel.prepared(
-      weights, packed,
-      {together, registers.filters, extent(conv.channels / together), registers.filter_blocks, points, points});
+  Func packed(kernel.name("filter"));
+  const std::vector<Var> at = tasks ? std::vector<Var>{pair, kk, c, i, j, kb} : std::vector<Var>{pair, kk, c, kb, i, j};
+  packed(at) = conv.factors.stored(filter(existing, c * together + pair, i, j));
+  kernel.stage("filter", packed);
+  std::vector<int> extents{together, registers.filters, extent(conv.channels / together), points, points};
+  extents.insert(tasks ? extents.end() : extents.begin() + 3, registers.filter_blocks);
+  const Func stored = kernel.prepared(weights, packed, extents);
   return [=](const Expr& channel, const Expr& column, const Expr& row) {
-    return stored(channel % together, kk, channel / together, kb, column, row);
+    std::vector<Expr> place{channel % together, kk, channel / together, column, row};
+    place.insert(tasks ? place.end() : place.begin() + 3, Expr(kb));
+    return stored(place);
   };
 }
 
@@ -401,7 +397,7 @@ std::optional<WinogradTile> winograd_tile(const KernelBuilder& kernel, const Win
   const std::vector<int> candidates = tiles.candidates(most_points, widest);
   // A few images share what it takes to transform the filters, the more if these are written and read again.
   // Of prepared ones, it takes about as long to read one as to multiply so many times.
-  constexpr std::int64_t reading = 5;
+  constexpr std::int64_t reading = 12;
   const bool prepared = kernel.part() != Part::whole;
   const auto cost = [&](int outputs) {
     const std::int64_t points = tiles.points(outputs);
@@ -417,7 +413,7 @@ std::optional<WinogradTile> winograd_tile(const KernelBuilder& kernel, const Win
   }
   const std::int64_t taps = size * size;
   const std::int64_t direct = taps * (output[2] * output[3] + (kernel.few() && prepared ? reading : 0));
-  const bool pays = kernel.few() ? cost(best) * 5 < direct * 4 : cost(best) * 3 < direct * 2;
+  const bool pays = kernel.few() ? cost(best) * 4 < direct * 3 : cost(best) * 3 < direct * 2;
   const int outputs = kernel.choice("outputs", pays ? best : 0, candidates);
   return outputs > 0 ? std::optional(WinogradTile{outputs, tiles.is_whole(outputs)}) : std::nullopt;
 }
@@ -504,6 +500,7 @@ LoopLevel schedule_tasks_of_filters(KernelBuilder& kernel, const WinogradConv& c
       .unroll(ti);
   part.compute_at(sums, t);
   schedule_part(part, conv, vector);
+  kernel.fetch_ahead(part.update(), part.rvars(0)[0], conv.factors.together(), 64);
   schedule_points(kernel, "input", extent(conv.channels), conv.points(), LoopLevel::root()).parallel(t);
   schedule_filters(kernel, conv, registers, LoopLevel(sums, all));
   return LoopLevel::root();
