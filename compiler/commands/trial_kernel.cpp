@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 
 #include "compiler/commands/build_program.h"
@@ -20,12 +21,11 @@ namespace netc {
 
 namespace fs = std::filesystem;
 
-TrialMemory::TrialMemory(std::size_t size, std::size_t copies) : size_(size), copies_(copies) {
-  constexpr std::size_t line = 128;
-  stride_ = round_up(size, line);
-  bytes_.resize(stride_ * copies + 2 * line);
-  const auto address = reinterpret_cast<std::uintptr_t>(bytes_.data());
-  begin_ = bytes_.data() + (line - address % line);
+TrialMemory::TrialMemory(std::size_t size, std::size_t copies)
+    : size_(size), copies_(copies), stride_(round_up(size, vector_alignment)) {
+  constexpr std::size_t huge_page = 2 << 20;
+  pages_ = make_pages<std::byte>(std::max(stride_ * copies, huge_page));
+  if (pages_ == nullptr) throw std::bad_alloc();
 }
 
 void TrialMemory::spread() {

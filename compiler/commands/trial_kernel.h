@@ -3,21 +3,23 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "compiler/kernels/lower.h"
+#include "netc/pages.h"
 
 namespace netc {
 
-/// Memory of an operand. Choice: kernels for a few examples find their parameters in copies that they take in turn, as
-/// they would be after a pass through a model: in memory, not in a cache. Alternative: one copy, for which tiles won
-/// that read ResNet-18's weights at half the rate of others (2026-11).
+/// Memory of an operand, on huge pages as a model's. Choice: kernels for a few examples find their parameters in copies
+/// that they take in turn, as they would be after a pass through a model: in memory, not in a cache. Alternative: one
+/// copy, for which tiles won that read ResNet-18's weights at half the rate of others (2026-11).
 class TrialMemory {
  public:
   TrialMemory(std::size_t size, std::size_t copies);
 
-  std::byte* copy(std::size_t number) { return begin_ + number % copies_ * stride_; }
+  std::byte* copy(std::size_t number) { return pages_.get() + number % copies_ * stride_; }
   std::size_t size() const { return size_; }
   /// Makes all copies like the first.
   void spread();
@@ -26,8 +28,7 @@ class TrialMemory {
   std::size_t size_;
   std::size_t copies_;
   std::size_t stride_;
-  std::vector<std::byte> bytes_;
-  std::byte* begin_;  // at a multiple of a cache line
+  std::unique_ptr<std::byte[], FreePages> pages_;
 };
 
 /// A kernel in this process, and where it prepares an input (see KernelBuilder::prepared), the one that does.

@@ -7,6 +7,7 @@
 
 #include <Halide.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -46,6 +47,12 @@ struct Machine {
   std::function<std::string(const std::string& source)> cuda_image{};
 
   bool is_gpu() const { return target.has_gpu_feature(); }
+  /// Sums in registers for each of so many vectors that they have a factor in common with, beside those and the other
+  /// factor.
+  int sums(int vectors) const {
+    constexpr int operands = 4;  // that there are registers for beside the accumulators
+    return (accumulators - std::max(0, vectors + 1 - operands)) / vectors;
+  }
 };
 
 /// Halide's type of an element where f32 values are computed and stored as `real`.
@@ -148,11 +155,15 @@ class KernelBuilder {
   Func prepared(ValueId parameter, Func func, const std::vector<int>& extents);
   /// Whether there is such a thing.
   std::optional<Preparation> find_preparation();
-  /// Has `stage`, a sum over `terms`, so many of which are added up together, fetch what was prepared into the cache
-  /// before it reads it: by the rule so many terms ahead. Choice: by instructions. Alternative: the processor's own
-  /// prefetcher, which begins anew in each page of memory. One image of ResNet-18: 1.47 -> 1.16 ms, two threads
-  /// (2026-11).
-  void fetch_ahead(Halide::Stage stage, const Halide::RVar& terms, int together, int rule) const;
+  /// What that depends on, where it was prepared by then.
+  std::optional<ValueId> prepared_parameter() const;
+
+  /// Has `stage`, a sum over `terms`, so many of which are added up together, fetch `parameter`, or what was prepared
+  /// of it, into the cache before it reads it: by the rule so many terms ahead. None: nothing to fetch. Choice: by
+  /// instructions. Alternative: the processor's own prefetcher, which begins anew in each page of memory. One image of
+  /// ResNet-18: 1.47 -> 1.16 ms, two threads (2026-11).
+  void fetch_ahead(Halide::Stage stage, std::optional<ValueId> parameter, const Halide::RVar& terms, int together,
+                   int rule) const;
 
   /// A number that a schedule (or an algorithm, between forms that round alike) may choose freely: what is known to be
   /// best for this kernel, or else `rule`. `candidates` are what else makes sense; none of them may depend on the

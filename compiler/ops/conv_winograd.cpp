@@ -136,7 +136,7 @@ Registers registers_of(const KernelBuilder& kernel, std::int64_t channels, int m
   const int vectors =
       kernel.choice("vectors", filter_vectors(extent(channels), machine.vector, most), up_to(most, most));
   const int filters = vectors * machine.vector;
-  return {filters, ceil_div(extent(channels), filters), machine.accumulators / vectors};
+  return {filters, ceil_div(extent(channels), filters), machine.sums(vectors)};
 }
 
 /// Whether the sums of all tiles of an image stay in the cache.
@@ -500,7 +500,7 @@ LoopLevel schedule_tasks_of_filters(KernelBuilder& kernel, const WinogradConv& c
       .unroll(ti);
   part.compute_at(sums, t);
   schedule_part(part, conv, vector);
-  kernel.fetch_ahead(part.update(), part.rvars(0)[0], conv.factors.together(), 64);
+  kernel.fetch_ahead(part.update(), kernel.prepared_parameter(), part.rvars(0)[0], conv.factors.together(), 64);
   schedule_points(kernel, "input", extent(conv.channels), conv.points(), LoopLevel::root()).parallel(t);
   schedule_filters(kernel, conv, registers, LoopLevel(sums, all));
   return LoopLevel::root();
