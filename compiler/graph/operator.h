@@ -145,8 +145,8 @@ struct Operator {
 
   /// Whether these leave KernelBuilder::prepared what depends on a parameter alone, and schedule it.
   bool prepares = false;
-  /// Whether a node may multiply transforms of images and weights, which evaluation rounds more than training does (see
-  /// precision.h); missing: none does.
+  /// Whether evaluation may multiply another form of a node's weights than training does, such as transforms that are
+  /// rounded more (see precision.h); missing: none does.
   std::function<bool(const Graph& graph, const Node& node)> transforms{};
 
   /// Configurations that every generic test runs: gradients against finite differences and PyTorch's, extents against

@@ -47,8 +47,8 @@ struct Machine {
   std::function<std::string(const std::string& source)> cuda_image{};
 
   bool is_gpu() const { return target.has_gpu_feature(); }
-  /// Sums in registers for each of so many vectors that they have a factor in common with, beside those and the other
-  /// factor.
+  /// How many sums for each of so many vectors of factors fit into registers, with those vectors and the factor that
+  /// they are multiplied by.
   int sums(int vectors) const {
     constexpr int operands = 4;  // that there are registers for beside the accumulators
     return (accumulators - std::max(0, vectors + 1 - operands)) / vectors;

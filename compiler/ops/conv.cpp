@@ -109,9 +109,10 @@ Element direct_weights(KernelBuilder& kernel, const Node& node, const Factors& f
     return kernel.parameter(node.inputs[1], {o, i, tap[1], tap[0]});
   };
   // Choice: such weights are prepared in f32, too, in the order of reading. Alternative: tasks read pieces of their
-  // rows: 38 against 21 GB/s (512 to 512 channels of 3x3 in bf16, 2 threads, 2026-11).
-  const bool one_group = node.attributes.integer("groups") == 1;
-  const bool in_order = kernel.part() != Part::whole && one_group && reads_weights(kernel, node);
+  // rows: 38 against 21 GB/s (512 to 512 channels of 3x3 in bf16, 2 threads, 2026-11). Where kernels for some
+  // instruction sets prepare transforms, those for others prepare what they read.
+  const bool prepares = reads_weights(kernel, node) || transforms_of(node) == Transforms::fast;
+  const bool in_order = kernel.part() != Part::whole && node.attributes.integer("groups") == 1 && prepares;
   if (!factors.rounded() && !in_order) return weight;
   const Packing packing = weights_of(kernel, node, kernel.shape(node.outputs[0])[1], kernel.shape(node.inputs[1])[1]);
   return packed(kernel, factors, packing, tap_variables, weight);

@@ -101,6 +101,7 @@ bool has_many_weights(const Graph& graph, const Node& node) {
   return graph[node.inputs[1]].shape.elements() > cache;
 }
 
+/// Whether they are prepared or copied for that, unrounded.
 bool copies_weights(const KernelBuilder& kernel, const Node& node, const Factors& factors) {
   const Shape& weight = kernel.shape(node.inputs[1]);
   return has_many_weights(kernel.graph(), node) && kernel.lanes() == 1 && !kernel.few() && !factors.rounded() &&
@@ -120,10 +121,9 @@ void forward(KernelBuilder& kernel, const Node& node) {
     return kernel.parameter(node.inputs[1], {o, i});
   };
   const Shape& of = kernel.shape(node.inputs[1]);
-  if (factors.rounded()) {
-    weight = packed(kernel, factors, {node.inputs[1], of[0], of[1], {}}, {}, weight);
-  } else if (copies_weights(kernel, node, factors)) {
-    weight = packed(kernel, factors, {node.inputs[1], of[0], of[1], {}, true}, {}, weight);
+  const bool by_vectors = copies_weights(kernel, node, factors);
+  if (factors.rounded() || by_vectors) {
+    weight = packed(kernel, factors, {node.inputs[1], of[0], of[1], {}, by_vectors}, {}, weight);
   }
   define_sum(kernel, node, factors, start, kernel.shape(node.inputs[0])[1], [&](const Expr& i) {
     return factors.product(weight(point.axes[0], i, {}), x(kernel.arguments(point.with({i}))));
