@@ -9,9 +9,7 @@
 #include <fstream>
 #include <optional>
 #include <set>
-#include <vector>
 
-#include "compiler/commands/process.h"
 #include "compiler/emit/emit.h"
 #include "compiler/kernels/kernel_cache.h"
 #include "compiler/text_file.h"
@@ -39,29 +37,6 @@ bool update(const fs::path& path, const std::string& text) {
   return false;
 }
 
-/// Functions of all objects in one section, without what compilers say of themselves.
-constexpr const char* merged_sections = R"(SECTIONS {
-  .text : { *(.text .text.*) }
-  .rodata : { *(.rodata .rodata.*) }
-  /DISCARD/ : { *(.comment) }
-}
-)";
-
-/// All objects in one in `folder`, where there is a linker that can. Choice: hundreds of objects leave their sections,
-/// local symbols and comments behind: ResNet-18's library 3.57 -> 2.72 MB, in 50 ms. Alternative: an archive of them
-/// all, from which a linker need not take what a program does not use; programs use all kernels of their model
-/// (2026-11).
-std::vector<fs::path> merged(const std::vector<fs::path>& objects, const fs::path& folder) {
-  const std::string linker = find_in_path("ld");
-  if (linker.empty()) return objects;
-  const fs::path script = folder / "sections.ld";
-  const fs::path all = folder / "kernels.o";
-  std::ofstream(script) << merged_sections;
-  std::vector<std::string> command{linker, "-r", "-x", "-T", script.string(), "-o", all.string()};
-  for (const fs::path& object : objects) command.push_back(object.string());
-  return run_process(command) == 0 ? std::vector{all} : objects;
-}
-
 /// The kernels' objects, from the cache where they are there.
 bool update_library(const CompiledModel& model, const Options& options, const fs::path& library) {
   std::optional<Progress> progress;
@@ -71,12 +46,10 @@ bool update_library(const CompiledModel& model, const Options& options, const fs
     progress->update(done, "");
   };
   const auto objects = compile_kernels(model.kernels, KernelCache(KernelCache::default_folder()), show);
-  const fs::path folder = library.string() + fmt::format(".{}.tmp", getpid());
-  fs::create_directory(folder);
-  const fs::path temporary = folder / library.filename();
-  write_library(merged(objects, folder), temporary);
+  const fs::path temporary = library.string() + fmt::format(".{}.tmp", getpid());
+  write_library(objects, temporary);
   const std::optional<std::string> archive = read_text(temporary);
-  fs::remove_all(folder);
+  fs::remove(temporary);
   return archive && update(library, *archive);
 }
 
