@@ -17,10 +17,10 @@ void CompiledModel::plan_preparations() {
     plan->prepared.assign(plan->groups.size(), -1);
     for (std::size_t i = 0; i < plan->groups.size(); ++i) {
       const KernelEntry& entry = kernels.entries[static_cast<std::size_t>(entries[i])];
-      if (!entry.prepares()) continue;
-      const ValueId parameter = plan->groups[i].inputs[entry.prepared_input];
+      if (!entry.prepared) continue;
+      const ValueId parameter = plan->groups[i].inputs[entry.prepared->input];
       const auto [place, inserted] = places.emplace(std::pair(entries[i], parameter), plan->memory.prepared);
-      const std::int64_t bytes = round_up(entry.prepared_bytes, line);
+      const std::int64_t bytes = round_up(entry.prepared->bytes, line);
       if (inserted) plan->memory.prepared += bytes;
       plan->memory.prepared_once = std::max(plan->memory.prepared_once, bytes);
       plan->prepared[i] = place->second;

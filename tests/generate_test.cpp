@@ -70,7 +70,7 @@ TEST_CASE("kernels that read prepared weights share no name with those that read
     model.plan_preparations();
     std::set<std::string> found;
     for (const KernelEntry& entry : model.kernels.entries) {
-      if (cuda || entry.prepares()) found.insert(entry.symbol);
+      if (cuda || entry.prepared) found.insert(entry.symbol);
     }
     return found;
   };
@@ -157,6 +157,38 @@ TEST_CASE("--native compiles kernels for this processor alone") {
   const CommandResult refused = run_command(elsewhere);
   CHECK(refused.status != 0);
   CHECK(contains(refused.err, "compiled for more than SSE4.1: build it again without --native"));
+}
+
+TEST_CASE("a library defines what programs call, and says no more; without binutils it is as good, but larger") {
+  WorkingFolder folder;
+  write_text("tiny.net", tiny);
+  const auto write = [](const std::string& to, const std::vector<std::string>& environment) {
+    std::vector<std::string> command{"env", "NETC_CACHE=cache-" + to};
+    command.insert(command.end(), environment.begin(), environment.end());
+    command.insert(command.end(), {test::netc_path(), "tiny.net", "-o", to});
+    const CommandResult written = run_command(command);
+    REQUIRE_MESSAGE(written.status == 0, written.err);
+    return fs::path(to) / "libtiny_kernels.a";
+  };
+  const fs::path slim = write("slim", {});
+  const fs::path whole = write("whole", {"PATH=/nowhere"});
+  CHECK(fs::file_size(slim) < fs::file_size(whole));
+  CHECK(contains(read_text(whole), ".comment"));
+  CHECK_FALSE(contains(read_text(slim), ".comment"));
+  const CommandResult defined = run_command({"nm", "--extern-only", "--defined-only", "--just-symbols", slim.string()});
+  REQUIRE_MESSAGE(defined.status == 0, defined.err);
+  std::istringstream lines(defined.out);
+  int functions = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.empty() || line.ends_with(":")) continue;  // the name of an object
+    CHECK_MESSAGE(line.ends_with("_argv"), line);
+    ++functions;
+  }
+  CHECK(functions > 0);
+  for (const fs::directory_entry& entry : fs::directory_iterator("cache-slim")) {
+    const std::string kind = entry.path().extension();
+    CHECK((kind == ".o" || kind == ".txt"));
+  }
 }
 
 TEST_CASE("build: a program and a shared library, which link the C and C++ runtime and zlib alone") {

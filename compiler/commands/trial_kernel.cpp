@@ -23,7 +23,6 @@ namespace fs = std::filesystem;
 
 TrialMemory::TrialMemory(std::size_t size, std::size_t copies)
     : size_(size), copies_(copies), stride_(round_up(size, vector_alignment)) {
-  constexpr std::size_t huge_page = 2 << 20;
   pages_ = make_pages<std::byte>(std::max(stride_ * copies, huge_page));
   if (pages_ == nullptr) throw std::bad_alloc();
 }
@@ -164,28 +163,31 @@ std::size_t TrialOperands::copies(std::size_t size, bool parameter) const {
   return few_ && parameter ? std::min(caches / size + 1, most) : 1;
 }
 
+void TrialOperands::call(KernelVariant function, const std::vector<Operand>& operands,
+                         const std::vector<const void*>& pointers) const {
+  KernelVariants variants{};
+  variants[0] = function;  // the one that there is
+  Kernel("on trial", operands, {}, variants)({batch_, 1, 0}, pointers);
+}
+
 /// Fills the memory that the kernel reads in place of an input.
 void TrialOperands::prepare(TrialKernel& kernel) {
   const auto bytes = static_cast<std::size_t>(kernel.prepares_->bytes);
   const std::size_t input = kernel.prepares_->input;
   kernel.prepared_.emplace(bytes, copies(bytes, true));
-  KernelVariants variants{};
-  variants[0] = kernel.preparing_function_;
   const std::vector<Operand> operands{operands_[input], Operand(DType::u8, {{static_cast<std::int32_t>(bytes), 1}})};
-  Kernel("on trial", operands, {}, variants)({batch_, 1, 0}, memories_[input].copy(0), kernel.prepared_->copy(0));
+  call(kernel.preparing_function_, operands, {memories_[input].copy(0), kernel.prepared_->copy(0)});
   kernel.prepared_->spread();
 }
 
 double TrialOperands::run(TrialKernel& kernel) {
   if (kernel.prepares_ && !kernel.prepared_) prepare(kernel);
   ++runs_;
-  KernelVariants variants{};
-  variants[0] = kernel.function_;  // the one that there is
   std::vector<const void*> pointers;
   for (TrialMemory& memory : memories_) pointers.push_back(memory.copy(runs_));
   if (kernel.prepares_) pointers[kernel.prepares_->input] = kernel.prepared_->copy(runs_);
   const auto start = std::chrono::steady_clock::now();
-  Kernel("on trial", operands_, {}, variants)({batch_, 1, 0}, pointers);
+  call(kernel.function_, operands_, pointers);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 

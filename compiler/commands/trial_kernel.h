@@ -67,6 +67,8 @@ class TrialOperands {
 
  private:
   std::size_t copies(std::size_t size, bool parameter) const;
+  void call(KernelVariant function, const std::vector<Operand>& operands,
+            const std::vector<const void*>& pointers) const;
   void prepare(TrialKernel& kernel);
   void clear_outputs();
   std::vector<std::vector<float>> results(TrialKernel& kernel);

@@ -32,7 +32,7 @@ std::string operand_text(const Plan& plan, ValueId value) {
 
 /// How what is prepared lies in memory is a matter between two kernels for one instruction set.
 std::string prepared_text(const KernelEntry& entry) {
-  return fmt::format("    {{u8, {{{{{}, 1}}}}}},  // prepared, as bytes\n", entry.prepared_bytes);
+  return fmt::format("    {{u8, {{{{{}, 1}}}}}},  // prepared, as bytes\n", entry.prepared->bytes);
 }
 
 std::string definition(const std::string& name, const std::string& operands, std::int64_t multiply_adds,
@@ -53,14 +53,14 @@ std::string kernel(const KernelTable& table, const KernelEntry& entry) {
   std::string operands;
   const std::vector<ValueId>& inputs = entry.group->inputs;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const bool prepared = entry.prepares() && i == entry.prepared_input;
+    const bool prepared = entry.prepared && i == entry.prepared->input;
     operands += prepared ? prepared_text(entry) : operand_text(*entry.plan, inputs[i]);
   }
   for (ValueId output : entry.group->outputs) operands += operand_text(*entry.plan, output);
   std::string text;
-  if (entry.prepares()) {
+  if (entry.prepared) {
     text = definition(preparation_of(entry),
-                      operand_text(*entry.plan, inputs[entry.prepared_input]) + prepared_text(entry), 0,
+                      operand_text(*entry.plan, inputs[entry.prepared->input]) + prepared_text(entry), 0,
                       preparing_variants_of(table, entry));
   }
   return text + definition(entry.name, operands, multiply_adds(*entry.plan, *entry.group), variants_of(table, entry));
@@ -94,9 +94,9 @@ std::string emit_kernel_header(const Emission& emission) {
   text += fmt::format("#pragma once\n\n#include <netc/kernel.h>\n\nnamespace {}::kernels {{\n\n", emission.name());
   for (const KernelEntry& entry : emission.model().kernels.entries) {
     if (entry.function != nullptr) continue;
-    if (entry.prepares()) {
+    if (entry.prepared) {
       text += fmt::format("/// {}, for the next one\nextern const netc::Kernel {};\n",
-                          to_string(entry.plan->graph[entry.group->inputs[entry.prepared_input]].shape),
+                          to_string(entry.plan->graph[entry.group->inputs[entry.prepared->input]].shape),
                           preparation_of(entry));
     }
     text +=
@@ -112,7 +112,7 @@ std::string emit_kernels(const Emission& emission) {
   std::string definitions;
   for (const KernelEntry& entry : table.entries) {
     if (entry.function != nullptr) continue;
-    if (entry.prepares()) declarations += declarations_of(preparing_variants_of(table, entry));
+    if (entry.prepared) declarations += declarations_of(preparing_variants_of(table, entry));
     declarations += declarations_of(variants_of(table, entry));
     definitions += kernel(table, entry);
   }

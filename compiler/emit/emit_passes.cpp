@@ -137,7 +137,7 @@ namespace {1} {{
 
   bool prepares(std::size_t group) const { return !plan_.prepared.empty() && plan_.prepared[group] >= 0; }
   ValueId prepared_parameter(std::size_t group) const {
-    return plan_.groups[group].inputs[emission_.kernel(plan_, group).prepared_input];
+    return plan_.groups[group].inputs[emission_.kernel(plan_, group).prepared->input];
   }
   /// The call that makes what the group's kernel reads in place of a parameter.
   std::string preparation(std::size_t group) const {
@@ -153,7 +153,7 @@ namespace {1} {{
     const Node& node = group.anchor_in(plan_.graph);
     std::vector<std::string> arguments{"launch()"};
     for (ValueId input : group.inputs) arguments.push_back(pointer(input));
-    if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared_input] = "prepared()";
+    if (prepares(index)) arguments[1 + emission_.kernel(plan_, index).prepared->input] = "prepared()";
     for (ValueId output : group.outputs) arguments.push_back(pointer(output));
     const bool again = std::binary_search(plan_.repeated.begin(), plan_.repeated.end(), static_cast<int>(index));
     const std::string comment =

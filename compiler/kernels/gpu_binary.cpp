@@ -12,6 +12,7 @@
 
 #include "compiler/commands/process.h"
 #include "compiler/kernels/kernel_cache.h"
+#include "compiler/kernels/scratch_files.h"
 #include "compiler/text_file.h"
 
 namespace netc {
@@ -58,24 +59,6 @@ bool works(const Tool& tool, const std::string& kernel) try {
 bool holds_ptx(const Halide::Buffer<>& buffer) {
   return buffer.name().starts_with("cuda_") && buffer.name().ends_with("_gpu_source_kernels");
 }
-
-/// Files that begin with `stem`, removed at the end.
-class ScratchFiles {
- public:
-  explicit ScratchFiles(fs::path stem) : stem_(std::move(stem)) {}
-  ~ScratchFiles() {
-    std::error_code ignored;
-    for (const std::string& file : files_) fs::remove(file, ignored);
-  }
-  ScratchFiles(const ScratchFiles&) = delete;
-  ScratchFiles& operator=(const ScratchFiles&) = delete;
-
-  std::string file(const std::string& extension) { return files_.emplace_back(stem_.string() + extension); }
-
- private:
-  fs::path stem_;
-  std::vector<std::string> files_;
-};
 
 }  // namespace
 

@@ -238,16 +238,11 @@ Func KernelBuilder::prepared(ValueId parameter, Func func, const std::vector<int
   return memory;
 }
 
-std::optional<ValueId> KernelBuilder::prepared_parameter() const {
-  return part_ == Part::rest && preparation_ ? std::optional(preparation_->parameter) : std::nullopt;
-}
-
-void KernelBuilder::fetch_ahead(Halide::Stage stage, std::optional<ValueId> parameter, const Halide::RVar& terms,
-                                int together, int rule) const {
+void KernelBuilder::fetch_ahead(Halide::Stage stage, const Halide::RVar& terms, int together, int rule) const {
   const int ahead = choice("ahead", rule, {0, 32, 64, 128, 256}) / together;
-  if (!parameter || ahead == 0) return;
+  if (part_ != Part::rest || !preparation_ || ahead == 0) return;
   const Halide::RVar loop = loop_over_terms(terms, together);
-  stage.prefetch(inputs_.at(*parameter), loop, loop, ahead, Halide::PrefetchBoundStrategy::NonFaulting);
+  stage.prefetch(inputs_.at(preparation_->parameter), loop, loop, ahead, Halide::PrefetchBoundStrategy::NonFaulting);
 }
 
 void KernelBuilder::define_anchor() {

@@ -155,15 +155,12 @@ class KernelBuilder {
   Func prepared(ValueId parameter, Func func, const std::vector<int>& extents);
   /// Whether there is such a thing.
   std::optional<Preparation> find_preparation();
-  /// What that depends on, where it was prepared by then.
-  std::optional<ValueId> prepared_parameter() const;
 
-  /// Has `stage`, a sum over `terms`, so many of which are added up together, fetch `parameter`, or what was prepared
-  /// of it, into the cache before it reads it: by the rule so many terms ahead. None: nothing to fetch. Choice: by
-  /// instructions. Alternative: the processor's own prefetcher, which begins anew in each page of memory. One image of
-  /// ResNet-18: 1.47 -> 1.16 ms, two threads (2026-11).
-  void fetch_ahead(Halide::Stage stage, std::optional<ValueId> parameter, const Halide::RVar& terms, int together,
-                   int rule) const;
+  /// Has `stage`, a sum over `terms`, so many of which are added up together, fetch what was prepared, if anything was,
+  /// into the cache before it reads it: by the rule so many terms ahead. Choice: by instructions. Alternative: the
+  /// processor's own prefetcher, which begins anew in each page of memory. One image of ResNet-18: 1.47 -> 1.16 ms, two
+  /// threads (2026-11).
+  void fetch_ahead(Halide::Stage stage, const Halide::RVar& terms, int together, int rule) const;
 
   /// A number that a schedule (or an algorithm, between forms that round alike) may choose freely: what is known to be
   /// best for this kernel, or else `rule`. `candidates` are what else makes sense; none of them may depend on the

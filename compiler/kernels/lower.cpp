@@ -20,6 +20,7 @@
 #include "compiler/kernels/gpu_stages.h"
 #include "compiler/kernels/kernel_builder.h"
 #include "compiler/kernels/lower_function.h"
+#include "compiler/kernels/object_file.h"
 #include "compiler/ops/tensor_cores.h"
 #include "netc/cuda_scratch.h"
 
@@ -133,6 +134,7 @@ constexpr auto linkage = Halide::LinkageType::ExternalPlusArgv;
 
 void write(const Halide::Module& module, const fs::path& object) {
   module.compile({{Halide::OutputFileType::object, object.string()}});
+  if (!module.target().has_gpu_feature()) slim(object);
 }
 
 void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, Part part,
@@ -240,7 +242,7 @@ std::optional<std::string> KernelTable::function(const KernelEntry& entry, Isa i
 }
 
 std::optional<std::string> KernelTable::preparing_function(const KernelEntry& entry, Isa isa) const {
-  if (!entry.prepares() || !compiles(entry, isa)) return std::nullopt;
+  if (!entry.prepared || !compiles(entry, isa)) return std::nullopt;
   return function_name(entry, isa, Part::preparation);
 }
 
@@ -332,12 +334,15 @@ void list_preparations(KernelTable& table) {
       if (!table.compiles(entry, isa)) continue;
       const Choices choices = choices_of(entry, isa, table.tiles);
       const std::optional<PreparedInput> found = find_preparation(entry, isa, choices);
-      entry.prepared_bytes = found ? std::max(entry.prepared_bytes, found->bytes) : 0;
-      if (!found) break;  // the operands are the same for all
-      entry.prepared_input = found->input;
+      if (!found) {  // the operands are the same for all
+        entry.prepared.reset();
+        break;
+      }
+      const std::int64_t before = entry.prepared ? entry.prepared->bytes : 0;
+      entry.prepared = {found->input, std::max(before, found->bytes)};
       prepared += fmt::format("{} bytes {}\n", found->bytes, to_string(choices));
     }
-    if (entry.prepares()) entry.symbol = symbol_of(entry.group->name, entry.description + prepared);
+    if (entry.prepared) entry.symbol = symbol_of(entry.group->name, entry.description + prepared);
   }
 }
 
@@ -393,8 +398,8 @@ std::vector<Job> list_jobs(const KernelTable& table) {
   for (const KernelEntry& entry : table.entries) {
     for (const Isa isa : all_isas) {
       if (!table.compiles(entry, isa)) continue;
-      jobs.push_back({&entry, &machine_of(isa), isa, entry.prepares() ? Part::rest : Part::whole});
-      if (entry.prepares()) jobs.push_back({&entry, &machine_of(isa), isa, Part::preparation});
+      jobs.push_back({&entry, &machine_of(isa), isa, entry.prepared ? Part::rest : Part::whole});
+      if (entry.prepared) jobs.push_back({&entry, &machine_of(isa), isa, Part::preparation});
     }
     if (table.cuda_function(entry)) jobs.push_back({&entry, &cuda_machine_of(table, entry), {}});
   }

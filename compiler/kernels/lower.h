@@ -17,6 +17,12 @@
 
 namespace netc {
 
+/// An input in whose place a kernel reads what another prepares, and the bytes of that.
+struct PreparedInput {
+  std::size_t input;
+  std::int64_t bytes;
+};
+
 /// A group, or the value or gradient of a tensor function, as generated code sees it. Equal groups (shapes, layouts,
 /// operators) share a kernel.
 struct KernelEntry {
@@ -27,12 +33,8 @@ struct KernelEntry {
   const Group* group = nullptr;
   const TensorFunction* function = nullptr;  // in place of a group
   const Graph* graph = nullptr;              // the function's value or gradient
-  /// Where a kernel of its own prepares what the rest reads in place of one of the group's inputs: which, and the
-  /// bytes.
-  std::size_t prepared_input = 0;
-  std::int64_t prepared_bytes = 0;
+  std::optional<PreparedInput> prepared{};   // of the group's inputs
 
-  bool prepares() const { return prepared_bytes > 0; }
   bool multiplies_bf16() const;
 };
 
@@ -64,13 +66,7 @@ std::vector<ScratchPlan> cuda_scratch(const Plan& plan, Precision products);
 
 KernelTable list_kernels(const std::vector<const Plan*>& plans);
 
-/// An input in whose place an entry's kernel reads what a kernel of its own prepares, and the bytes of that.
-struct PreparedInput {
-  std::size_t input;
-  std::int64_t bytes;
-};
-
-/// Which that is under `choices`, if any.
+/// What is prepared for an entry's kernel under `choices`, if anything is.
 std::optional<PreparedInput> find_preparation(const KernelEntry& entry, Isa isa, const Choices& choices);
 
 /// Finds out what can be prepared, for the table's tiles and instruction sets; on a GPU nothing is.

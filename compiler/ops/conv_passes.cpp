@@ -199,7 +199,7 @@ void schedule_channels(KernelBuilder& kernel, const Node& node, const Factors& f
   Func part = kernel.stage("part");
   schedule_parts(part, sum, tile, vector, factors.together());
   part.compute_at(sum, around[1].var);
-  kernel.fetch_ahead(part.update(), kernel.prepared_parameter(), part.rvars(0)[0], factors.together(), 128);
+  kernel.fetch_ahead(part.update(), part.rvars(0)[0], factors.together(), 128);
   schedule_weights_copy(kernel, factors, sum, tile, vector);
 }
 

@@ -504,7 +504,7 @@ LoopLevel schedule_tasks_of_filters(KernelBuilder& kernel, const WinogradConv& c
       .unroll(ti);
   part.compute_at(sums, t);
   schedule_part(part, conv, vector);
-  kernel.fetch_ahead(part.update(), kernel.prepared_parameter(), part.rvars(0)[0], conv.factors.together(), 64);
+  kernel.fetch_ahead(part.update(), part.rvars(0)[0], conv.factors.together(), 64);
   schedule_points(kernel, "input", extent(conv.channels), conv.points(), LoopLevel::root()).parallel(t);
   schedule_filters(kernel, conv, registers, LoopLevel(sums, all));
   return LoopLevel::root();

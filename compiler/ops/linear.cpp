@@ -306,7 +306,7 @@ void schedule_parts_of_rows(KernelBuilder& kernel, const Node& node) {
   Func part = kernel.stage("part");
   schedule_parts(part, sum, tile, vector, 1);
   part.compute_at(sum, no);
-  kernel.fetch_ahead(part.update(), kernel.prepared_parameter(), part.rvars(0)[0], 1, 64);
+  kernel.fetch_ahead(part.update(), part.rvars(0)[0], 1, 64);
   if (kernel.part() == Part::rest) return;
   Func copy = kernel.stage("weights");
   const Var feature = copy.args()[0];

@@ -13,8 +13,6 @@ namespace netc {
 
 namespace {
 
-constexpr std::size_t huge_page = std::size_t{1} << 21;
-
 bool is_large(std::size_t bytes) {
   return bytes >= huge_page;
 }

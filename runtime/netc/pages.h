@@ -9,6 +9,9 @@ namespace netc {
 /// What Halide's vectors ask for.
 constexpr std::size_t vector_alignment = 128;
 
+/// Bytes.
+constexpr std::size_t huge_page = std::size_t{1} << 21;
+
 /// What `allocate_pages` takes for so many bytes: whole cache lines, and from 2 MB on whole huge pages.
 std::size_t whole_pages(std::size_t bytes);
 
