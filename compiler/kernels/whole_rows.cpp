@@ -15,52 +15,38 @@ namespace netc {
 
 namespace {
 
-/// A product of a sum of taps and a sum of elements, and what it adds to each result.
-struct Product {
-  std::vector<double> filter;
-  std::vector<double> input;
-  std::vector<double> output;
-};
-
 /// The numbers with other signs from `first` on, every other one.
 std::vector<double> alternating(std::vector<double> numbers, std::size_t first) {
   for (std::size_t i = first; i < numbers.size(); i += 2) numbers[i] = -numbers[i];
   return numbers;
 }
 
-void append(Winograd& w, const Product& product) {
-  w.input.push_back(product.input);
-  w.filter.push_back(product.filter);
-  for (std::size_t i = 0; i < w.output.size(); ++i) w.output[i].push_back(product.output[i]);
-}
-
 /// The filter stays the same where odd elements, odd results and the outer taps change their signs: so does the set of
 /// products. Of `pairs` the first ones are given; those of `single` are their own.
-Winograd of_products(const std::vector<Product>& pairs, const std::vector<Product>& single) {
-  Winograd w{
-      .stride = 1, .input = {}, .filter = {}, .output = Matrix((pairs.empty() ? single : pairs)[0].input.size())};
+Winograd of_pairs(const std::vector<Product>& pairs, const std::vector<Product>& single) {
+  std::vector<Product> all;
   for (const Product& product : pairs) {
-    append(w, product);
-    append(w, {alternating(product.filter, 0), alternating(product.input, 1), alternating(product.output, 1)});
+    all.push_back(product);
+    all.push_back({alternating(product.filter, 0), alternating(product.input, 1), alternating(product.output, 1)});
   }
-  for (const Product& product : single) append(w, product);
-  return w;
+  all.insert(all.end(), single.begin(), single.end());
+  return of_products(static_cast<int>(all[0].output.size()), 1, all);
 }
 
 Winograd two_elements() {
-  return of_products({}, {{{0, 1, 0}, {1, 1}, {1, 1}}, {{0, -1, 1}, {0, 1}, {1, 0}}, {{1, -1, 0}, {1, 0}, {0, 1}}});
+  return of_pairs({}, {{{0, 1, 0}, {1, 1}, {1, 1}}, {{0, -1, 1}, {0, 1}, {1, 0}}, {{1, -1, 0}, {1, 0}, {0, 1}}});
 }
 
 Winograd three_elements() {
   const double a = 0.625;  // any number below 1 / sqrt(2) does; this one loses least
   const double s = std::sqrt(1 / (a * a) - 2);
-  return of_products({{{a, 1, a}, {a, 1, a}, {0.25 / a, 0.25 / (a * a), 0.25 / a}},
-                      {{1, s, -1}, {-1, s, 1}, {-0.25 / s, -0.25, 0.25 / s}}},
-                     {});
+  return of_pairs({{{a, 1, a}, {a, 1, a}, {0.25 / a, 0.25 / (a * a), 0.25 / a}},
+                   {{1, s, -1}, {-1, s, 1}, {-0.25 / s, -0.25, 0.25 / s}}},
+                  {});
 }
 
 Winograd five_elements() {
-  return of_products(
+  return of_pairs(
       {{{0.8291561975888501, 1, 0.8291561975888501},
         {0.375, 0.8291561975888501, 1, 0.8291561975888501, 0.375},
         {0.1558441558441558, 0.3445843938031584, 0.4155844155844156, 0.3445843938031584, 0.1558441558441558}},

@@ -138,8 +138,15 @@ struct Places {
   std::function<int(int)> result;
 };
 
-/// Adds the points of `phase` to `whole`, whose matrices have as many columns and results as the whole filter needs.
-void add_phase(Winograd& whole, const Winograd& phase, const Places& at, int elements, int taps) {
+/// How many elements, taps and results the whole filter has.
+struct Sizes {
+  int elements;
+  int taps;
+  int results;
+};
+
+/// Adds the products of `phase` to those of the whole filter.
+void add_phase(std::vector<Product>& whole, const Winograd& phase, const Places& at, const Sizes& sizes) {
   const auto place = [](const std::vector<double>& row, const std::function<int(int)>& to, int size) {
     std::vector<double> placed(static_cast<std::size_t>(size), 0);
     for (std::size_t i = 0; i < row.size(); ++i) placed[static_cast<std::size_t>(to(static_cast<int>(i)))] = row[i];
@@ -147,15 +154,9 @@ void add_phase(Winograd& whole, const Winograd& phase, const Places& at, int ele
   };
   const Matrix results = transposed(phase.output);
   for (std::size_t p = 0; p < phase.input.size(); ++p) {
-    whole.input.push_back(place(phase.input[p], at.element, elements));
-    whole.filter.push_back(place(phase.filter[p], at.tap, taps));
-    const std::vector<double> column = place(results[p], at.result, whole.results());
-    for (std::size_t i = 0; i < column.size(); ++i) whole.output[i].push_back(column[i]);
+    whole.push_back({place(phase.filter[p], at.tap, sizes.taps), place(phase.input[p], at.element, sizes.elements),
+                     place(results[p], at.result, sizes.results)});
   }
-}
-
-Winograd empty(int results, int stride) {
-  return {.stride = stride, .input = {}, .filter = {}, .output = Matrix(static_cast<std::size_t>(results))};
 }
 
 /// Taps of the phase that begins with tap `first`.
@@ -165,14 +166,24 @@ int phase_taps(int taps, int stride, int first) {
 
 }  // namespace
 
+Winograd of_products(int results, int stride, const std::vector<Product>& products) {
+  Winograd w{.stride = stride, .input = {}, .filter = {}, .output = Matrix(static_cast<std::size_t>(results))};
+  for (const Product& product : products) {
+    w.input.push_back(product.input);
+    w.filter.push_back(product.filter);
+    for (std::size_t i = 0; i < w.output.size(); ++i) w.output[i].push_back(product.output[i]);
+  }
+  return w;
+}
+
 Winograd winograd(int outputs, int taps, int stride) {
-  Winograd whole = empty(outputs, stride);
+  std::vector<Product> products;
   for (int first = 0; first < stride; ++first) {
     const auto strided = [&](int i) { return first + stride * i; };
-    add_phase(whole, dense(outputs, phase_taps(taps, stride, first)), {strided, strided, [](int o) { return o; }},
-              (outputs - 1) * stride + taps, taps);
+    add_phase(products, dense(outputs, phase_taps(taps, stride, first)), {strided, strided, [](int o) { return o; }},
+              {(outputs - 1) * stride + taps, taps, outputs});
   }
-  return whole;
+  return of_products(outputs, stride, products);
 }
 
 WinogradGradient winograd_gradient(int outputs, int taps, int stride, int pad) {
@@ -186,16 +197,16 @@ WinogradGradient winograd_gradient(int outputs, int taps, int stride, int pad) {
     first = std::min(first, start(result));
     last = std::max(last, (result + pad) / stride + outputs - 1);
   }
-  WinogradGradient gradient{empty(outputs * stride, 1), -first};
+  std::vector<Product> products;
   for (int result = 0; result < stride; ++result) {
     const int tap = (result + pad) % stride;
     const int count = phase_taps(taps, stride, tap);
-    add_phase(gradient.matrices, dense(outputs, count),
+    add_phase(products, dense(outputs, count),
               {[&](int i) { return start(result) - first + i; }, [&](int k) { return tap + stride * (count - 1 - k); },
                [&](int o) { return result + stride * o; }},
-              last - first + 1, taps);
+              {last - first + 1, taps, outputs * stride});
   }
-  return gradient;
+  return {of_products(outputs * stride, 1, products), -first};
 }
 
 int winograd_points(int outputs, int taps, int stride) {

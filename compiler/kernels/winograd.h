@@ -27,6 +27,16 @@ struct Winograd {
   int results() const { return static_cast<int>(output.size()); }
 };
 
+/// A product of a sum of taps and a sum of elements, and what it adds to each result.
+struct Product {
+  std::vector<double> filter;
+  std::vector<double> input;
+  std::vector<double> output;
+};
+
+/// An algorithm for so many results from its products.
+Winograd of_products(int results, int stride, const std::vector<Product>& products);
+
 /// y[o] = sum over k of w[k] * x[o * stride + k] for `outputs` neighbours; the stride is at most `taps`. A phase takes
 /// at most eight multiplications: from up to seven points and infinity.
 Winograd winograd(int outputs, int taps, int stride = 1);
