@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <numeric>
+#include <string>
 #include <vector>
 
 #include "compiler/ops/ops.h"
@@ -206,6 +209,40 @@ TEST_CASE("gradients add up over many blocks and slices of examples") {
         CHECK(worst < 1e-9);
       }
     }
+  }
+}
+
+TEST_CASE("linear: more weights than a cache holds, in training and prepared in evaluation") {
+  constexpr int batch = 37;
+  constexpr std::int64_t features = 1024;
+  constexpr std::int64_t outputs = 528;
+  const Sample sample{"large", {{n, features}}, {{"features", outputs}, {"bias", true}}};
+  const Case linear{ops::linear, sample};
+  for (const bool trains : {true, false}) {
+    CAPTURE(trains);
+    Experiment e = trains ? training(linear) : evaluation(linear);
+    if (!trains) round_in_evaluation(e.graph, Precision::f32, false);
+    const auto run = runner(e, batch, 1, f32, Inputs::activations);
+    std::map<std::string, std::vector<double>> given;
+    for (const auto& [name, value] : e.given) {
+      given[name] = numbers(elements(e, name, batch), static_cast<int>(value));
+      if (name != "projection") run->set(value, given[name]);
+    }
+    if (trains) run->set_gradient(e.given.at("projection"), std::vector<double>(batch * outputs, 1.0));
+    run->run();
+    const std::vector<double> found = run->get(e.output);
+    const std::vector<double>& x = given.at("input0");
+    const std::vector<double>& weight = given.at("weight");
+    REQUIRE(static_cast<std::int64_t>(found.size()) == batch * outputs);
+    double worst = 0;
+    for (std::int64_t i = 0; i < batch * outputs; ++i) {
+      const auto row = x.begin() + i / outputs * features;
+      const double sum = std::inner_product(row, row + features, weight.begin() + i % outputs * features,
+                                            given.at("bias")[static_cast<std::size_t>(i % outputs)]);
+      const double distance = std::abs(found[static_cast<std::size_t>(i)] - sum);
+      if (!(distance <= worst)) worst = distance;
+    }
+    CHECK(worst < 1e-3);  // of sums of 1024 products of up to 4
   }
 }
 
