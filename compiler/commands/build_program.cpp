@@ -161,12 +161,10 @@ bool has_compiler() {
   return !find_compiler().empty();
 }
 
-bool link_objects(const std::vector<fs::path>& objects, const fs::path& library) {
+bool link_object(const fs::path& object, const fs::path& library) {
   std::vector<std::string> command = find_compiler();
   if (command.empty()) return false;
-  for (const char* option : {"-shared", "-nostdlib", "-o"}) command.emplace_back(option);
-  command.push_back(library.string());
-  for (const fs::path& object : objects) command.push_back(object.string());
+  command.insert(command.end(), {"-shared", "-nostdlib", "-o", library.string(), object.string()});
   return run_process(command) == 0;
 }
 

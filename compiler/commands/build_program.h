@@ -24,8 +24,8 @@ int build_shared_library(const GeneratedModel& model);
 /// Whether there is a C++ compiler; says on standard error what to do where there is none.
 bool has_compiler();
 
-/// Links objects, which may need what this netc has, as a shared library. Says on standard error what went wrong.
-bool link_objects(const std::vector<std::filesystem::path>& objects, const std::filesystem::path& library);
+/// Links an object, which may need what this netc has, as a shared library. Says on standard error what went wrong.
+bool link_object(const std::filesystem::path& object, const std::filesystem::path& library);
 
 /// Runs the program of a model that `generate` writes into the folder it is given (it returns an exit status): from the
 /// user's cache when these same files were built before. Becomes that program, so returns only when that fails.

@@ -36,14 +36,9 @@ TrialKernel::TrialKernel(const KernelEntry& entry, Isa isa, const Choices& choic
   static std::atomic<int> serial = 0;
   const std::string stem = (folder / std::to_string(serial++)).string();
   const fs::path library = stem + ".so";
-  std::vector<fs::path> objects;
-  const auto compile = [&](Part part) {
-    objects.emplace_back(fmt::format("{}-{}.o", stem, objects.size()));
-    compile_kernel(entry, isa, choices, part, objects.back());
-  };
-  compile(prepares_ ? Part::rest : Part::whole);
-  if (prepares_) compile(Part::preparation);
-  if (!link_objects(objects, library)) throw std::runtime_error("the linker refuses " + objects[0].string());
+  const fs::path object = stem + ".o";
+  compile_kernel(entry, isa, choices, prepares_.has_value(), object);
+  if (!link_object(object, library)) throw std::runtime_error("the linker refuses " + object.string());
   library_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) throw std::runtime_error(dlerror());
   const auto function = [&](Part part) {
@@ -51,7 +46,7 @@ TrialKernel::TrialKernel(const KernelEntry& entry, Isa isa, const Choices& choic
   };
   function_ = function(Part::whole);
   if (prepares_) preparing_function_ = function(Part::preparation);
-  for (const fs::path& object : objects) fs::remove(object);
+  fs::remove(object);
   fs::remove(library);
 }
 

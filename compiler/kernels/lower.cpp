@@ -137,14 +137,22 @@ void write(const Halide::Module& module, const fs::path& object) {
   if (!module.target().has_gpu_feature()) slim(object);
 }
 
-void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, Part part,
-                   const fs::path& object) {
-  Machine machine = target;
-  machine.cuda_image = [&](const std::string& source) { return CudaCompiler::installed()->fat_binary(source, object); };
+Halide::Module lower_part(const KernelEntry& entry, const Machine& machine, const Choices& choices, Part part) {
   KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine, choices, part);
   Halide::Pipeline pipeline = builder.build();
-  const std::string name = entry.symbol + suffix(part) + "_" + target.name;
-  const Halide::Module module = pipeline.compile_to_module(builder.pipeline_arguments(), name, target.target, linkage);
+  const std::string name = entry.symbol + suffix(part) + "_" + machine.name;
+  return pipeline.compile_to_module(builder.pipeline_arguments(), name, machine.target, linkage);
+}
+
+void compile_group(const KernelEntry& entry, const Machine& target, const Choices& choices, bool prepares,
+                   const fs::path& object) {
+  if (prepares) {
+    const auto lower = [&](Part part) { return lower_part(entry, target, choices, part); };
+    return write(Halide::link_modules(entry.symbol, {lower(Part::rest), lower(Part::preparation)}), object);
+  }
+  Machine machine = target;
+  machine.cuda_image = [&](const std::string& source) { return CudaCompiler::installed()->fat_binary(source, object); };
+  const Halide::Module module = lower_part(entry, machine, choices, Part::whole);
   const bool has_binaries = target.is_gpu() && GpuAssembler::installed();
   write(has_binaries ? GpuAssembler::installed()->with_binaries(module, object) : module, object);
 }
@@ -173,10 +181,10 @@ void take_warnings_for_errors() {
 }
 
 /// Halide's errors are no std::exceptions, and say nothing of the kernel.
-void compile(const KernelEntry& entry, const Machine& target, const Choices& choices, Part part,
+void compile(const KernelEntry& entry, const Machine& target, const Choices& choices, bool prepares,
              const fs::path& object) try {
   if (entry.function != nullptr) return compile_function(entry, target, object);
-  compile_group(entry, target, choices, part, object);
+  compile_group(entry, target, choices, prepares, object);
 } catch (const Halide::Error& error) {
   throw std::runtime_error(fmt::format("Halide refuses a kernel for {}: {}\n{}{}", target.name, error.what(),
                                        entry.description, to_string(choices)));
@@ -187,7 +195,6 @@ struct Job {
   const KernelEntry* entry;
   const Machine* machine;
   std::optional<Isa> isa;  // none: CUDA
-  Part part = Part::whole;
 };
 
 Choices choices_of(const KernelEntry& entry, Isa isa, const Tiles& tiles) {
@@ -202,13 +209,13 @@ fs::path object_of(const Job& job, const Tiles& tiles, const KernelCache& cache)
   if (job.isa && entry.group != nullptr) choices = choices_of(entry, *job.isa, tiles);
   std::string key = fmt::format("{}\n{}\n{}{}", target.target.to_string(), entry.symbol, entry.description,
                                 choices.empty() ? "" : to_string(choices) + "\n");
-  if (job.part != Part::whole) key += job.part == Part::rest ? "rest\n" : "preparation\n";
   if (target.products != Precision::f32) {
     key += fmt::format("{} by {}\n", name_of(target.products), CudaCompiler::installed()->identity());
   } else if (target.is_gpu() && GpuAssembler::installed()) {
     key += GpuAssembler::installed()->identity() + "\n";
   }
-  return cache.object(key, [&](const fs::path& object) { compile(entry, target, choices, job.part, object); });
+  const bool prepares = job.isa && entry.prepared;
+  return cache.object(key, [&](const fs::path& object) { compile(entry, target, choices, prepares, object); });
 }
 
 }  // namespace
@@ -397,9 +404,7 @@ std::vector<Job> list_jobs(const KernelTable& table) {
   std::vector<Job> jobs;
   for (const KernelEntry& entry : table.entries) {
     for (const Isa isa : all_isas) {
-      if (!table.compiles(entry, isa)) continue;
-      jobs.push_back({&entry, &machine_of(isa), isa, entry.prepared ? Part::rest : Part::whole});
-      if (entry.prepared) jobs.push_back({&entry, &machine_of(isa), isa, Part::preparation});
+      if (table.compiles(entry, isa)) jobs.push_back({&entry, &machine_of(isa), isa});
     }
     if (table.cuda_function(entry)) jobs.push_back({&entry, &cuda_machine_of(table, entry), {}});
   }
@@ -444,9 +449,9 @@ std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choi
   return builder.offers();
 }
 
-void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, Part part, const fs::path& object) {
+void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, bool prepares, const fs::path& object) {
   take_warnings_for_errors();
-  compile(entry, machine_of(isa), choices, part, object);
+  compile(entry, machine_of(isa), choices, prepares, object);
 }
 
 void write_library(const std::vector<fs::path>& objects, const fs::path& library) try {

@@ -92,8 +92,9 @@ std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choi
 /// The instruction set that this machine runs most of the table's work with: that of its tiles.
 Isa tuned_isa(const KernelTable& table);
 
-/// Compiles one kernel, or a part of it, under `choices`. Throws std::runtime_error where Halide refuses it.
-void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, Part part,
+/// Compiles one kernel under `choices`, into one object with the kernel that prepares what it reads, if one does.
+/// Throws std::runtime_error where Halide refuses it.
+void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, bool prepares,
                     const std::filesystem::path& object);
 
 /// What it is called: `whole` and `rest` alike.
