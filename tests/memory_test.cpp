@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <string>
@@ -254,6 +255,60 @@ TEST_CASE("a branch of a concat that others reshape is the same in both places")
       CHECK(runner.worst_difference() == "");
     }
   }
+}
+
+TEST_CASE("in evaluation, what the loss is computed from lives until all else is computed") {
+  const Elaboration model(R"(model m {
+    input x: f32[N, 3, 8, 8];
+    a: conv(3, 3, pad = 1);
+    from(x) -> conv(3, 3, pad = 1);
+    b: sigmoid;
+    output a, b;
+    loss mse;
+  })");
+  LaidOutGraph laid_out = lay_out(for_evaluation(model.graph()), 16);
+  std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts);
+  const Plan plan = plan_memory(std::move(laid_out), std::move(groups));
+  const auto loss = std::find_if(plan.groups.begin(), plan.groups.end(),
+                                 [&](const Group& group) { return computes_loss(plan.graph, group); });
+  REQUIRE(loss != plan.groups.end());
+  REQUIRE(loss + 1 != plan.groups.end());  // outputs are copied into rows behind it
+  verify(plan, "plan");
+  for (const Group& group : plan.groups) {
+    for (ValueId output : group.outputs) {
+      for (ValueId input : loss->inputs) {
+        if (output == input || plan.place(input).space != Space::arena) continue;
+        CHECK(plan.place(output).offset != plan.place(input).offset);
+      }
+    }
+  }
+}
+
+TEST_CASE("what reads a cheap value twice reads one copy of it") {
+  const auto outputs_of = [](const std::string& sum) {
+    const test::CompiledNetwork network("model m { input image: f32[N, 3, 4, 4]; bn: batchnorm; side: sigmoid; " + sum +
+                                        " loss mse; }");
+    REQUIRE_MESSAGE(!network.diagnostics.has_errors(), network.diagnostics.text());
+    constexpr int batch = 5;
+    test::NetworkRunner runner(network, batch, 1, Halide::Float(64));
+    std::vector<double> image(batch * 3 * 4 * 4);
+    for (std::size_t i = 0; i < image.size(); ++i) image[i] = std::sin(static_cast<double>(i * i));
+    runner.set("image", image);
+    runner.set("bn.weight", {0.5, 1, 1.5});
+    runner.set("bn.bias", {-1, 0, 1});
+    CHECK(runner.worst_difference() == "");
+    return runner.output();
+  };
+  const auto furthest = [](const std::vector<double>& a, const std::vector<double>& b) {
+    REQUIRE(a.size() == b.size());
+    double distance = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) distance = std::max(distance, std::abs(a[i] - b[i]));
+    return distance;
+  };
+  const std::vector<double> twice = outputs_of("add { from(bn) -> scale(2); from(side) }");
+  CHECK(furthest(outputs_of("add { from(bn); from(bn); from(side) }"), twice) < 1e-12);
+  const std::vector<double> thrice = outputs_of("from(bn) -> scale(3);");
+  CHECK(furthest(outputs_of("add { from(bn); from(bn); from(bn) }"), thrice) < 1e-12);
 }
 
 TEST_CASE("a plan is refused where a value does not lie as the memory that it is in, or is read too early") {

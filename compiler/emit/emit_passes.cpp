@@ -169,10 +169,10 @@ namespace {1} {{
 };
 
 std::vector<std::size_t> select(const Plan& plan, std::size_t begin, std::size_t end,
-                                const std::function<bool(const Node&)>& wanted) {
+                                const std::function<bool(const Group&)>& wanted) {
   std::vector<std::size_t> groups;
   for (std::size_t i = begin; i < end; ++i) {
-    if (wanted(plan.groups[i].anchor_in(plan.graph))) groups.push_back(i);
+    if (wanted(plan.groups[i])) groups.push_back(i);
   }
   return groups;
 }
@@ -203,13 +203,13 @@ std::string set_input_gradients(const Plan& plan, const PassEmitter& emitter) {
 }  // namespace
 
 std::string emit_passes(const Emission& emission) {
-  const auto any = [](const Node&) { return true; };
-  const auto loss = [](const Node& node) { return node.op->is_loss; };
-  const auto no_loss = [](const Node& node) { return !node.op->is_loss; };
+  const auto any = [](const Group&) { return true; };
   std::string constants = "namespace {\n";
   std::vector<std::string> passes;
   const auto evaluation = [&](const Plan& plan, const std::string& name) {
     const PassEmitter infer(emission, plan);
+    const auto loss = [&](const Group& group) { return computes_loss(plan.graph, group); };
+    const auto no_loss = [&](const Group& group) { return !loss(group); };
     constants += "\n" + infer.slots();
     passes.push_back(infer.pass(name, select(plan, 0, plan.groups.size(), no_loss), set_outputs(plan, infer)));
     if (!emission.has_loss()) return;

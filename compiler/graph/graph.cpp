@@ -53,7 +53,7 @@ ValueId Graph::add(Value value) {
 }
 
 Pass Graph::pass(int node) const {
-  if (forward_nodes == 0 || node < forward_nodes) return Pass::forward;
+  if (is_evaluation() || node < forward_nodes) return Pass::forward;
   return node < backward_nodes ? Pass::parameter_gradients : Pass::input_gradients;
 }
 

@@ -131,6 +131,7 @@ struct Graph {
   Value& operator[](ValueId id) { return values[static_cast<std::size_t>(id)]; }
   ValueId add(Value value);
   Pass pass(int node) const;
+  bool is_evaluation() const { return forward_nodes == 0; }
 };
 
 /// The graph as text, one node a line, for `netc dump` and golden files.

@@ -64,6 +64,7 @@ std::vector<Extent> extents(const Plan& plan) {
     for (ValueId value : plan.groups[i].inputs) touch(value, static_cast<int>(i));
     for (ValueId value : plan.groups[i].outputs) touch(value, static_cast<int>(i));
   }
+  for (ValueId value : read_at_the_end(plan.graph, plan.groups)) touch(value, static_cast<int>(plan.groups.size()));
   std::vector<Extent> all;
   all.reserve(found.size());
   for (const auto& [value, extent] : found) all.push_back(extent);

@@ -122,7 +122,7 @@ void statistics(KernelBuilder& kernel, const Node& node) {
   kernel.stage("rounded_mean", rounded);
   const Expr rest = deviations(c)[0] / elements;
   const Expr mean = rounded(c) + rest;
-  const Expr squares = deviations(c)[1] - elements * rest * rest;
+  const Expr squares = max(deviations(c)[1] - elements * rest * rest, kernel.constant(0));  // rounding may cross 0
   const Expr variance = squares / elements;
   const Expr unbiased = squares / max(elements - kernel.constant(1), kernel.constant(1));
   const Expr momentum = kernel.constant(node.attributes.real("momentum"));

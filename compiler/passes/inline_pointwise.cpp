@@ -43,9 +43,11 @@ class Inlining {
       if (chain > longest_chain || !may_copy(i, copied)) continue;
       chains_[at(i).outputs[0]] = chain;
       const bool apart = !is_cheap(at(i), copied);
-      while (copied.size() > 1 && (!apart || graph_.pass(copied.back().node) == Pass::input_gradients)) {
-        copy_for(copied.back(), i);
-        copied.pop_back();
+      while (copied.back().node != copied.front().node &&
+             (!apart || graph_.pass(copied.back().node) == Pass::input_gradients)) {
+        const int reader = copied.back().node;
+        copy_for(reader, i);
+        std::erase_if(copied, [&](const Reading& reading) { return reading.node == reader; });
       }
     }
   }
@@ -117,19 +119,24 @@ class Inlining {
     return large;
   }
 
-  /// Lets an operand be computed by a copy of node `index`, in front of its reader.
-  void copy_for(const Reading& reader, int index) {
+  /// Lets what node `index` makes be computed by a copy of it in front of a reader, for all operands of that one.
+  void copy_for(int reader, int index) {
     Node copy = at(index);
-    --uses_[copy.outputs[0]];
+    const ValueId value = copy.outputs[0];
+    const ValueId copied = graph_.add(Value(graph_[value]));
+    copy.outputs[0] = copied;
+    chains_[copied] = chains_.at(value);
     for (ValueId input : copy.inputs) ++uses_[input];
-    copy.outputs[0] = graph_.add(Value(graph_[copy.outputs[0]]));
-    uses_[copy.outputs[0]] = 1;
-    chains_[copy.outputs[0]] = chains_.at(at(index).outputs[0]);
-    graph_.nodes[static_cast<std::size_t>(reader.node)].inputs[reader.operand] = copy.outputs[0];
-    const Pass pass = graph_.pass(reader.node);
+    for (ValueId& operand : graph_.nodes[static_cast<std::size_t>(reader)].inputs) {
+      if (operand != value) continue;
+      operand = copied;
+      --uses_[value];
+      ++uses_[copied];
+    }
+    const Pass pass = graph_.pass(reader);
     if (pass == Pass::forward) ++graph_.forward_nodes;
     if (pass != Pass::input_gradients) ++graph_.backward_nodes;
-    graph_.nodes.insert(graph_.nodes.begin() + reader.node, std::move(copy));
+    graph_.nodes.insert(graph_.nodes.begin() + reader, std::move(copy));
   }
 
   Graph& graph_;

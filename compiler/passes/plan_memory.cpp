@@ -99,8 +99,8 @@ class Planning {
   void split_passes() {
     const Graph& graph = plan_.graph;
     for (const Group& group : plan_.groups) {
-      if (graph.forward_nodes == 0 || group.nodes[0] < graph.forward_nodes) ++plan_.forward_groups;
-      if (graph.forward_nodes == 0 || group.nodes[0] < graph.backward_nodes) ++plan_.backward_groups;
+      if (graph.is_evaluation() || group.nodes[0] < graph.forward_nodes) ++plan_.forward_groups;
+      if (graph.is_evaluation() || group.nodes[0] < graph.backward_nodes) ++plan_.backward_groups;
     }
   }
 
@@ -134,9 +134,7 @@ class Planning {
       for (ValueId value : plan_.groups[static_cast<std::size_t>(i)].outputs) touch(value, i);
       for (ValueId value : plan_.groups[static_cast<std::size_t>(i)].inputs) touch(value, i);
     }
-    for (ValueId output : plan_.graph.outputs) touch(output, end);
-    if (plan_.graph.loss != no_value && lifetimes_.contains(plan_.graph.loss)) touch(plan_.graph.loss, end);
-    for (const auto& [value, gradient] : plan_.graph.gradients) touch(gradient, end);
+    for (ValueId value : read_at_the_end(plan_.graph, plan_.groups)) touch(value, end);
   }
 
   void touch(ValueId value, int group) {
@@ -230,6 +228,21 @@ bool is_pointwise(const Graph& graph, const Group& group) {
   return std::all_of(group.nodes.begin(), group.nodes.end(), [&](int index) {
     return graph.nodes[static_cast<std::size_t>(index)].op->fusion == Fusion::pointwise;
   });
+}
+
+bool computes_loss(const Graph& graph, const Group& group) {
+  return group.anchor_in(graph).op->is_loss;
+}
+
+std::vector<ValueId> read_at_the_end(const Graph& graph, const std::vector<Group>& groups) {
+  std::vector<ValueId> values = graph.outputs;
+  for (const auto& [value, gradient] : graph.gradients) values.push_back(gradient);
+  for (const Group& group : groups) {
+    if (!computes_loss(graph, group)) continue;
+    values.push_back(graph.loss);
+    if (graph.is_evaluation()) values.insert(values.end(), group.inputs.begin(), group.inputs.end());
+  }
+  return values;
 }
 
 std::int64_t multiply_adds(const Plan& plan, const Group& group) {

@@ -36,6 +36,7 @@ struct Plan {
   std::vector<Group> groups;
   std::vector<Place> places;  // of every value
   MemoryPlan memory;
+  bool few = false;         // for a few examples
   int forward_groups = 0;   // groups[0, forward_groups) are the forward pass and the loss
   int backward_groups = 0;  // groups[forward_groups, backward_groups) fill the parameters' gradients
   /// For each group whose kernel reads what is prepared: where that lies, in bytes; otherwise -1. Empty: none does.
@@ -50,9 +51,15 @@ struct Plan {
 /// written over one of them.
 bool is_pointwise(const Graph& graph, const Group& group);
 
+/// Whether the group computes the losses: in evaluation, where not every pass asks for them, it runs behind all others.
+bool computes_loss(const Graph& graph, const Group& group);
+
+/// What is read when all groups of a pass, but for evaluation's losses, have run: what users read (outputs, losses,
+/// gradients of inputs), and in evaluation what the losses are computed from.
+std::vector<ValueId> read_at_the_end(const Graph& graph, const std::vector<Group>& groups);
+
 /// Values that are never alive at once share memory, and pointwise groups write over what nobody reads after them.
-/// Outputs, losses and gradients of inputs live to the end of the pass, which is when users read them; everything else
-/// dies with its last reader.
+/// What is read at the end lives until then, everything else dies with its last reader.
 Plan plan_memory(LaidOutGraph laid_out, std::vector<Group> groups);
 
 /// Multiply-adds that a group of the plan does for one example.

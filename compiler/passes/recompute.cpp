@@ -45,12 +45,7 @@ class Traffic {
   ValueId root(ValueId value) const { return plan_.aliases[at(value)].root; }
 
   /// Values that live to the end of the pass.
-  std::vector<ValueId> read_by_users() const {
-    std::vector<ValueId> values = plan_.graph.outputs;
-    if (plan_.graph.loss != no_value) values.push_back(plan_.graph.loss);
-    for (const auto& [value, gradient] : plan_.graph.gradients) values.push_back(gradient);
-    return roots(values);
-  }
+  std::vector<ValueId> read_by_users() const { return roots(read_at_the_end(plan_.graph, plan_.groups)); }
 
  private:
   std::vector<ValueId> roots(const std::vector<ValueId>& values) const {

@@ -138,6 +138,7 @@ class Repetition {
     }
     verify(result_.graph, "recompute");
     Plan plan = plan_memory(std::move(result_), std::move(groups));
+    verify(plan, "recompute");
     plan.repeated = std::move(repeated);
     return plan;
   }
