@@ -9,7 +9,7 @@
 #   MAX_MEMORY  what a training step may take, such as 2GiB, as in `netc --max-memory`
 #   PRECISION  what convolutions and linear layers multiply, as in `netc --precision`; default: f32
 #   TILES    choices that `netc tune` wrote, as in `netc --tiles`
-#   NATIVE   kernels for this machine's processor alone, which compile in a third to a half of the time
+#   NATIVE   kernels for this machine's processor alone, which compile in two fifths to a half of the time
 #   CUDA     kernels for NVIDIA's GPUs, too
 #   FUNCTIONS  the file defines tensor functions too: NAME_functions.hpp
 #   PROGRAM  adds the model's own program (train, eval, bench, profile, run) too, as the target

@@ -119,6 +119,7 @@ Plan plan(LaidOutGraph laid_out, const Options& options, bool few = false) {
   verify(laid_out.graph, "layout");
   std::vector<Group> groups = fuse(laid_out.graph, laid_out.layouts, few, !options.cuda);
   Plan plan = plan_memory(std::move(laid_out), std::move(groups));
+  plan.few = few;
   verify(plan, "plan");
   return plan;
 }

@@ -99,9 +99,9 @@ void add_target(CLI::App& command, CommandLine& line) {
 }
 
 void add_native(CLI::App& command, CommandLine& line) {
-  command.add_flag(
-      "--native", line.options.native,
-      "Compile kernels for this processor alone, in a third to a half of the time; the program runs on no lesser one");
+  command.add_flag("--native", line.options.native,
+                   "Compile kernels for this processor alone, in two fifths to a half of the time; the program runs on "
+                   "no lesser one");
 }
 
 void add_tiles(CLI::App& command, CommandLine& line) {
@@ -344,10 +344,9 @@ int main(int argc, char** argv) {
     return wrong_usage;
   }
   if (!line.options.cuda && line.options.precision == Precision::tf32) {
-    fmt::print(
-        stderr,
-        "error: --precision tf32 is for GPUs; kernels for the CPU multiply f32 or bf16\nhelp: add --target cuda, "
-        "or choose f32 or bf16\n");
+    fmt::print(stderr,
+               "error: --precision tf32 is for kernels for GPUs (--target cuda); those for the CPU multiply f32 or "
+               "bf16\nhelp: choose f32 or bf16, or build for GPUs\n");
     return wrong_usage;
   }
   if (!line.action) line.action = [&line] { return generate(line.options); };

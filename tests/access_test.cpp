@@ -12,6 +12,7 @@
 #include "frozen.h"
 #include "frozen.hpp"
 #include "netc/safetensors.h"
+#include "netc/thread_pool.h"
 #include "tests/command_support.h"
 #include "tests/runtime_support.h"
 #include "tied.h"
@@ -337,6 +338,15 @@ TEST_CASE("C: what is set counts in a frozen model, too") {
   REQUIRE(frozen_forward(model, image.data(), 1, before.data(), 32) == 0);
   CHECK(before == zero);
   frozen_destroy(model);
+}
+
+TEST_CASE("C: the number of threads can be set") {
+  const int before = threads();
+  CHECK(frozen_set_threads(1) == 0);
+  CHECK(threads() == 1);
+  CHECK(frozen_set_threads(-1) == 1);
+  CHECK(contains(frozen_error(), "expected 0 to 1024 threads, found -1"));
+  CHECK(frozen_set_threads(before) == 0);
 }
 
 TEST_CASE("C: mistakes return 1 and say what is wrong") {

@@ -38,7 +38,7 @@ TEST_CASE("wrong usage: exit status 2, the reason and where to read on") {
       {{"a.net", "--target", "abacus"}, "'abacus' is not a target of this netc; targets: cpu, cuda"},
       {{"a.net", "--precision", "f16"}, "'f16' is not a precision; precisions: f32, tf32, bf16"},
       {{"a.net", "--precision", "tf32"},
-       "--precision tf32 is for GPUs; kernels for the CPU multiply f32 or bf16\nhelp:"},
+       "--precision tf32 is for kernels for GPUs (--target cuda); those for the CPU multiply f32 or bf16\nhelp:"},
       {{"build", "a.net", "--precision", "BF16"}, "'BF16' is not a precision"},
       {{"a.net", "--set", "batch"}, "'batch' is not of the form PATH=VALUE"},
       {{"a.net", "--set", "=3"}, "'=3' is not of the form PATH=VALUE"},
@@ -77,8 +77,7 @@ TEST_CASE("without CUDA's compiler, kernels for CUDA multiply f32, and a line sa
   ::unsetenv("CUDA_HOME");
   CHECK(tf32.status == 0);
   CHECK(tf32.err ==
-        "note: kernels for CUDA multiply f32: tf32 takes CUDA's compiler, and nvcc is neither on the PATH nor in "
-        "$CUDA_HOME/bin\n");
+        "note: kernels for CUDA multiply f32: tf32 takes CUDA's compiler, and there is no nvcc in $CUDA_HOME/bin\n");
   CHECK(tf32.out == f32.out);
 }
 

@@ -248,6 +248,16 @@ model names {
   CHECK(contains(read_text("out/names_functions.hpp"), "netc::View<const float> seed_2, "));
 }
 
+TEST_CASE("names of the generated code's own are refused as a model's") {
+  WorkingFolder folder;
+  for (const std::string name : {"network", "method", "kernels"}) {
+    write_text("named.net", "model " + name + " { input x: f32[N, 4]; linear(2); loss mse; }\n");
+    const CommandResult result = run_netc({"check", "named.net"});
+    CHECK(result.status == 1);
+    CHECK(contains(result.err, "error[N104]: `" + name + "` is a name of the generated code's own"));
+  }
+}
+
 TEST_CASE("build without a C++ compiler says so") {
   WorkingFolder folder;
   write_text("tiny.net", tiny);

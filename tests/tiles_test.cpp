@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 using test::CommandResult;
 using test::contains;
 using test::read_text;
+using test::run_command;
 using test::run_netc;
 using test::WorkingFolder;
 using test::write_text;
@@ -200,6 +201,33 @@ TEST_CASE("tune --only takes kernels by their names; those for a few examples re
   CHECK_MESSAGE(built.status == 0, built.err);
 }
 
+TEST_CASE("wrong choices of kernels whose weights are prepared are errors of the user's, too") {
+  WorkingFolder folder;
+  write_text("small.net", "model small { input x: f32[N, 64, 12, 12]; conv(64, 3, pad = 1) -> conv(64, 3, pad = 1); }");
+  write_text("wrong.tiles",
+             file_of("conv [N,64,12,12] [64,64,3,3] [64] -> [N,64,12,12] bias=true channels=64 dilation=1 "
+                     "groups=1 kernel=3 pad=1 stride=1 few : outputs=99\n"));
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"small.net", "-o", "out", "-q"}, {"dump", "small.net", "--after=emit"}}) {
+    std::vector<std::string> with_tiles = command;
+    with_tiles.insert(with_tiles.end(), {"--tiles", "wrong.tiles"});
+    const CommandResult wrong = run_netc(with_tiles);
+    CHECK(wrong.status == 1);
+    CHECK(contains(wrong.err, "error[N322]: outputs = 99 is not possible"));
+  }
+}
+
+TEST_CASE("tune ends by Ctrl-C with what it has found") {
+  WorkingFolder folder;
+  write_text("large.net", "model large { input x: f32[N, 64, 12, 12]; conv(64, 3, pad = 1); conv(96, 3); }");
+  const std::string script = "set -m; '" + test::netc_path() +
+                             "' tune large.net -o own.tiles --seconds 60 & sleep 2; kill -INT -- -$!; wait $!";
+  const CommandResult result = run_command({"bash", "-c", script});
+  CHECK_MESSAGE(result.status == 0, result.err);
+  CHECK(contains(result.out, "kernels tuned, "));
+  CHECK(read_text("own.tiles").starts_with("netc tiles 1 "));
+}
+
 TEST_CASE("tune times kernels between which numbers are bf16") {
   WorkingFolder folder;
   write_text("small.net", "model small { input x: f32[N, 40]; linear(33) -> relu; linear(64); }");
@@ -218,7 +246,7 @@ TEST_CASE("tune says what it lacks before it begins") {
   CHECK(contains(lacking.err, "error: the C++ compiler that CXX names is not there: no-such-compiler"));
   const CommandResult unwritable = run_netc({"tune", "small.net", "-o", "no/such/folder.tiles"});
   CHECK(unwritable.status == 1);
-  CHECK(contains(unwritable.err, "error: cannot write no/such/folder.tiles: No such file or directory"));
+  CHECK(contains(unwritable.err, "error: no/such/folder.tiles: cannot open for writing: No such file or directory"));
 }
 
 TEST_CASE("tune does not write over what it cannot read") {
@@ -229,6 +257,12 @@ TEST_CASE("tune does not write over what it cannot read") {
   CHECK(tuned.status == 1);
   CHECK(contains(tuned.err, "own.tiles:1:1: error[N321]"));
   CHECK(read_text("own.tiles") == "netc tiles 0 avx512\n");
+
+  write_text("others.tiles", "netc tiles 1 sse41\n");
+  const CommandResult others = run_netc({"tune", "small.net", "-o", "others.tiles"});
+  CHECK(others.status == 1);
+  CHECK(contains(others.err, "others.tiles has choices for sse41; the kernels to tune are for "));
+  CHECK(read_text("others.tiles") == "netc tiles 1 sse41\n");
 }
 
 TEST_CASE("the tiles that netc brings along can be read") {

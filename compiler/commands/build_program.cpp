@@ -16,6 +16,7 @@
 #include "compiler/commands/process.h"
 #include "compiler/installation.h"
 #include "compiler/kernels/kernel_cache.h"
+#include "compiler/scratch_files.h"
 #include "compiler/text_file.h"
 
 namespace netc {
@@ -56,6 +57,8 @@ struct Link {
 
 Link link_of(const GeneratedModel& model, const std::string& output, bool shared) {
   std::vector<std::string> sources{model.name + ".cpp", model.name + "_c.cpp", model.name + "_kernels.cpp"};
+  const std::string functions = model.name + "_functions.cpp";
+  if (shared && fs::exists(model.folder / functions)) sources.push_back(functions);
   if (!shared) sources.insert(sources.begin(), "main.cpp");
   Link link{{}, {}, model.folder / output};
   for (const std::string& source : sources) link.inputs.push_back(model.folder / source);
@@ -72,8 +75,7 @@ bool up_to_date(const Link& link, const GeneratedModel& model) {
   fs::file_time_type built = fs::last_write_time(link.output, error);
   if (error) return false;
   std::vector<fs::path> inputs = link.inputs;
-  inputs.push_back(model.folder / (model.name + ".hpp"));
-  inputs.push_back(model.folder / (model.name + ".h"));
+  for (const char* header : {".hpp", ".h", "_kernels.hpp"}) inputs.push_back(model.folder / (model.name + header));
   for (const fs::directory_entry& header : fs::directory_iterator(installation().include / "netc", error)) {
     inputs.push_back(header.path());
   }
@@ -97,12 +99,14 @@ int compile(const Link& link, const GeneratedModel& model) {
   for (const char* option : {"-lz", "-lpthread", "-ldl", "-o"}) command.emplace_back(option);
   command.push_back(temporary);
 
-  std::optional<int> status = run_process(command);
+  const std::optional<int> status = run_process(command);
+  if (!status) return failure(fmt::format("cannot run {}: {}", command[0], std::strerror(errno)));
   std::error_code error;
   if (status == 0) fs::rename(temporary, link.output, error);
   if (status == 0 && !error) return 0;
-  fs::remove(temporary, error);
-  if (!status) return failure(fmt::format("cannot run {}: {}", command[0], std::strerror(errno)));
+  std::error_code ignored;
+  fs::remove(temporary, ignored);
+  if (error) return failure(fmt::format("cannot write {}: {}", link.output.string(), error.message()));
   return failure(fmt::format("the C++ compiler failed; the command was:\n{}", quoted(command)));
 }
 
@@ -119,22 +123,14 @@ std::string content_key(const fs::path& folder) {
   return content_hash(hashes);
 }
 
-/// A new folder of a name that nobody else has.
-fs::path make_scratch_folder(const fs::path& parent) {
-  fs::create_directories(parent);
-  std::string pattern = (parent / "new-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) {
-    throw fs::filesystem_error("cannot create a folder", parent, std::error_code(errno, std::generic_category()));
-  }
-  return pattern;
-}
-
-/// The program for the files in `scratch`, which becomes its folder in the cache or is removed. "" after a message.
+/// The program for the files in `scratch`, which becomes its folder in the cache where there is none. "" after a
+/// message.
 fs::path cached_program(const fs::path& scratch, const std::string& name) {
   fs::path folder = scratch.parent_path() / fmt::format("{}-{}", name, content_key(scratch));
   if (!fs::exists(folder / name)) {
     if (build_program({scratch, name}) != 0) return {};
     std::error_code another_was_faster;
+    fs::remove_all(folder, another_was_faster);  // a folder without its program
     fs::rename(scratch, folder, another_was_faster);
   }
   return folder / name;
@@ -170,20 +166,15 @@ bool link_object(const fs::path& object, const fs::path& library) {
 
 int run_program(const std::string& name, const std::function<int(const fs::path& folder)>& generate,
                 const std::vector<std::string>& arguments) {
-  fs::path scratch;
   fs::path program;
-  int status = 1;
   try {
-    scratch = make_scratch_folder(KernelCache::default_folder() / "programs");
-    status = generate(scratch);
-    if (status == 0) program = cached_program(scratch, name);
+    const ScratchFolder scratch(KernelCache::default_folder() / "programs", "new");
+    if (const int status = generate(scratch.path()); status != 0) return status;
+    program = cached_program(scratch.path(), name);
   } catch (const fs::filesystem_error& error) {
-    status = failure(fmt::format("the cache of programs: {}", error.what()));
+    return failure(fmt::format("the cache of programs: {}", error.what()));
   }
-  std::error_code ignored;
-  fs::remove_all(scratch, ignored);
-  if (program.empty()) return status == 0 ? 1 : status;
-  return become(program, arguments);
+  return program.empty() ? 1 : become(program, arguments);
 }
 
 }  // namespace netc

@@ -35,6 +35,21 @@ bool read_tiles(const Options& options, Compilation& compilation, Tiles& tiles) 
   return source != nullptr && !compilation.diagnostics.has_errors();
 }
 
+/// The choices that tuning goes on with, and writes anew: a file for another instruction set would lose its own.
+void continue_tiles(const fs::path& file, Isa isa, Tiles& tiles, Compilation& compilation) {
+  const Source* source = read_source(file.string(), compilation);
+  if (source == nullptr) return;
+  const std::optional<Isa> of_file = tiles.add(*source, compilation.diagnostics);
+  if (!of_file || *of_file == isa) return;
+  compilation.diagnostics.add({"",
+                               {},
+                               fmt::format("{} has choices for {}; the kernels to tune are for {}", file.string(),
+                                           isa_name(*of_file), isa_name(isa)),
+                               "",
+                               {},
+                               "write to another file: -o FILE"});
+}
+
 /// Lines of the user's tiles file that no kernel of the model goes by would be passed over in silence.
 void note_unused_tiles(const Options& options, const Compilation& compilation, const CompiledModel& model) {
   const auto source = std::find_if(compilation.sources.begin(), compilation.sources.end(),
@@ -88,10 +103,13 @@ int with_model(const Options& options, Use use) {
   const bool complete =
       compile(options, compilation, none, model) && read_tiles(options, compilation, model.kernels.tiles);
   print_diagnostics(options, compilation, complete);
+  if (!complete) return 1;
   if (options.native) model.kernels.only = best_isa();
-  if (complete) note_unused_tiles(options, compilation, model);
-  if (complete) plan_preparations(options, model);
-  return complete ? with_tiles_checked([&] { return use(model, compilation); }) : 1;
+  note_unused_tiles(options, compilation, model);
+  return with_tiles_checked([&] {
+    plan_preparations(options, model);
+    return use(model, compilation);
+  });
 }
 
 /// Of commands that need a model, where the file has functions alone.
@@ -175,10 +193,12 @@ int dump(const Options& options, const std::string& stage) {
   const bool complete =
       compile(options, compilation, dump, model) && read_tiles(options, compilation, model.kernels.tiles);
   fmt::print(stderr, "{}", compilation.diagnostics.text());
-  if (complete && stage == "emit") plan_preparations(options, model);
-  if (complete && stage == "emit") dump.text = emitted(model, options);
   if (complete && stage != "emit" && !model.has_model()) return no_model(options);
   return with_tiles_checked([&] {
+    if (complete && stage == "emit") {
+      plan_preparations(options, model);
+      dump.text = emitted(model, options);
+    }
     if (complete && stage == "lower") dump.text = loop_nests(model);
     fmt::print("{}", dump.text);
     return dump.text.empty() ? 1 : 0;
@@ -198,13 +218,10 @@ int build(const Options& options) {
 
 int tune(const Options& options) {
   return with_network(options, [&](const CompiledModel& model, Compilation& compilation) {
-    const fs::path file =
-        options.output.empty() ? fmt::format("{}.tiles", isa_name(tuned_isa(model.kernels))) : options.output.string();
+    const Isa isa = tuned_isa(model.kernels);
+    const fs::path file = options.output.empty() ? fmt::format("{}.tiles", isa_name(isa)) : options.output.string();
     Tiles tiles;
-    if (fs::exists(file)) {
-      const Source* source = read_source(file.string(), compilation);
-      if (source != nullptr) tiles.add(*source, compilation.diagnostics);
-    }
+    if (fs::exists(file)) continue_tiles(file, isa, tiles, compilation);
     if (compilation.diagnostics.has_errors()) {
       fmt::print(stderr, "{}", compilation.diagnostics.text());
       return 1;

@@ -116,6 +116,7 @@ int with_crash_report(const Invocation& invocation, const std::function<int()>& 
     if (getppid() != parent) std::_Exit(internal_error);
     std::exit(run_action(invocation, action));
   }
+  for (const int number : {SIGINT, SIGQUIT}) std::signal(number, SIG_IGN);  // the child gets them, too, and decides
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

@@ -5,14 +5,12 @@
 #include "compiler/commands/tune_kernels.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <new>
 #include <set>
@@ -23,7 +21,9 @@
 
 #include "compiler/commands/build_program.h"
 #include "compiler/commands/trial_kernel.h"
+#include "compiler/scratch_files.h"
 #include "netc/error.h"
+#include "netc/file.h"
 #include "netc/progress.h"
 
 namespace netc {
@@ -65,26 +65,6 @@ class Deadline {
   using Clock = std::chrono::steady_clock;
   double seconds_;
   Clock::time_point start_ = Clock::now();
-};
-
-/// Holds what is compiled on trial.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (fs::temp_directory_path() / "netc-tune-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot create the folder " + pattern);
-    path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
 };
 
 /// A kernel to tune, and how often its model runs it.
@@ -158,6 +138,7 @@ class Search {
     std::vector<Choices> starts{{}};
     if (!known.empty()) starts.push_back(known);
     std::vector<Trial> first = begin(starts);
+    if (first.empty()) return false;
     if (!known.empty()) consider(std::move(first[1]));
     constexpr int rounds = 3;
     bool improved = true;
@@ -169,7 +150,12 @@ class Search {
   /// Times `given` beside the rule, and searches nothing. Returns whether it came to its end.
   bool check(const Choices& given) {
     std::vector<Trial> both = begin({{}, given});
-    if (both[1].kernel != nullptr && operands_.agrees(*both[1].kernel)) {
+    if (both.empty()) return false;
+    if (both[1].kernel == nullptr) {
+      problem_ = "refused";
+    } else if (!operands_.agrees(*both[1].kernel)) {
+      problem_ = "differs";
+    } else {
       best_ = std::move(both[1]);
       best_.seconds = shortest(*best_.kernel, 0);
     }
@@ -181,6 +167,8 @@ class Search {
   double seconds() const { return best_seconds_; }
   /// Of what was timed beside the rule's kernel at last, even if that was faster.
   double confirmed_seconds() const { return confirmed_seconds_; }
+  /// Of choices that were checked: "refused" by Halide, or their results are not the rule's: it "differs".
+  const std::string& problem() const { return problem_; }
   /// All choices, the rule's among them.
   Choices choices() const {
     Choices all;
@@ -189,9 +177,11 @@ class Search {
   }
 
  private:
-  /// Compiles the rule's choices, the first of `starts`, and others; the rule's are timed.
+  /// Compiles the rule's choices, the first of `starts`, and others; the rule's are timed. Empty when it was
+  /// interrupted, which may have ended the linker, too.
   std::vector<Trial> begin(const std::vector<Choices>& starts) {
     std::vector<Trial> trials = compile(starts);
+    if (trials[0].kernel == nullptr && deadline_.passed()) return {};
     if (trials[0].kernel == nullptr) throw std::runtime_error("the rule's kernel cannot be compiled");
     operands_.remember(*trials[0].kernel);
     rule_ = std::move(trials[0]);
@@ -221,6 +211,7 @@ class Search {
       offers(entry_, isa_, choices);
     } catch (const WrongChoice&) {
       for (std::size_t later = which + 1; later < all.size(); ++later) choices.erase(all[later].name);
+    } catch (const std::runtime_error&) {  // to be compiled, and passed over
     }
     return choices;
   }
@@ -291,16 +282,16 @@ class Search {
   Trial best_;  // without a kernel: the rule's
   double best_seconds_ = 0;
   double confirmed_seconds_ = 0;
+  std::string problem_;
   std::set<std::string> tried_;
 };
 
-bool write(const fs::path& path, const std::string& text) {
-  const fs::path temporary = path.string() + fmt::format(".{}.tmp", getpid());
-  std::ofstream(temporary, std::ios::binary) << text;
-  std::error_code error;
-  fs::rename(temporary, path, error);
-  if (error) fmt::print(stderr, "error: cannot write {}: {}\n", path.string(), error.message());
-  return !error;
+bool write(const fs::path& path, const std::string& text) try {
+  write_file(path, text);
+  return true;
+} catch (const Error& error) {
+  fmt::print(stderr, "error: {}\n", error.what());
+  return false;
 }
 
 /// What was gained, a line a kernel: by tuning, or by the choices that were checked, which may be slower than the
@@ -311,8 +302,10 @@ class Report {
 
   void add(const std::string& name, const Search& search) {
     const double seconds = check_ ? search.confirmed_seconds() : search.seconds();
-    lines_ += fmt::format("{:>10.3f}  {:>10.3f}  {:>5.2f}  {}\n", search.rule_seconds() * 1e3, seconds * 1e3,
-                          search.rule_seconds() / seconds, name);
+    const std::string& problem = search.problem();
+    lines_ += fmt::format("{:>10.3f}  {:>10}  {:>5}  {}\n", search.rule_seconds() * 1e3,
+                          problem.empty() ? fmt::format("{:.3f}", seconds * 1e3) : problem,
+                          problem.empty() ? fmt::format("{:.2f}", search.rule_seconds() / seconds) : "", name);
     ++kernels_;
     if (search.seconds() < search.rule_seconds()) ++faster_;
   }
@@ -345,7 +338,7 @@ int tune_kernels(const KernelTable& table, Tiles tiles, const TuneOptions& optio
   if (!has_compiler() || !write(options.file, tiles.text(isa))) return 1;
   const Deadline deadline(options.seconds);
   const Interruptible interruptible;
-  const ScratchFolder folder;
+  const ScratchFolder folder(fs::temp_directory_path(), "netc-tune");
   const std::vector<Subject> subjects = subjects_of(table, isa, tiles, options);
   set_threads(options.threads);
   Report report(options.check);

@@ -177,7 +177,8 @@ constexpr std::string_view system_functions[] = {
 };
 
 /// What stands in the namespace of a generated model.
-constexpr std::string_view generated_names[] = {"Model", "Network", "Parameters", "buffer", "kernels", "parameter"};
+constexpr std::string_view generated_names[] = {"Model",   "Network", "Parameters", "buffer",
+                                                "kernels", "method",  "network",    "parameter"};
 
 template <std::size_t count>
 bool is_one_of(const std::string_view (&names)[count], const std::string& name) {

@@ -12,7 +12,7 @@
 
 #include "compiler/commands/process.h"
 #include "compiler/kernels/kernel_cache.h"
-#include "compiler/kernels/scratch_files.h"
+#include "compiler/scratch_files.h"
 #include "compiler/text_file.h"
 
 namespace netc {
@@ -37,6 +37,13 @@ void run_tool(const std::vector<std::string>& command) {
   const std::optional<int> status = run_process(command);
   if (status == 0) return;
   throw ToolFailure(fmt::format("{} failed: {}", command[0], quoted(command)));
+}
+
+/// What a tool wrote.
+std::string text_of(const std::string& file) {
+  std::optional<std::string> text = read_text(file);
+  if (!text) throw ToolFailure(fmt::format("cannot read {}, which a tool was to write", file));
+  return std::move(*text);
 }
 
 std::string identity_of(const std::string& tool) {
@@ -112,13 +119,17 @@ std::string GpuAssembler::fat_binary(const std::string& ptx, const fs::path& scr
     pack.push_back(fmt::format("--image3=kind=elf,sm={},file={}", capability, binary));
   }
   run_tool(pack);
-  return read_text(result).value_or("");
+  return text_of(result);
 }
 
 const Found<CudaCompiler>& CudaCompiler::find() {
   static const Found<CudaCompiler> found = []() -> Found<CudaCompiler> {
     const std::string nvcc = find_tool("nvcc");
-    if (nvcc.empty()) return {std::nullopt, "nvcc is neither on the PATH nor in $CUDA_HOME/bin"};
+    if (nvcc.empty()) {
+      const bool has_home = std::getenv("CUDA_HOME") != nullptr;
+      return {std::nullopt, has_home ? "there is no nvcc in $CUDA_HOME/bin"
+                                     : "nvcc is not on the PATH, nor does CUDA_HOME say where it is"};
+    }
     if (!GpuAssembler::installed()) {
       const std::string& problem = GpuAssembler::problem();
       return {std::nullopt, problem.empty() ? nvcc + " has no ptxas and fatbinary beside it" : problem};
@@ -143,8 +154,7 @@ std::string CudaCompiler::ptx(const std::string& source, const fs::path& scratch
   std::ofstream(text) << source;
   run_tool({nvcc_, "--ptx", "--std=c++17", "-O3", "--gpu-architecture=compute_80", text, "-o", compiled});
   static const std::regex version(R"(\.version \d+\.\d+)");
-  return std::regex_replace(read_text(compiled).value_or(""), version, ".version 7.0",
-                            std::regex_constants::format_first_only);
+  return std::regex_replace(text_of(compiled), version, ".version 7.0", std::regex_constants::format_first_only);
 }
 
 std::string CudaCompiler::fat_binary(const std::string& source, const fs::path& scratch) const {

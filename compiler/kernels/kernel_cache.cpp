@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "compiler/scratch_files.h"
 #include "compiler/text_file.h"
 
 namespace netc {
@@ -51,11 +52,13 @@ fs::path KernelCache::object(const std::string& description,
   const fs::path text = entry.string() + ".txt";
   if (fs::exists(object) && read_text(text) == description) return object;
   fs::create_directories(folder_);
-  const std::string temporary = fmt::format("{}.{}.{}", entry.string(), getpid(), serial++);
-  produce(temporary + ".o");
-  std::ofstream(temporary + ".txt", std::ios::binary) << description;
-  fs::rename(temporary + ".txt", text);
-  fs::rename(temporary + ".o", object);
+  ScratchFiles files(fmt::format("{}.{}.{}", entry.string(), getpid(), serial++));
+  const std::string produced = files.file(".o");
+  const std::string described = files.file(".txt");
+  produce(produced);
+  std::ofstream(described, std::ios::binary) << description;
+  fs::rename(described, text);
+  fs::rename(produced, object);
   return object;
 }
 

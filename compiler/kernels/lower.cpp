@@ -7,6 +7,7 @@
 #include <exception>
 #include <limits>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <sstream>
@@ -181,13 +182,20 @@ void take_warnings_for_errors() {
 }
 
 /// Halide's errors are no std::exceptions, and say nothing of the kernel.
-void compile(const KernelEntry& entry, const Machine& target, const Choices& choices, bool prepares,
-             const fs::path& object) try {
-  if (entry.function != nullptr) return compile_function(entry, target, object);
-  compile_group(entry, target, choices, prepares, object);
+template <class Action>
+auto with_halide(const KernelEntry& entry, const Machine& target, const Choices& choices, Action action) try {
+  return action();
 } catch (const Halide::Error& error) {
   throw std::runtime_error(fmt::format("Halide refuses a kernel for {}: {}\n{}{}", target.name, error.what(),
                                        entry.description, to_string(choices)));
+}
+
+void compile(const KernelEntry& entry, const Machine& target, const Choices& choices, bool prepares,
+             const fs::path& object) {
+  with_halide(entry, target, choices, [&] {
+    if (entry.function != nullptr) return compile_function(entry, target, object);
+    compile_group(entry, target, choices, prepares, object);
+  });
 }
 
 /// A kernel for an instruction set, or for CUDA.
@@ -299,24 +307,27 @@ std::vector<ScratchPlan> cuda_scratch(const Plan& plan, Precision products) {
 KernelTable list_kernels(const std::vector<const Plan*>& plans) {
   KernelTable table;
   std::map<std::string, int> known;
-  cpp::Names names;
-  for (const char* taken : {"examples", "blocks_of_16", "f32", "i32", "u8", "bf16"}) names.unique(taken);
+  std::vector<bool> for_few;  // alone
   for (const Plan* plan : plans) {
     table.of.emplace_back();
     for (const Group& group : plan->groups) {
       const std::string description = describe(*plan, group);
       const auto [entry, inserted] = known.emplace(description, static_cast<int>(table.entries.size()));
       if (inserted) {
-        const std::string name = names.unique(group.name + (group.few ? "_few" : ""));
-        names.unique(name + "_preparation");  // if it prepares, that kernel is called so
-        table.entries.push_back({.name = name,
-                                 .symbol = symbol_of(group.name, description),
-                                 .description = description,
-                                 .plan = plan,
-                                 .group = &group});
+        for_few.push_back(true);
+        table.entries.push_back(
+            {.symbol = symbol_of(group.name, description), .description = description, .plan = plan, .group = &group});
       }
+      if (!plan->few) for_few[static_cast<std::size_t>(entry->second)] = false;
       table.of.back().push_back(entry->second);
     }
+  }
+  cpp::Names names;
+  for (const char* taken : {"examples", "blocks_of_16", "f32", "i32", "u8", "bf16"}) names.unique(taken);
+  for (std::size_t i = 0; i < table.entries.size(); ++i) {
+    KernelEntry& entry = table.entries[i];
+    entry.name = names.unique(entry.group->name + (for_few[i] ? "_few" : ""));
+    names.unique(entry.name + "_preparation");  // if it prepares, that kernel is called so
   }
   return table;
 }
@@ -324,8 +335,10 @@ KernelTable list_kernels(const std::vector<const Plan*>& plans) {
 std::optional<PreparedInput> find_preparation(const KernelEntry& entry, Isa isa, const Choices& choices) {
   if (!entry.group->prepares) return std::nullopt;
   const Group& group = *entry.group;
-  KernelBuilder builder(entry.plan->graph, group, entry.plan->layouts, machine_of(isa), choices, Part::rest);
-  const std::optional<Preparation> found = builder.find_preparation();
+  const std::optional<Preparation> found = with_halide(entry, machine_of(isa), choices, [&] {
+    KernelBuilder builder(entry.plan->graph, group, entry.plan->layouts, machine_of(isa), choices, Part::rest);
+    return builder.find_preparation();
+  });
   if (!found || found->bytes > std::numeric_limits<std::int32_t>::max()) return std::nullopt;
   const auto input = std::find(group.inputs.begin(), group.inputs.end(), found->parameter);
   return PreparedInput{static_cast<std::size_t>(input - group.inputs.begin()), found->bytes};
@@ -383,6 +396,15 @@ Operand operand(const Plan& plan, ValueId value) {
   return operand;
 }
 
+/// What an action, even one that throws, prints by std::cerr: Halide prints loop nests there and nowhere else.
+std::string standard_error_of(const std::function<void()>& action) {
+  std::ostringstream captured;
+  const std::unique_ptr<std::streambuf, void (*)(std::streambuf*)> before(
+      std::cerr.rdbuf(captured.rdbuf()), [](std::streambuf* buffer) { std::cerr.rdbuf(buffer); });
+  action();
+  return captured.str();
+}
+
 std::string loop_nest(const Plan& plan, const Group& group, const KernelTable& table) {
   const Choices& tuned = table.tiles.choices(Isa::avx512, tuned_name(plan.graph, group, plan.layouts));
   Machine machine = table.cuda ? cuda_machine(table.cuda_products) : machine_of(Isa::avx512);
@@ -390,12 +412,9 @@ std::string loop_nest(const Plan& plan, const Group& group, const KernelTable& t
   machine.cuda_image = [&](const std::string& text) { return source = text; };
   KernelBuilder builder(plan.graph, group, plan.layouts, machine, table.cuda ? Choices{} : tuned);
   Halide::Pipeline pipeline = builder.build();
-  std::ostringstream captured;
-  std::streambuf* cerr = std::cerr.rdbuf(captured.rdbuf());  // Halide prints loop nests there and nowhere else
-  pipeline.print_loop_nest();
-  std::cerr.rdbuf(cerr);
-  if (source.empty()) return captured.str();
-  return captured.str() + source.substr(ops::tensor_core_prelude(machine.products).size());
+  const std::string loops = standard_error_of([&] { pipeline.print_loop_nest(); });
+  if (source.empty()) return loops;
+  return loops + source.substr(ops::tensor_core_prelude(machine.products).size());
 }
 
 namespace {
@@ -421,9 +440,10 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
   std::mutex mutex;
   int done = 0;
   std::exception_ptr failure;
+  std::atomic<bool> failed = false;
   take_warnings_for_errors();
   const auto work = [&] {
-    for (std::size_t job; (job = next++) < objects.size();) {
+    for (std::size_t job; !failed && (job = next++) < objects.size();) {
       std::exception_ptr problem;
       try {
         objects[job] = object_of(jobs[job], table.tiles, cache);
@@ -431,7 +451,7 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
         problem = std::current_exception();
       }
       const std::lock_guard lock(mutex);
-      if (problem && !failure) failure = problem;
+      if (problem && !failed.exchange(true)) failure = problem;
       progress(++done, static_cast<int>(objects.size()));
     }
   };
@@ -444,9 +464,11 @@ std::vector<fs::path> compile_kernels(const KernelTable& table, const KernelCach
 
 std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choices) {
   const Part part = find_preparation(entry, isa, choices) ? Part::rest : Part::whole;
-  KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa), choices, part);
-  builder.build();
-  return builder.offers();
+  return with_halide(entry, machine_of(isa), choices, [&] {
+    KernelBuilder builder(entry.plan->graph, *entry.group, entry.plan->layouts, machine_of(isa), choices, part);
+    builder.build();
+    return builder.offers();
+  });
 }
 
 void compile_kernel(const KernelEntry& entry, Isa isa, const Choices& choices, bool prepares, const fs::path& object) {

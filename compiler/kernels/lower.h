@@ -26,7 +26,7 @@ struct PreparedInput {
 /// A group, or the value or gradient of a tensor function, as generated code sees it. Equal groups (shapes, layouts,
 /// operators) share a kernel.
 struct KernelEntry {
-  std::string name;         // unique in its model: "conv_sigmoid", "conv_sigmoid2"; of functions "value_kernel" …
+  std::string name{};       // unique in its model: "conv_sigmoid", "conv_sigmoid2"; of functions "value_kernel" …
   std::string symbol;       // unique everywhere; functions are named symbol + "_avx512" …
   std::string description;  // what the symbol is a hash of
   const Plan* plan = nullptr;
@@ -86,7 +86,8 @@ std::string loop_nest(const Plan& plan, const Group& group, const KernelTable& t
 std::vector<std::filesystem::path> compile_kernels(const KernelTable& table, const KernelCache& cache,
                                                    const std::function<void(int done, int all)>& progress);
 
-/// What the schedule of a group's kernel lets choose under `choices`. Throws WrongChoice.
+/// What the schedule of a group's kernel lets choose under `choices`. Throws WrongChoice, and std::runtime_error where
+/// Halide refuses it.
 std::vector<Offer> offers(const KernelEntry& entry, Isa isa, const Choices& choices);
 
 /// The instruction set that this machine runs most of the table's work with: that of its tiles.

@@ -3,7 +3,7 @@
 #include <fstream>
 
 #include "compiler/commands/process.h"
-#include "compiler/kernels/scratch_files.h"
+#include "compiler/scratch_files.h"
 
 namespace netc {
 

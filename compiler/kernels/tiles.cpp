@@ -142,13 +142,14 @@ std::string to_string(const Choices& choices) {
   return text;
 }
 
-void Tiles::add(const Source& file, Diagnostics& diagnostics) {
+std::optional<Isa> Tiles::add(const Source& file, Diagnostics& diagnostics) {
   TilesReader reader(file, diagnostics);
   std::string_view rest = file.text;
   const std::optional<Isa> isa = reader.header(take(rest, "\n"));
   while (isa && !rest.empty()) {
     if (auto kernel = reader.kernel(take(rest, "\n"))) set(*isa, kernel->first, std::move(kernel->second));
   }
+  return isa;
 }
 
 void Tiles::set(Isa isa, const std::string& kernel, TunedKernel tuned) {

@@ -12,6 +12,7 @@
 #include <array>
 #include <exception>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -54,8 +55,9 @@ struct TunedKernel {
 
 class Tiles {
  public:
-  /// Adds the lines of a file; they replace those of the same kernels. `file` must outlive the tiles.
-  void add(const Source& file, Diagnostics& diagnostics);
+  /// Adds the lines of a file; they replace those of the same kernels. `file` must outlive the tiles. Returns what
+  /// instruction set the file is for; nothing where its first line does not say.
+  std::optional<Isa> add(const Source& file, Diagnostics& diagnostics);
   void set(Isa isa, const std::string& kernel, TunedKernel tuned);
 
   /// Empty for a kernel that is not listed.

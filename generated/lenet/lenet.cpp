@@ -188,12 +188,12 @@ void Model::infer_few() {
   kernels::conv_sigmoid_few(launch(), input(0), weights + parameter::conv1_weight, weights + parameter::conv1_bias,
                             at(few::sigmoid));
   // avgpool (lenet.net:6): avgpool(2): [N,6,14,14]
-  kernels::avgpool3(launch(), at(few::sigmoid), at(few::avgpool));
+  kernels::avgpool_few(launch(), at(few::sigmoid), at(few::avgpool));
   // conv2 (lenet.net:7): conv(16, 5) -> sigmoid: [N,16,10,10]
   kernels::conv_sigmoid_few2(launch(), at(few::avgpool), weights + parameter::conv2_weight,
                              weights + parameter::conv2_bias, at(few::sigmoid2));
   // avgpool2 (lenet.net:8): avgpool(2): [N,16,5,5]
-  kernels::avgpool4(launch(), at(few::sigmoid2), at(few::avgpool2));
+  kernels::avgpool_few2(launch(), at(few::sigmoid2), at(few::avgpool2));
   // fc1 (lenet.net:10): linear(120) -> sigmoid: [N,120]
   kernels::linear_sigmoid_few(launch(), at(few::avgpool2), weights + parameter::fc1_weight,
                               weights + parameter::fc1_bias, at(few::sigmoid3));
@@ -208,7 +208,7 @@ void Model::infer_few() {
 
 void Model::infer_few_loss() {
   // cross_entropy (lenet.net:16): cross_entropy: [N]
-  kernels::cross_entropy2(launch(), at(few::fc3), label(0), at(few::cross_entropy));
+  kernels::cross_entropy_few(launch(), at(few::fc3), label(0), at(few::cross_entropy));
   set_losses(at(few::cross_entropy));
 }
 

@@ -27,6 +27,9 @@ int lenet_save(const lenet_model* model, const char* file);
 /* From now on evaluation packs weights once, not each time; what these functions change counts all the same. */
 int lenet_freeze(lenet_model* model);
 
+/* Threads to compute with, for all models of this library; 0: one per processor. */
+int lenet_set_threads(int threads);
+
 /* The path of parameter, or of buffer, 0, 1, ...; null behind the last. */
 const char* lenet_parameter(int64_t index);
 const char* lenet_buffer(int64_t index);

@@ -62,6 +62,10 @@ int lenet_freeze(lenet_model* model) {
   return netc::c::freeze(network(model));
 }
 
+int lenet_set_threads(int threads) {
+  return netc::c::set_threads(threads);
+}
+
 const char* lenet_parameter(int64_t index) {
   return netc::c::path_of(lenet::description().parameters, index);
 }

@@ -204,12 +204,12 @@ const netc::Kernel conv_sigmoid_few(
     {netc_conv_sigmoid_f28950c03fd7_sse41_argv, netc_conv_sigmoid_f28950c03fd7_avx2_argv,
      netc_conv_sigmoid_f28950c03fd7_avx512_argv});
 
-constexpr netc::Operand avgpool3_operands[] = {
+constexpr netc::Operand avgpool_few_operands[] = {
     {f32, {{1, 1}, {28, 6}, {28, 168}, {6, 1}, {examples, 4704}}},  // [N,6,28,28]
     {f32, {{1, 1}, {14, 6}, {14, 84}, {6, 1}, {examples, 1176}}},  // [N,6,14,14]
 };
-const netc::Kernel avgpool3(
-    "avgpool3", avgpool3_operands, netc::MultiplyAdds{0},
+const netc::Kernel avgpool_few(
+    "avgpool_few", avgpool_few_operands, netc::MultiplyAdds{0},
     {netc_avgpool_05d059f3ada3_sse41_argv, netc_avgpool_05d059f3ada3_avx2_argv, netc_avgpool_05d059f3ada3_avx512_argv});
 
 constexpr netc::Operand conv_sigmoid_few2_operands[] = {
@@ -223,12 +223,12 @@ const netc::Kernel conv_sigmoid_few2(
     {netc_conv_sigmoid_4a5fbf28a366_sse41_argv, netc_conv_sigmoid_4a5fbf28a366_avx2_argv,
      netc_conv_sigmoid_4a5fbf28a366_avx512_argv});
 
-constexpr netc::Operand avgpool4_operands[] = {
+constexpr netc::Operand avgpool_few2_operands[] = {
     {f32, {{1, 1}, {10, 16}, {10, 160}, {16, 1}, {examples, 1600}}},  // [N,16,10,10]
     {f32, {{1, 1}, {5, 1}, {5, 5}, {16, 25}, {examples, 400}}},  // [N,16,5,5]
 };
-const netc::Kernel avgpool4(
-    "avgpool4", avgpool4_operands, netc::MultiplyAdds{0},
+const netc::Kernel avgpool_few2(
+    "avgpool_few2", avgpool_few2_operands, netc::MultiplyAdds{0},
     {netc_avgpool_6e1f75cde8b2_sse41_argv, netc_avgpool_6e1f75cde8b2_avx2_argv, netc_avgpool_6e1f75cde8b2_avx512_argv});
 
 constexpr netc::Operand linear_sigmoid_few_operands[] = {
@@ -263,13 +263,13 @@ const netc::Kernel linear_few(
     "linear_few", linear_few_operands, netc::MultiplyAdds{840},
     {netc_linear_4324d9267192_sse41_argv, netc_linear_4324d9267192_avx2_argv, netc_linear_4324d9267192_avx512_argv});
 
-constexpr netc::Operand cross_entropy2_operands[] = {
+constexpr netc::Operand cross_entropy_few_operands[] = {
     {f32, {{1, 1}, {10, 1}, {examples, 10}}},  // [N,10]
     {i32, {{1, 1}, {examples, 1}}},  // [N]
     {f32, {{1, 1}, {examples, 1}}},  // [N]
 };
-const netc::Kernel cross_entropy2(
-    "cross_entropy2", cross_entropy2_operands, netc::MultiplyAdds{0},
+const netc::Kernel cross_entropy_few(
+    "cross_entropy_few", cross_entropy_few_operands, netc::MultiplyAdds{0},
     {netc_cross_entropy_40299492d617_sse41_argv, netc_cross_entropy_40299492d617_avx2_argv,
      netc_cross_entropy_40299492d617_avx512_argv});
 

@@ -27,11 +27,11 @@ extern const netc::Kernel copy;
 /// [N,1,28,28], [6,1,5,5], [6] -> [N,6,28,28]
 extern const netc::Kernel conv_sigmoid_few;
 /// [N,6,28,28] -> [N,6,14,14]
-extern const netc::Kernel avgpool3;
+extern const netc::Kernel avgpool_few;
 /// [N,6,14,14], [16,6,5,5], [16] -> [N,16,10,10]
 extern const netc::Kernel conv_sigmoid_few2;
 /// [N,16,10,10] -> [N,16,5,5]
-extern const netc::Kernel avgpool4;
+extern const netc::Kernel avgpool_few2;
 /// [N,400], [120,400], [120] -> [N,120]
 extern const netc::Kernel linear_sigmoid_few;
 /// [N,120], [84,120], [84] -> [N,84]
@@ -39,7 +39,7 @@ extern const netc::Kernel linear_sigmoid_few2;
 /// [N,84], [10,84], [10] -> [N,10]
 extern const netc::Kernel linear_few;
 /// [N,10], [N] -> [N]
-extern const netc::Kernel cross_entropy2;
+extern const netc::Kernel cross_entropy_few;
 /// [N,10], [N] -> [N,10]
 extern const netc::Kernel cross_entropy_backward;
 /// [N,10], [10,84], [N,84] -> [N,84]

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "netc/thread_pool.h"
+
 namespace netc::c {
 
 namespace {
@@ -86,6 +88,10 @@ int save(const Network* network, const char* file) noexcept {
 
 int freeze(Network* network) noexcept {
   return guarded([&] { model(network).freeze(); });
+}
+
+int set_threads(int threads) noexcept {
+  return guarded([&] { netc::set_threads(threads); });
 }
 
 int shape(const Network* network, const char* path, std::int64_t* extents, int* dimensions) noexcept {

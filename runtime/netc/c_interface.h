@@ -39,6 +39,7 @@ std::filesystem::path path(const char* file);
 int load(Network* network, const char* file) noexcept;
 int save(const Network* network, const char* file) noexcept;
 int freeze(Network* network) noexcept;
+int set_threads(int threads) noexcept;
 int shape(const Network* network, const char* path, std::int64_t* extents, int* dimensions) noexcept;
 int get(const Network* network, const char* path, float* elements, std::int64_t count) noexcept;
 int set(Network* network, const char* path, const float* elements, std::int64_t count) noexcept;
