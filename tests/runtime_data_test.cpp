@@ -2,8 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <map>
+#include <new>
 #include <set>
+#include <thread>
 
 #include "netc/augment.h"
 #include "netc/dataset.h"
@@ -12,6 +16,29 @@
 #include "netc/resize.h"
 #include "netc/safetensors.h"
 #include "tests/runtime_support.h"
+
+namespace {
+
+/// Threads but the one that runs the tests get no memory.
+std::atomic<bool> others_get_no_memory = false;
+const std::thread::id tests = std::this_thread::get_id();
+
+}  // namespace
+
+// They take the place of the C++ library's in this program. Inlined, `free` would look to GCC as if it did not match.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  if (others_get_no_memory && std::this_thread::get_id() != tests) throw std::bad_alloc();
+  if (void* memory = std::malloc(bytes)) return memory;
+  throw std::bad_alloc();
+}
+
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 namespace netc {
 namespace {
@@ -288,6 +315,18 @@ TEST_CASE("an epoch can be left before its end") {
     loader.start(epoch);
     CHECK(loader.next()->size == 8);
   }
+}
+
+TEST_CASE("what goes wrong in the background is thrown by next, until an epoch begins anew") {
+  const ImageSet images = numbered_images(20);
+  const Augmenter takes_memory({.crop = {4}}, 28, 1);
+  Loader loader(images, {8, 0, DType::f32, 1, {}, takes_memory});
+  others_get_no_memory = true;
+  loader.start(0);
+  for (int call = 0; call < 2; ++call) CHECK_THROWS_AS(loader.next(), std::bad_alloc);
+  others_get_no_memory = false;
+  loader.start(0);
+  CHECK(loader.next()->size == 8);
 }
 
 TEST_CASE("images are resized in the background, as floats or bytes") {

@@ -229,6 +229,23 @@ TEST_CASE("writing keeps symbolic links, and devices as they are") {
   check_error(ErrorKind::io, {"Not a directory"}, [&] { make_folder(folder / "real" / "below"); });
 }
 
+TEST_CASE("a link to a file that is not there yet stays, and the file comes to be") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "runs");
+  std::filesystem::create_symlink("runs/not-yet-there", folder / "latest");
+  std::filesystem::create_symlink(folder / "latest", folder / "chain");
+  check_writable(folder / "chain");
+  write_file(folder / "chain", "new");
+  CHECK(read_text(folder / "runs" / "not-yet-there") == "new");
+  for (const char* link : {"latest", "chain"}) CHECK(std::filesystem::is_symlink(folder / link));
+  CHECK(folder.names() == std::vector<std::string>{"chain", "latest", "runs"});
+  std::filesystem::create_symlink("nowhere/f", folder / "lost");
+  check_error(ErrorKind::io, {"lost", "No such file"}, [&] { write_file(folder / "lost", "text"); });
+  std::filesystem::create_symlink("there", folder / "here");
+  std::filesystem::create_symlink("here", folder / "there");
+  check_error(ErrorKind::io, {"here", "Too many levels of symbolic links"}, [&] { check_writable(folder / "here"); });
+}
+
 TEST_CASE("NumPy's arrays are read") {
   const NpyArray f4 = read_npy(vectors() / "f4.npy");
   CHECK(f4.type == NpyType::f32);

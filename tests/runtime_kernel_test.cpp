@@ -1,11 +1,14 @@
 // Calls of kernels: what a kernel is told, how its failures come back, where its scratch memory comes from.
 #include <HalideRuntime.h>
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -241,6 +244,25 @@ TEST_CASE("scratch memory that the system does not have is no block") {
   CHECK(memory.allocate(SIZE_MAX) == nullptr);
   CHECK(memory.bytes() == 0);
   use(memory, {64});
+}
+
+TEST_CASE("a kernel that gets no scratch memory ends the process with a line that says why") {
+  halide::install_hooks();
+  const test::TemporaryFolder folder;
+  const pid_t child = fork();
+  if (child == 0) {
+    std::freopen((folder / "err").c_str(), "w", stderr);
+    halide_malloc(nullptr, SIZE_MAX / 2);
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 1);
+  CHECK(test::read_text(folder / "err") ==
+        "out of memory: a kernel needs " + std::to_string(SIZE_MAX / 2) +
+            " bytes of scratch memory; use a smaller batch or fewer threads, or raise the limit of this process's "
+            "memory\n");
 }
 
 TEST_CASE("many threads share the pool") {

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string_view>
 
 #include "netc/affinity.h"
 #include "netc/metrics.h"
@@ -27,11 +29,30 @@ namespace {
 /// The process ends at so many renames, by which every save ends; at none where it is 0.
 int renames_left = 0;
 
+/// The disk is full for saves to a file of this name from one number to another, counted from 0.
+struct FullDisk {
+  std::string_view name{};
+  int from = 0;
+  int until = 0;
+  int saves = 0;
+
+  bool refuses(std::string_view file) {
+    if (name.empty() || !file.ends_with(name)) return false;
+    const int save = saves++;
+    return save >= from && save < until;
+  }
+};
+FullDisk full_disk;
+
 }  // namespace
 
 // It takes the place of the C library's in this program.
 extern "C" int rename(const char* from, const char* to) noexcept {
   if (renames_left > 0 && --renames_left == 0) _exit(9);
+  if (full_disk.refuses(to)) {
+    errno = ENOSPC;
+    return -1;
+  }
   return static_cast<int>(syscall(SYS_rename, from, to));
 }
 
@@ -61,8 +82,9 @@ std::string form_of(const std::string& text) {
   return form;
 }
 
-void check_fails(const Arguments& arguments, int status, const std::vector<std::string>& texts) {
-  const ProgramResult result = run_softmax(arguments);
+void check_fails(const Arguments& arguments, int status, const std::vector<std::string>& texts,
+                 const Description& description = test::softmax_description()) {
+  const ProgramResult result = run_softmax(arguments, description);
   CAPTURE(result.err);
   CHECK(result.status == status);
   CHECK(result.err.starts_with("softmax: error: "));
@@ -190,6 +212,41 @@ TEST_CASE("a run that ends at any save is continued bit for bit") {
   arguments.insert(arguments.end(), recipe.begin(), recipe.end());
   for (const int save : {1, 2, 5, 20, 60}) CHECK(ended_at(save, folder, arguments));
   CHECK(trained(folder, arguments) == reference);
+}
+
+TEST_CASE("logs that can no longer be written end no run, are warned of once, and come back") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 100, 10);
+  const Arguments run{"train", "--data", folder.path(), "--log", folder / "log", "--epochs", "4"};
+  full_disk = {"/metrics.jsonl", 1, 3};  // behind those of the start
+  const ProgramResult result = run_softmax(run);
+  full_disk = {};
+  check_succeeds(result);
+  const std::string log = folder / "log/metrics.jsonl";
+  CHECK(result.err == fmt::format("softmax: warning: {}: cannot rename a temporary file to it: No space left on "
+                                  "device; training goes on without logs until they can be written again\n",
+                                  log));
+  CHECK(lines_of(read_text(log)).size() == 4);
+  full_disk = {"/metrics.jsonl", 0, 1};
+  check_fails(run, 1, {"metrics.jsonl", "No space left"});
+  full_disk = {};
+}
+
+TEST_CASE("a run that fails says how to go on from its checkpoint, where there is one") {
+  const TemporaryFolder folder;
+  write_small_data(folder.path(), 100, 10);
+  const std::string reference = trained(folder, {});
+  const std::string checkpoint = folder / "checkpoint";
+  const Arguments run{"train", "--data", folder.path(), "--checkpoint", checkpoint};
+  full_disk = {"/checkpoint.safetensors", 0, 1};
+  check_fails(run, 1, {"checkpoint.safetensors", "No space left"});
+  full_disk = {"/checkpoint.safetensors", 1, 2};
+  const ProgramResult failed = run_softmax(run);
+  full_disk = {};
+  CHECK(failed.status == 1);
+  const std::string way_on = "/checkpoint.safetensors is intact: the same command with --resume goes on from there\n";
+  CHECK(failed.err.ends_with("No space left on device\n" + checkpoint + way_on));
+  CHECK(trained(folder, {"--checkpoint", checkpoint, "--resume"}) == reference);
 }
 
 /// A recipe with everything that has a state or draws random numbers.
@@ -330,6 +387,26 @@ TEST_CASE("bench prints its figures") {
     CHECK(figures["process_peak_bytes"] > 1'000'000);
     check_succeeds(run_softmax(arguments));
   }
+}
+
+/// The softmax model without `loss` and `train`.
+Description without_loss() {
+  Description description = test::softmax_description();
+  description.labels.clear();
+  description.recipe = {};
+  return description;
+}
+
+TEST_CASE("a model without a loss is timed as it infers, and says why it cannot be trained") {
+  const Description description = without_loss();
+  const ProgramResult result = run_softmax({"bench", "--batch", "4", "--seconds", "0.01"}, description);
+  check_succeeds(result);
+  CHECK(result.out.starts_with("softmax: infer, batch 4, "));
+  for (const char* command : {"bench", "profile"}) {
+    check_fails({command, "--mode", "train"}, 2, {"it has no `loss`: --mode infer"}, description);
+  }
+  check_fails({"train"}, 2, {"softmax has no `train` clause with data"}, description);
+  check_fails({"eval", "--weights", "/nowhere/w"}, 2, {"softmax has no `train` clause with data"}, description);
 }
 
 /// Weights, an image and labels on disk, and the network that they belong to.

@@ -2,6 +2,7 @@
 // process. Whatever happens, the file is the old one or the new one.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,9 @@ struct Fault {
 };
 Fault fault;
 
+/// A system that keeps permissions as they are.
+bool permissions_are_fixed = false;
+
 }  // namespace
 
 // These take the place of the C library's in this program.
@@ -61,6 +65,12 @@ int rename(const char* from, const char* to) noexcept {
   return fault.strikes() ? -1 : static_cast<int>(syscall(SYS_rename, from, to));
 }
 
+int fchmod(int file, mode_t mode) noexcept {
+  if (!permissions_are_fixed) return static_cast<int>(syscall(SYS_fchmod, file, mode));
+  errno = EPERM;
+  return -1;
+}
+
 }  // extern "C"
 
 namespace netc {
@@ -73,23 +83,47 @@ using test::write_text;
 const std::string old_text(5000, 'o');
 const std::string new_text(9000, 'n');
 
-void save(const std::filesystem::path& file) {
+void save(const std::filesystem::path& file, Durable durable = Durable::yes) {
   AtomicFile out(file);
   out.write(std::string_view(new_text).substr(0, 100));
   out.write(std::string_view(new_text).substr(100));
-  out.commit();
+  out.commit(durable);
 }
 
-int count_calls() {
+int count_calls(Durable durable = Durable::yes) {
   const TemporaryFolder folder;
   fault = {true, 0, EIO, 0};
-  save(folder / "f");
+  save(folder / "f", durable);
   fault.armed = false;
   return fault.calls;
 }
 
 TEST_CASE("a save makes the calls that are watched") {
   CHECK(count_calls() >= 7);  // two writes, fsync, close, rename, the folder's fsync and close
+}
+
+TEST_CASE("a save that need not outlast the power does not wait for the disk") {
+  CHECK(count_calls(Durable::no) == count_calls() - 3);  // fsync, the folder's fsync and close
+}
+
+/// Of the file that is opened next.
+int next_descriptor() {
+  const int file = open("/dev/null", O_RDONLY);
+  close(file);
+  return file;
+}
+
+TEST_CASE("a save that fails before it begins leaves no file open, and no other beside the old one") {
+  const TemporaryFolder folder;
+  write_text(folder / "f", old_text);
+  const int before = next_descriptor();
+  permissions_are_fixed = true;
+  test::check_error(ErrorKind::io, {"f: cannot keep the permissions of: Operation not permitted"},
+                    [&] { save(folder / "f"); });
+  permissions_are_fixed = false;
+  CHECK(next_descriptor() == before);
+  CHECK(read_text(folder / "f") == old_text);
+  CHECK(folder.names() == std::vector<std::string>{"f"});
 }
 
 TEST_CASE("a failing call leaves the old file or the new one, and no other") {

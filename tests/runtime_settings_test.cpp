@@ -52,6 +52,26 @@ TEST_CASE("values reach the recipe") {
   CHECK(recipe.data.resize == 32);
 }
 
+TEST_CASE("fractions are numbers as in a `train` clause") {
+  const Recipe recipe = recipe_with(
+      {"train.warmup=1/2", "train.batch=-128/-2", "train.optimizer=adam(lr = 1 / 100, betas = (9/10, 99/100))"});
+  CHECK(recipe.warmup == 0.5);
+  CHECK(recipe.batch == 64);
+  CHECK(recipe.optimizer.lr == 0.01);
+  CHECK(recipe.optimizer.betas == std::array<double, 2>{0.9, 0.99});
+  const auto fails = [](const std::string& assignment, const std::string& why) {
+    test::check_error(ErrorKind::usage, {"--set " + assignment + ": ", why}, [&] { recipe_with({assignment}); });
+  };
+  fails("train.batch=6/-4", "batch = -3/2 is not a whole number");
+  fails("train.optimizer=2/4", "the fraction 1/2");
+  fails("train.warmup=1/0", "division by zero");
+  fails("train.warmup=1/", "expected an int behind '/', found the end");
+  fails("train.warmup=1/x", "expected an int behind '/', found 'x'");
+  fails("train.warmup=1/2.5", "expected an int behind '/', found '2.5'");
+  fails("train.warmup=1/2/3", "expected the end, found '/3'");
+  fails("train.warmup=1/-9223372036854775808", "too large");
+}
+
 TEST_CASE("a choice begins anew, an argument changes what is chosen, short paths too") {
   const Recipe adam = recipe_with({"train.momentum=0.9", "train.nesterov=true", "train.optimizer=adam"});
   CHECK(adam.optimizer.lr == 1e-3);
@@ -85,7 +105,7 @@ TEST_CASE("a recipe as a list has what was chosen") {
 TEST_CASE("broken values are refused, whatever they are") {
   const std::string seeds[] = {"train.optimizer=adam(lr = 0.01, betas = (0.9, 0.99))",
                                "train.augment=(flip, crop(pad = 4))", "train.warmup=1e-3"};
-  const std::string alphabet = "(),=. -+eabflrx019_\xff\n";
+  const std::string alphabet = "(),=. -+/eabflrx019_\xff\n";
   RandomStream random(1, "settings");
   int refused = 0;
   for (int i = 0; i < 20000; ++i) {

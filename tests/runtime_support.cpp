@@ -266,11 +266,14 @@ std::unique_ptr<Network> make_softmax(const Description& description) {
 }
 
 ProgramResult run_softmax(const std::vector<std::string>& arguments, int side) {
+  return run_softmax(arguments, softmax_description(side));
+}
+
+ProgramResult run_softmax(const std::vector<std::string>& arguments, const Description& description) {
   std::vector<std::string> texts{"softmax"};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& text : texts) argv.push_back(text.data());
-  const Description& description = softmax_description(side);
   const TemporaryFolder folder;
   ProgramResult result{};
   {

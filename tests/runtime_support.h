@@ -63,7 +63,8 @@ struct ProgramResult {
   std::string err;
 };
 
-/// Runs the softmax model's program in this process.
+/// Runs the softmax model's program in this process; its description may leave out what a command does not need.
 ProgramResult run_softmax(const std::vector<std::string>& arguments, int side = 28);
+ProgramResult run_softmax(const std::vector<std::string>& arguments, const Description& description);
 
 }  // namespace netc::test

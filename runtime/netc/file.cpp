@@ -41,10 +41,17 @@ class Descriptor {
   int descriptor_;
 };
 
+/// Where the file is, or will be: weakly_canonical alone stops at a link to what is not there yet.
 fs::path behind_links(const fs::path& file) {
+  constexpr int most = 40;  // as many as the system follows
   std::error_code ignored;
-  const fs::path target = fs::weakly_canonical(file, ignored);
-  return ignored ? file : target;
+  fs::path target = file;
+  for (int links = 0; !fs::exists(target, ignored) && fs::is_symlink(target, ignored); ++links) {
+    if (links == most) fail(file, "follow its links", ELOOP);
+    target = target.parent_path() / fs::read_symlink(target, ignored);
+  }
+  const fs::path canonical = fs::weakly_canonical(target, ignored);
+  return ignored ? target : canonical;
 }
 
 fs::path folder_of(const fs::path& file) {
@@ -113,7 +120,10 @@ fs::path temporary_name(const fs::path& folder) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(const fs::path& file) : shown_(file), target_(behind_links(file)) {
+AtomicFile::AtomicFile(fs::path shown, fs::path target) : shown_(std::move(shown)), target_(std::move(target)) {}
+
+/// Behind the other constructor this is an object: where the rest fails, the destructor closes and removes the file.
+AtomicFile::AtomicFile(const fs::path& file) : AtomicFile(file, behind_links(file)) {
   struct stat status {};
   const bool exists = ::stat(target_.c_str(), &status) == 0;
   if (exists && S_ISDIR(status.st_mode)) fail(shown_, "write", EISDIR);
@@ -174,20 +184,20 @@ void AtomicFile::close() {
   check(::close(descriptor), "close");
 }
 
-void AtomicFile::commit() {
+void AtomicFile::commit(Durable durable) {
   if (temporary_.empty() && !nameless_) return close();  // no regular file
-  check(::fsync(descriptor_), "synchronise");
+  if (durable == Durable::yes) check(::fsync(descriptor_), "synchronise");
   name_temporary();
   close();
   check(::rename(temporary_.c_str(), target_.c_str()), "rename a temporary file to it");
   temporary_.clear();
-  sync_folder(folder_of(target_));
+  if (durable == Durable::yes) sync_folder(folder_of(target_));
 }
 
-void write_file(const fs::path& file, std::string_view text) {
+void write_file(const fs::path& file, std::string_view text, Durable durable) {
   AtomicFile out(file);
   out.write(text);
-  out.commit();
+  out.commit(durable);
 }
 
 void check_writable(const fs::path& file) {

@@ -37,9 +37,13 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+/// Whether a file is to be found as it was written when the power fails, for which the disk is waited for.
+enum class Durable { no, yes };
+
 /// Writes a file that appears under its name complete or not at all: the bytes go to a temporary file in its folder,
-/// which is synchronised, renamed, and its folder synchronised. Permissions stay as they were. What is no regular file
-/// (a pipe, a device) is written in place. Every member throws Error (io) naming the file.
+/// which is synchronised, renamed, and its folder synchronised. Permissions stay as they were, and so do symbolic
+/// links: the file that they lead to is written, or made. What is no regular file (a pipe, a device) is written in
+/// place. Every member throws Error (io) naming the file.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& file);
@@ -50,9 +54,11 @@ class AtomicFile {
 
   void write(const void* data, std::size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  void commit();
+  void commit(Durable durable = Durable::yes);
 
  private:
+  AtomicFile(std::filesystem::path shown, std::filesystem::path target);
+
   void check(int result, const char* action) const;
   void open_temporary();
   void name_temporary();
@@ -66,7 +72,7 @@ class AtomicFile {
 };
 
 /// Replaces the file's content by `text`, atomically. Throws Error (io).
-void write_file(const std::filesystem::path& file, std::string_view text);
+void write_file(const std::filesystem::path& file, std::string_view text, Durable durable = Durable::yes);
 
 /// Throws Error (io) where `AtomicFile` could not write the file. What is no regular file is not looked at.
 void check_writable(const std::filesystem::path& file);

@@ -3,7 +3,10 @@
 
 #include <HalideRuntime.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "netc/scratch_memory.h"
@@ -48,12 +51,42 @@ ScratchMemory& scratch_memory() {
   return in_loop() ? own : shared;
 }
 
+/// Null where the system has no more.
+void* find_block(std::size_t bytes) {
+  try {
+    return scratch_memory().allocate(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;  // no room for the list of blocks
+  }
+}
+
+/// Nothing may be thrown through Halide's frames, and other threads are within kernels: nobody is told, nothing is
+/// destroyed, and the line takes no memory of its own.
+[[noreturn]] void end_out_of_memory(std::size_t bytes) {
+  static std::mutex saying;
+  const std::lock_guard lock(saying);  // of several threads that get none, the first one says so
+  std::fprintf(stderr,
+               "out of memory: a kernel needs %zu bytes of scratch memory; use a smaller batch or fewer threads, or "
+               "raise the limit of this process's memory\n",
+               bytes);
+  std::fflush(stderr);
+  std::_Exit(1);
+}
+
+/// Kernels for the CPU are compiled without Halide's assertions and write wherever the block is, also where it is null.
+/// Those for GPUs would see it, but ask in the same way and cannot be told apart.
+void* take_block(void* /*user_context*/, std::size_t bytes) {
+  void* block = find_block(bytes);
+  if (block == nullptr) end_out_of_memory(bytes);
+  return block;
+}
+
 }  // namespace
 
 void install_hooks() {
   static const bool installed = [] {
     halide_set_error_handler([](void*, const char* message) { error_slot().put(message); });
-    halide_set_custom_malloc([](void*, std::size_t size) { return scratch_memory().allocate(size); });
+    halide_set_custom_malloc(take_block);
     halide_set_custom_do_par_for(parallel_loop);
     halide_set_custom_free([](void*, void* pointer) { scratch_memory().release(pointer); });
     return true;

@@ -7,7 +7,8 @@
 namespace netc::halide {
 
 /// Replaces Halide's error handler (which aborts), allocator (glibc returns scratch memory to the system after every
-/// kernel and faults it in again) and thread pool. Every call of a kernel asks for it; the first one does it.
+/// kernel and faults it in again) and thread pool. Every call of a kernel asks for it; the first one does it. A kernel
+/// that gets no memory ends the process, with one line on standard error and status 1.
 void install_hooks();
 
 /// The first message since the last call; empty when there was none.

@@ -71,6 +71,7 @@ void Loader::stop() {
 void Loader::start(std::uint32_t epoch, std::int64_t first_batch) {
   stop();
   stopping_ = false;
+  failure_ = nullptr;
   filled_ = taken_ = released_ = first_batch;
   epoch_ = epoch;
   order_ = options_.examples;
@@ -87,12 +88,24 @@ const Batch* Loader::next() {
   released_ = taken_;
   changed_.notify_all();
   if (taken_ >= batches()) return nullptr;
-  changed_.wait(lock, [this] { return filled_ > taken_; });
+  changed_.wait(lock, [this] { return filled_ > taken_ || failure_ != nullptr; });
+  if (filled_ == taken_) std::rethrow_exception(failure_);
   return &batches_[static_cast<std::size_t>(taken_++ % slots)];
 }
 
+/// What goes wrong here, such as memory that is not to be had, is told to the thread that waits for batches.
 void Loader::work(std::int64_t first_batch) {
   bind_thread(pthread_self(), any_processor);  // beside the threads that compute, which may be pinned
+  try {
+    fill_slots(first_batch);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::current_exception();
+  }
+  changed_.notify_all();
+}
+
+void Loader::fill_slots(std::int64_t first_batch) {
   for (std::int64_t index = first_batch; index < batches(); ++index) {
     {
       std::unique_lock lock(mutex_);

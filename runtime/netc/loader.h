@@ -4,6 +4,7 @@
 #include <array>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -53,7 +54,7 @@ class Loader {
 
   /// Begins an epoch at a batch; its order and what becomes of its images are functions of seed and epoch alone.
   void start(std::uint32_t epoch, std::int64_t first_batch = 0);
-  /// The next batch, valid until the next call; null at the end of the epoch.
+  /// The next batch, valid until the next call; null at the end of the epoch. Throws what went wrong in the background.
   const Batch* next();
 
  private:
@@ -61,6 +62,7 @@ class Loader {
 
   void stop();
   void work(std::int64_t first_batch);
+  void fill_slots(std::int64_t first_batch);
   void fill(Batch& batch, std::int64_t index);
   void copy_image(Batch& batch, std::int64_t slot, std::int64_t image);
 
@@ -79,6 +81,7 @@ class Loader {
   std::int64_t taken_ = 0;     // batches before this one were handed out
   std::int64_t released_ = 0;  // batches before this one are no longer used
   bool stopping_ = false;
+  std::exception_ptr failure_;  // why no more batches become ready
   std::thread worker_;
 };
 

@@ -5,6 +5,8 @@
 
 #include <cctype>
 #include <charconv>
+#include <limits>
+#include <numeric>
 #include <string_view>
 
 #include "netc/error.h"
@@ -18,7 +20,8 @@ namespace {
   throw Error(ErrorKind::usage, fmt::format("--set {}: {}", assignment, why));
 }
 
-/// value = NUMBER | "true" | "false" | NAME ["(" [argument {"," argument}] ")"] | "(" [value {"," value}] ")"
+/// value = NUMBER | INT "/" INT | "true" | "false" | NAME ["(" [argument {"," argument}] ")"]
+///       | "(" [value {"," value}] ")"
 class ValueParser {
  public:
   ValueParser(std::string_view assignment, std::string_view text) : assignment_(assignment), text_(text) {}
@@ -77,7 +80,11 @@ class ValueParser {
     const std::string_view text = word();
     if (text.empty()) expected("a value");
     result.text = text;
-    if (!number(result)) name(result, depth);
+    if (!number(result)) {
+      name(result, depth);
+    } else if (result.kind == SettingValue::Kind::integer && skip('/')) {
+      divide(result);
+    }
     return result;
   }
 
@@ -91,6 +98,28 @@ class ValueParser {
     const bool is_whole = whole.ec == std::errc{} && whole.ptr == end;
     result.kind = is_whole ? SettingValue::Kind::integer : SettingValue::Kind::real;
     return true;
+  }
+
+  /// By the int that follows, in lowest terms, as netc does in a `train` clause.
+  void divide(SettingValue& result) {
+    const std::string_view rest = next();
+    SettingValue divisor{.text = std::string(word())};
+    if (!number(divisor) || divisor.kind != SettingValue::Kind::integer) {
+      text_ = rest;
+      expected("an int behind '/'");
+    }
+    if (divisor.integer == 0) fail(assignment_, "division by zero");
+    constexpr auto least = std::numeric_limits<std::int64_t>::min();  // its opposite does not fit 64 bits
+    if (result.integer == least || divisor.integer == least)
+      fail(assignment_, "the numbers of the fraction are too large");
+    const std::int64_t common = std::gcd(result.integer, divisor.integer) * (divisor.integer < 0 ? -1 : 1);
+    const std::int64_t numerator = result.integer / common;
+    const std::int64_t denominator = divisor.integer / common;
+    const bool is_whole = denominator == 1;
+    result.kind = is_whole ? SettingValue::Kind::integer : SettingValue::Kind::fraction;
+    result.integer = numerator;
+    result.real = static_cast<double>(numerator) / static_cast<double>(denominator);
+    result.text = is_whole ? std::to_string(numerator) : fmt::format("{}/{}", numerator, denominator);
   }
 
   void name(SettingValue& result, int depth) {

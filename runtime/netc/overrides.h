@@ -8,9 +8,9 @@
 
 namespace netc {
 
-/// Applies assignments in order, `train.SETTING=VALUE` each, the value written as in a `train` clause: `0.1`, `true`,
-/// `adam(lr = 0.01)`, `(flip, crop(pad = 4))`. Throws Error (usage) for an unknown setting, with "did you mean", and
-/// for a value of the wrong type or range.
+/// Applies assignments in order, `train.SETTING=VALUE` each, the value written as in a `train` clause: `0.1`, `1/2`,
+/// `true`, `adam(lr = 0.01)`, `(flip, crop(pad = 4))`. Throws Error (usage) for an unknown setting, with "did you
+/// mean", and for a value of the wrong type or range.
 void apply_overrides(Recipe& recipe, const std::vector<std::string>& assignments);
 
 /// Throws Error (usage) for a recipe that makes no sense.

@@ -343,6 +343,7 @@ int ThreadPool::bind_all(bool pinned) {
 
 void ThreadPool::pin(bool pinned) {
   const std::lock_guard lock(mutex_);
+  if (!pinned && !pinned_) return;  // where the system refuses such calls, only who asks for them is to know
   if (pinned && threads_ > processors()) {
     throw Error(ErrorKind::usage, fmt::format("{0} threads cannot be pinned to {1} processors, one each: use {1} "
                                               "threads or fewer, or do not pin them",

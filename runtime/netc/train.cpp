@@ -7,6 +7,7 @@
 #include <deque>
 #include <optional>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "netc/checkpoint.h"
@@ -46,7 +47,6 @@ struct TrainOptions {
 };
 
 Recipe final_recipe(const Description& description, const TrainOptions& options) {
-  require_data(description);
   Recipe recipe = description.recipe;
   apply_overrides(recipe, options.set);
   if (options.epochs) recipe.epochs = *options.epochs;
@@ -83,12 +83,10 @@ class Trainer {
     write_logs();
     try {
       while (!is_finished()) train_epoch();
+      if (!options_.save.empty()) network_->save(options_.save);
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::device || options_.checkpoint.empty()) throw;
-      throw Error(error.kind(), fmt::format("{}\n{} is intact: the same command with --resume goes on from there",
-                                            error.what(), checkpoint_file(options_.checkpoint).string()));
+      throw Error(error.kind(), error.what() + way_on());
     }
-    if (!options_.save.empty()) network_->save(options_.save);
     print_summary();
   }
 
@@ -148,6 +146,15 @@ class Trainer {
     }
     if (options_.resume) say(fmt::format("no checkpoint in {} yet: starting anew\n", options_.checkpoint));
     save_progress();
+  }
+
+  /// A line for the user of a run that ends with an error; empty where nothing is left of the run.
+  std::string way_on() const {
+    if (options_.checkpoint.empty()) return "";
+    const fs::path file = checkpoint_file(options_.checkpoint);
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) return "";
+    return fmt::format("\n{} is intact: the same command with --resume goes on from there", file.string());
   }
 
   void train_epoch() {
@@ -212,7 +219,7 @@ class Trainer {
     const double share = static_cast<double>(state_.next_batch) / static_cast<double>(batches);
     state_.points.push_back({static_cast<double>(state_.finished.size()) + share, state_.since_point.scores()});
     state_.since_point = {};
-    if (seconds_since(logged_) >= 1) write_logs();
+    if (seconds_since(logged_) >= 1) keep_logs();
   }
 
   void finish_epoch(const std::optional<Scores>& validation, const Scores& test) {
@@ -234,7 +241,7 @@ class Trainer {
     next.points = std::move(state_.points);
     state_ = std::move(next);
     print_epoch(state_.finished.back());
-    write_logs();
+    keep_logs();
     save_best();  // before the checkpoint: a run that is killed between the two comes here again
     save_progress();
   }
@@ -267,13 +274,27 @@ class Trainer {
     save_progress();
   }
 
-  void write_logs() {
+  /// The disk is not waited for, since training would stand still meanwhile: a run that goes on writes them anew.
+  void write_logs() const {
     if (options_.log.empty()) return;
     const fs::path folder = options_.log;
-    write_file(folder / "metrics.jsonl", to_json_lines(state_.finished));
-    write_file(folder / "curves.csv", to_csv(state_.finished));
-    write_file(folder / "progress.csv", to_csv(state_.points));
-    write_file(folder / "curves.svg", plot_curves(name_, state_.finished, state_.points));
+    write_file(folder / "metrics.jsonl", to_json_lines(state_.finished), Durable::no);
+    write_file(folder / "curves.csv", to_csv(state_.finished), Durable::no);
+    write_file(folder / "progress.csv", to_csv(state_.points), Durable::no);
+    write_file(folder / "curves.svg", plot_curves(name_, state_.finished, state_.points), Durable::no);
+  }
+
+  /// The same within the run, which a disk that is full by now must not end: the next logs hold everything again.
+  void keep_logs() {
+    try {
+      write_logs();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::io) throw;
+      if (!std::exchange(warned_of_logs_, true)) {
+        say(fmt::format("{}: warning: {}; training goes on without logs until they can be written again\n", name_,
+                        error.what()));
+      }
+    }
     logged_ = Clock::now();
   }
 
@@ -318,12 +339,14 @@ class Trainer {
   Clock::time_point last_end_;  // of a step
   Clock::time_point saved_ = Clock::now();
   Clock::time_point logged_ = Clock::now();
+  bool warned_of_logs_ = false;
 };
 
 void train(const Model& model, const TrainOptions& options) {
   if (options.resume && options.checkpoint.empty()) {
     throw Error(ErrorKind::usage, "--resume: say what to continue by --checkpoint DIR");
   }
+  require_data(model.description);
   require_classifier(model.description);
   use_threads(model, options.threads);
   Trainer(model, options).run();

@@ -44,10 +44,19 @@ OptimizerRecipe slow(const Model& model) {
   return recipe;
 }
 
+/// Whether steps are to be training steps. Throws Error (usage) where the model cannot be trained.
+bool trains(const Model& model, const WorkloadOptions& options) {
+  if (options.mode != "train") return false;
+  if (!model.description.labels.empty()) return true;
+  throw Error(ErrorKind::usage,
+              fmt::format("--mode train: {} cannot be trained, it has no `loss`: --mode infer times its forward passes",
+                          model.description.name));
+}
+
 }  // namespace
 
 Workload::Workload(const Model& model, const WorkloadOptions& options)
-    : training_(options.mode == "train"),
+    : training_(trains(model, options)),
       network_(model.make(choose_device(options.device, model.description))),
       optimizer_(make_optimizer(slow(model))) {
   use_threads(model, options.threads);
@@ -94,6 +103,7 @@ std::int64_t Workload::bytes() {
 }
 
 void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions& options) {
+  options.mode = model.description.labels.empty() ? "infer" : "train";
   options.batch = model.description.recipe.batch;
   command.add_option("--mode", options.mode, "what to time")
       ->check(CLI::IsMember({"train", "infer"}))

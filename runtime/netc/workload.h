@@ -19,10 +19,11 @@ struct WorkloadOptions {
   double seconds = 3;
 };
 
-/// Adds them; where they are not given, the batch is that of the model's recipe.
+/// Adds them; where they are not given, the batch is that of the model's recipe, and models without a loss infer.
 void add_workload_options(CLI::App& command, const Model& model, WorkloadOptions& options);
 
-/// One model with one batch; each step is a training step, or a forward pass. Sets the number of threads.
+/// One model with one batch; each step is a training step, or a forward pass. Sets the number of threads. Throws Error
+/// (usage) where a model without a loss is to be trained.
 class Workload {
  public:
   Workload(const Model& model, const WorkloadOptions& options);
