@@ -153,11 +153,11 @@ TEST_CASE("a file of functions alone has no model to show, to choose or to set")
       {{"check", "functions.net", "--model", "zz"}, "N133]: --model zz: functions.net defines functions, but no model"},
       {{"check", "functions.net", "--set", "a=1"}, "N133]: --set a=1: functions.net defines functions, but no model"},
   };
-  for (const auto& [command, message] : refused) {
-    const CommandResult result = run_netc(command);
-    INFO(quoted(command), ": ", result.err);
+  for (const auto& each : refused) {
+    const CommandResult result = run_netc(each.first);
+    INFO(quoted(each.first), ": ", result.err);
     CHECK(result.status == 1);
-    CHECK(contains(result.err, message));
+    CHECK(contains(result.err, each.second));
   }
 }
 

@@ -14,9 +14,7 @@
 #include "compiler/ops/ops.h"
 #include "operator_cases.h"
 
-using namespace netc;
-using namespace netc::test;
-
+namespace netc::test {
 namespace {
 
 constexpr std::int64_t n = Shape::batch;
@@ -197,9 +195,10 @@ TEST_CASE("gradients add up over many blocks and slices of examples") {
       CAPTURE(lanes);
       const auto once = repeated({*op, op->samples[0]}, 1, lanes);
       const auto often = repeated({*op, op->samples[0]}, copies, lanes);
-      for (const auto& [name, gradient] : once) {
-        CAPTURE(name);
-        const std::vector<double>& sums = often.at(name);
+      for (const auto& each : once) {
+        CAPTURE(each.first);
+        const std::vector<double>& gradient = each.second;
+        const std::vector<double>& sums = often.at(each.first);
         const double factor = sums.size() == gradient.size() ? copies : 1;  // of an input: once an example
         double worst = 0;
         for (std::size_t i = 0; i < sums.size(); ++i) {
@@ -268,3 +267,5 @@ TEST_CASE("shape rules refuse what an operator cannot take") {
   CHECK(error_code(ops::softmax, {features}, {{"axis", 2}}) == "N203");
   CHECK(error_code(ops::cross_entropy, {image}, {}) == "N203");
 }
+
+}  // namespace netc::test

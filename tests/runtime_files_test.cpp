@@ -273,7 +273,7 @@ TEST_CASE("arrays are written byte for byte as NumPy writes them") {
 TEST_CASE("broken arrays are refused with a reason") {
   const TemporaryFolder folder;
   const std::string good = read_text(vectors() / "f4.npy");
-  const auto check = [&](std::string text, const std::string& why) {
+  const auto check = [&](const std::string& text, const std::string& why) {
     write_text(folder / "x.npy", text);
     check_error(ErrorKind::format, {"x.npy", why}, [&] { read_npy(folder / "x.npy"); });
   };

@@ -47,6 +47,7 @@ FullDisk full_disk;
 }  // namespace
 
 // It takes the place of the C library's in this program.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 extern "C" int rename(const char* from, const char* to) noexcept {
   if (renames_left > 0 && --renames_left == 0) _exit(9);
   if (full_disk.refuses(to)) {
@@ -284,10 +285,10 @@ TEST_CASE("checkpoints of another version are refused") {
   const std::string checkpoint = folder / "checkpoint";
   trained(folder, {"--epochs", "1", "--checkpoint", checkpoint});
   std::string text = read_text(folder / "checkpoint/checkpoint.safetensors");
-  const std::string now = "\\\"version\\\":3";
+  const std::string now = R"(\"version\":3)";
   REQUIRE(text.find(now) != std::string::npos);
   write_text(folder / "checkpoint/checkpoint.safetensors",
-             text.replace(text.find(now), now.size(), "\\\"version\\\":1"));
+             text.replace(text.find(now), now.size(), R"(\"version\":1)"));
   check_fails({"train", "--data", folder.path(), "--checkpoint", checkpoint, "--resume"}, 1,
               {"checkpoint.safetensors", "version", "expected 3", "found 1", "begin the run anew"});
 }
@@ -300,14 +301,15 @@ TEST_CASE("a checkpoint with impossible counters is refused") {
   const std::string file = folder / "checkpoint/checkpoint.safetensors";
   const std::string text = read_text(file);
   // Of the same length, so that the header still fits.
-  const std::pair<std::string, std::string> changes[] = {{"\"next_batch\\\":0", "\"next_batch\\\":7"},
-                                                         {"\"correct\\\":0", "\"correct\\\":1"},
-                                                         {"\"epoch\\\":1", "\"epoch\\\":3"}};
-  for (const auto& [from, to] : changes) {
+  const std::pair<std::string, std::string> changes[] = {{R"("next_batch\":0)", R"("next_batch\":7)"},
+                                                         {R"("correct\":0)", R"("correct\":1)"},
+                                                         {R"("epoch\":1)", R"("epoch\":3)"}};
+  for (const auto& change : changes) {
+    const auto& from = change.first;
     CAPTURE(from);
     std::string changed = text;
     REQUIRE(text.find(from) != std::string::npos);
-    write_text(file, changed.replace(text.find(from), from.size(), to));
+    write_text(file, changed.replace(text.find(from), from.size(), change.second));
     check_fails({"train", "--data", folder.path(), "--checkpoint", checkpoint, "--resume"}, 1,
                 {"checkpoint.safetensors", "not a checkpoint", "counters"});
   }

@@ -39,6 +39,7 @@ bool permissions_are_fixed = false;
 }  // namespace
 
 // These take the place of the C library's in this program.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 extern "C" {
 
 ssize_t write(int file, const void* data, size_t bytes) {
@@ -72,6 +73,7 @@ int fchmod(int file, mode_t mode) noexcept {
 }
 
 }  // extern "C"
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 
 namespace netc {
 namespace {

@@ -273,6 +273,7 @@ ProgramResult run_softmax(const std::vector<std::string>& arguments, const Descr
   std::vector<std::string> texts{"softmax"};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(texts.size());
   for (std::string& text : texts) argv.push_back(text.data());
   const TemporaryFolder folder;
   ProgramResult result{};

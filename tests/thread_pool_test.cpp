@@ -29,6 +29,7 @@
 static std::atomic<bool> system_refuses = false;
 
 /// In place of the C library's, so that a system that refuses can be played.
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 extern "C" int pthread_setaffinity_np(pthread_t thread, std::size_t size, const cpu_set_t* set) noexcept {
   static const auto real =
       reinterpret_cast<decltype(&pthread_setaffinity_np)>(dlsym(RTLD_NEXT, "pthread_setaffinity_np"));
@@ -50,7 +51,7 @@ int loop(int min, int size, Body body) {
 bool complete(int size) {
   std::vector<std::atomic<int>> runs(static_cast<std::size_t>(size));
   const int status = loop(-7, size, [&](int index) {
-    ++runs[static_cast<std::size_t>(index + 7)];
+    ++runs[static_cast<std::size_t>(index) + 7];
     return 0;
   });
   return status == 0 && std::all_of(runs.begin(), runs.end(), [](const std::atomic<int>& run) { return run == 1; });
@@ -171,6 +172,7 @@ TEST_CASE("many threads call at once, while the number of threads changes") {
   std::atomic<int> wrong = 0;
   std::atomic<int> running = 4;
   std::vector<std::thread> callers;
+  callers.reserve(4);
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&wrong, &running, caller] {
       for (int i = 0; i < 2000; ++i) {

@@ -412,7 +412,7 @@ std::string loop_nest(const Plan& plan, const Group& group, const KernelTable& t
   machine.cuda_image = [&](const std::string& text) { return source = text; };
   KernelBuilder builder(plan.graph, group, plan.layouts, machine, table.cuda ? Choices{} : tuned);
   Halide::Pipeline pipeline = builder.build();
-  const std::string loops = standard_error_of([&] { pipeline.print_loop_nest(); });
+  std::string loops = standard_error_of([&] { pipeline.print_loop_nest(); });
   if (source.empty()) return loops;
   return loops + source.substr(ops::tensor_core_prelude(machine.products).size());
 }

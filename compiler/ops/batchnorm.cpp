@@ -61,7 +61,8 @@ std::vector<ValueId> gradient(GraphBuilder& builder, int index, const std::vecto
 
 /// Elements of a channel: over the batch and all pixels.
 Expr channel_elements(KernelBuilder& kernel, const Shape& shape) {
-  return cast(kernel.real(), kernel.batch()) * kernel.constant(static_cast<double>(shape.elements() / shape[1]));
+  const std::int64_t pixels = shape.elements() / shape[1];
+  return cast(kernel.real(), kernel.batch()) * kernel.constant(static_cast<double>(pixels));
 }
 
 // ---- Algorithms ----------------------------------------------------------------------------------------------------

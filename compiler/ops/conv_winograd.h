@@ -113,7 +113,7 @@ void define_weights_by_winograd(KernelBuilder& kernel, const WinogradWeights& co
                                 const Halide::Func& output_gradient);
 
 /// The loops of the weights, which the stage "taps" transforms from all sums over tiles, the stage "total".
-void schedule_taps(KernelBuilder& kernel, const Shape& weight);
+void schedule_taps(KernelBuilder& kernel, const Shape& shape);
 
 /// Where the operands of a sum over images are copied.
 struct CopyPlace {

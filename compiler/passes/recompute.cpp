@@ -296,6 +296,7 @@ class Recomputation {
     }
     std::sort(costs.begin(), costs.end());
     std::vector<Unit> units;
+    units.reserve(costs.size());
     for (const auto& [a_byte, bytes, unit] : costs) units.push_back(unit);
     return units;
   }
@@ -348,6 +349,7 @@ Plan recompute(const Plan& plan, std::int64_t batch, std::int64_t bytes) {
 
 int busiest_group(const Plan& plan) {
   std::vector<GroupRun> steps;
+  steps.reserve(plan.groups.size());
   for (int group = 0; group < static_cast<int>(plan.groups.size()); ++group) steps.push_back({group});
   return Profile(plan, Traffic(plan), steps).busiest();
 }

@@ -7,7 +7,7 @@
 
 namespace netc {
 
-std::atomic<std::int64_t> ScratchMemory::all_bytes_ = 0;
+std::atomic<std::int64_t> ScratchMemory::bytes_of_all = 0;
 
 void* ScratchMemory::Chunk::take(std::size_t bytes) {
   std::size_t begin = 0;
@@ -63,12 +63,12 @@ bool ScratchMemory::add_chunk(std::size_t size) {
   auto memory = make_pages<std::byte>(size);
   if (memory == nullptr) return false;
   chunks_.push_back({std::move(memory), whole_pages(size), {}});
-  all_bytes_ += static_cast<std::int64_t>(chunks_.back().size);
+  bytes_of_all += static_cast<std::int64_t>(chunks_.back().size);
   return true;
 }
 
 void ScratchMemory::drop_chunks() {
-  all_bytes_ -= static_cast<std::int64_t>(total());
+  bytes_of_all -= static_cast<std::int64_t>(total());
   chunks_.clear();
 }
 

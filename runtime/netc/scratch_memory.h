@@ -31,7 +31,7 @@ class ScratchMemory {
   /// Bytes of all chunks.
   std::int64_t bytes();
   /// Bytes of all scratch memory of the process.
-  static std::int64_t all_bytes() { return all_bytes_; }
+  static std::int64_t all_bytes() { return bytes_of_all; }
 
  private:
   struct Block {
@@ -53,7 +53,7 @@ class ScratchMemory {
   std::size_t total() const;
   void merge();
 
-  static std::atomic<std::int64_t> all_bytes_;
+  static std::atomic<std::int64_t> bytes_of_all;
 
   std::mutex mutex_;
   std::vector<Chunk> chunks_;

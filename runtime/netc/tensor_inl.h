@@ -65,7 +65,7 @@ void for_all_indices(const CopyOrder& order, int dimension, int end, T* to, cons
 /// Four elements, as processors load and store them.
 template <class T>
 struct Four {
-  typedef T Vector __attribute__((vector_size(4 * sizeof(T))));
+  using Vector __attribute__((vector_size(4 * sizeof(T)))) = T;
 
   explicit Four(const T* from) { std::memcpy(&elements, from, sizeof(elements)); }
   explicit Four(Vector vector) : elements(vector) {}

@@ -15,8 +15,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 AnyTensor random_tensor(const TensorSpec& spec, std::int64_t batch) {
-  Extents shape(spec.shape);
-  for (int i = 0; i < shape.size(); ++i) shape[i] = shape[i] < 0 ? batch : shape[i];
+  std::vector<std::int64_t> extents = spec.shape;
+  std::replace_if(
+      extents.begin(), extents.end(), [](std::int64_t extent) { return extent < 0; }, batch);
+  const Extents shape(extents);
   RandomStream random(0, "bench/" + spec.name);
   const auto fill = [&](auto tensor, auto draw) {
     std::generate_n(tensor.data(), tensor.size(), draw);
