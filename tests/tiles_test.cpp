@@ -221,7 +221,8 @@ TEST_CASE("tune ends by Ctrl-C with what it has found") {
   WorkingFolder folder;
   write_text("large.net", "model large { input x: f32[N, 64, 12, 12]; conv(64, 3, pad = 1); conv(96, 3); }");
   const std::string script = "set -m; '" + test::netc_path() +
-                             "' tune large.net -o own.tiles --seconds 60 & sleep 2; kill -INT -- -$!; wait $!";
+                             "' tune large.net -o own.tiles --seconds 60 & until [ -e own.tiles ]; do sleep 0.1; done; "
+                             "sleep 1; kill -INT -- -$!; wait $!";
   const CommandResult result = run_command({"bash", "-c", script});
   CHECK_MESSAGE(result.status == 0, result.err);
   CHECK(contains(result.out, "kernels tuned, "));
